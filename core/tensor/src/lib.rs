@@ -1,1 +1,33 @@
-//! athanor-tensor
+//! Arrays, automatic differentiation and fused ops. Nothing here knows what a language model is.
+//!
+//! ```
+//! use athanor_tensor::{Device, Grads, Tape, Tensor, ops};
+//!
+//! let tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_slice(Device::Cpu, &[1.0, 2.0, 3.0], [3]));
+//! let loss = ops::sum(&ops::mul(&x, &x)); // x·x
+//! let mut grads = Grads::new();
+//! tape.backward(&loss, &mut grads);
+//! assert_eq!(loss.value().item(), 14.0);
+//! assert_eq!(grads.take(&x).unwrap().to_vec(), [2.0, 4.0, 6.0]); // 2x
+//! ```
+//!
+//! Shapes that do not fit are bugs of the caller and panic with the op's name and the shapes; what
+//! comes from users is checked where it enters (config files, tensors, ids).
+
+mod cpu;
+mod device;
+pub mod mapped;
+pub mod ops;
+mod params;
+mod pool;
+mod rng;
+mod tape;
+mod tensor;
+
+pub use device::{Device, set_threads};
+pub use params::{GradSet, Graph, Param, ParamId, Params};
+pub use pool::{PoolStats, pool_stats, release_spare};
+pub use rng::{Rng, splitmix64};
+pub use tape::{Grads, Tape, Var};
+pub use tensor::{Ids, Shape, Tensor};

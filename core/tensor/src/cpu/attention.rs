@@ -1,0 +1,384 @@
+//! Attention in tiles: scores exist only for a block of queries by a block of keys.
+//!
+//! Forward: the online softmax of Milakov and Gimelshein 2018, arranged as in FlashAttention-2
+//! (Dao 2023, algorithm 1). Backward: algorithm 2 of the same, from the saved log-sum-exp.
+
+use super::{
+    gemm::{Mat, Threads, matmul_raw},
+    math,
+    parallel::{Shared, tasks},
+    simd::simd,
+};
+
+const QUERIES: usize = 64;
+const KEYS: usize = 128;
+
+/// Heads laid out inside token rows: element (b, t, h, i) is at
+/// `offset + (b·time + t)·stride + h·dim + i`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub offset: usize,
+    pub stride: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dims {
+    pub batch: usize,
+    pub time: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub dim: usize,
+    pub scale: f32,
+}
+
+impl Dims {
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+}
+
+/// Which keys a query may see. Ids are [batch, time].
+#[derive(Clone, Copy)]
+pub(crate) struct MaskView<'a> {
+    pub causal: bool,
+    /// Queries see keys of their own document only.
+    pub documents: Option<&'a [i32]>,
+    /// Keys with 0 are seen by nobody.
+    pub keys: Option<&'a [i32]>,
+}
+
+impl MaskView<'_> {
+    /// Whether no query of the block may see any of its keys; keys are looked at only in blocks of
+    /// one document each, where the answer is cheap.
+    fn empty(&self, row: usize, q: std::ops::Range<usize>, k: std::ops::Range<usize>) -> bool {
+        if self.causal && k.start >= q.end {
+            return true;
+        }
+        let Some(documents) = self.documents else { return false };
+        let span = |r: std::ops::Range<usize>| {
+            documents[row + r.start..row + r.end]
+                .iter()
+                .fold((i32::MAX, i32::MIN), |(a, b), &d| (a.min(d), b.max(d)))
+        };
+        let ((q0, q1), (k0, k1)) = (span(q), span(k));
+        q1 < k0 || k1 < q0
+    }
+
+    /// Sets what must not be seen to -inf. `row` is b·time.
+    fn apply(
+        &self,
+        s: &mut [f32],
+        row: usize,
+        q: std::ops::Range<usize>,
+        k: std::ops::Range<usize>,
+    ) {
+        let width = k.len();
+        let crosses = self.causal && k.end > q.start + 1;
+        if !crosses && self.documents.is_none() && self.keys.is_none() {
+            return;
+        }
+        for (i, s) in q.clone().zip(s.chunks_exact_mut(width)) {
+            if crosses && i + 1 < k.end {
+                s[(i + 1).saturating_sub(k.start)..].fill(f32::NEG_INFINITY);
+            }
+            if let Some(d) = self.documents {
+                let own = d[row + i];
+                for (s, &other) in s.iter_mut().zip(&d[row + k.start..row + k.end]) {
+                    *s = if other == own { *s } else { f32::NEG_INFINITY };
+                }
+            }
+            if let Some(keys) = self.keys {
+                for (s, &seen) in s.iter_mut().zip(&keys[row + k.start..row + k.end]) {
+                    *s = if seen != 0 { *s } else { f32::NEG_INFINITY };
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    /// One step of the online softmax over a block: `s` becomes exp(s - new maximum), the running
+    /// maxima and sums move on and `acc` is rescaled.
+    fn online_block(s: &mut [f32], width: usize, top: &mut [f32], sum: &mut [f32], acc: &mut [f32], dim: usize) {
+        for (((s, top), sum), acc) in s.chunks_exact_mut(width).zip(top).zip(sum).zip(acc.chunks_exact_mut(dim)) {
+            let new = math::max(s);
+            let new = if new > *top { new } else { *top };
+            if new == f32::NEG_INFINITY {
+                s.fill(0.0);
+                continue;
+            }
+            let shrink = math::exp(*top - new);
+            for v in s.iter_mut() {
+                *v = math::exp(*v - new);
+            }
+            *sum = *sum * shrink + math::sum(s);
+            *top = new;
+            if shrink != 1.0 {
+                for a in acc {
+                    *a *= shrink;
+                }
+            }
+        }
+    }
+
+    fn finish_row(acc: &[f32], scale: f32, out: &mut [f32]) {
+        for (o, &a) in out.iter_mut().zip(acc) {
+            *o = a * scale;
+        }
+    }
+
+    fn probabilities(s: &mut [f32], width: usize, lse: &[f32]) {
+        for (s, &lse) in s.chunks_exact_mut(width).zip(lse) {
+            for v in s {
+                *v = math::exp(*v - lse);
+            }
+        }
+    }
+
+    /// dP becomes dS = P · (dP - D) · scale.
+    fn score_grad(p: &[f32], dp: &mut [f32], width: usize, delta: &[f32], scale: f32) {
+        for ((p, dp), &delta) in p.chunks_exact(width).zip(dp.chunks_exact_mut(width)).zip(delta) {
+            for (dp, &p) in dp.iter_mut().zip(p) {
+                *dp = p * (*dp - delta) * scale;
+            }
+        }
+    }
+
+    fn inner(a: &[f32], b: &[f32]) -> f32 {
+        math::dot(a, b)
+    }
+
+    fn axpy(out: &mut [f32], scale: f32, x: &[f32]) {
+        for (o, &x) in out.iter_mut().zip(x) {
+            *o += scale * x;
+        }
+    }
+
+    fn softmax_in_place(s: &mut [f32]) {
+        let top = math::max(s);
+        for v in s.iter_mut() {
+            *v = math::exp(*v - top);
+        }
+        let scale = 1.0 / math::sum(s);
+        for v in s.iter_mut() {
+            *v *= scale;
+        }
+    }
+}
+
+/// Strided [tokens, dim] of one head.
+fn head<'a>(data: &'a [f32], layout: Layout, dims: &Dims, token: usize, head: usize) -> Mat<'a> {
+    let start = layout.offset + token * layout.stride + head * dims.dim;
+    Mat { data: &data[start.min(data.len())..], row_stride: layout.stride, col_stride: 1 }
+}
+
+fn blocks(time: usize, size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..time).step_by(size).map(move |i| i..(i + size).min(time))
+}
+
+/// out [batch, time, heads, dim] and the scores' log-sum-exp [batch, heads, time].
+/// A query that may see nothing gets zeros.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn forward(
+    q: &[f32],
+    ql: Layout,
+    k: &[f32],
+    kl: Layout,
+    v: &[f32],
+    vl: Layout,
+    dims: Dims,
+    mask: MaskView<'_>,
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
+    let Dims { time, heads, dim, .. } = dims;
+    let (out, lse) = (Shared::new(out), Shared::new(lse));
+    tasks(dims.batch * heads, |task| {
+        let (b, h) = (task / heads, task % heads);
+        let (row, kv) = (b * time, h / dims.group());
+        let mut s = vec![0.0f32; QUERIES * KEYS];
+        let mut acc = vec![0.0f32; QUERIES * dim];
+        for qr in blocks(time, QUERIES) {
+            let n = qr.len();
+            let acc = &mut acc[..n * dim];
+            acc.fill(0.0);
+            let (mut top, mut sum) = ([f32::NEG_INFINITY; QUERIES], [0.0f32; QUERIES]);
+            let qm = head(q, ql, &dims, row + qr.start, h);
+            for kr in blocks(time, KEYS) {
+                if mask.empty(row, qr.clone(), kr.clone()) {
+                    continue;
+                }
+                let w = kr.len();
+                let s = &mut s[..n * w];
+                let km = head(k, kl, &dims, row + kr.start, kv);
+                let vm = head(v, vl, &dims, row + kr.start, kv);
+                // SAFETY: both outputs are this task's own scratch and large enough.
+                #[allow(unsafe_code)]
+                unsafe {
+                    matmul_raw(
+                        s.as_mut_ptr(),
+                        w,
+                        [n, w, dim],
+                        qm,
+                        km.t(),
+                        dims.scale,
+                        false,
+                        Threads::One,
+                    );
+                }
+                mask.apply(s, row, qr.clone(), kr.clone());
+                online_block(s, w, &mut top[..n], &mut sum[..n], acc, dim);
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                unsafe {
+                    matmul_raw(
+                        acc.as_mut_ptr(),
+                        dim,
+                        [n, dim, w],
+                        Mat::new(s, w),
+                        vm,
+                        1.0,
+                        true,
+                        Threads::One,
+                    );
+                }
+            }
+            for (i, t) in qr.clone().enumerate() {
+                let none = sum[i] == 0.0;
+                // SAFETY: head h of token t, and its log-sum-exp, belong to this task alone.
+                #[allow(unsafe_code)]
+                let (o, l) = unsafe {
+                    (out.slice(((row + t) * heads + h) * dim, dim), lse.slice(task * time + t, 1))
+                };
+                finish_row(&acc[i * dim..(i + 1) * dim], if none { 0.0 } else { 1.0 / sum[i] }, o);
+                // +inf makes every probability of the backward pass 0.
+                l[0] = if none { f32::INFINITY } else { top[i] + sum[i].ln() };
+            }
+        }
+    });
+}
+
+/// What the backward pass reads.
+pub(crate) struct Saved<'a> {
+    pub q: &'a [f32],
+    pub ql: Layout,
+    pub k: &'a [f32],
+    pub kl: Layout,
+    pub v: &'a [f32],
+    pub vl: Layout,
+    pub out: &'a [f32],
+    pub lse: &'a [f32],
+    pub dout: &'a [f32],
+}
+
+/// Gradients into places laid out like the inputs. `dq`, `dk`, `dv` may be one array (packed
+/// projections); each must be zero where a gradient goes.
+pub(crate) fn backward(
+    saved: &Saved<'_>,
+    dims: Dims,
+    mask: MaskView<'_>,
+    [dq, dk, dv]: [Shared; 3],
+) {
+    let Dims { time, heads, kv_heads, dim, .. } = dims;
+    let own = Layout { offset: 0, stride: heads * dim };
+    let place = |base: Shared, layout: Layout, token: usize, head: usize| {
+        base.at(layout.offset + token * layout.stride + head * dim)
+    };
+    // A task owns one key head: the queries of its group, and the gradients of its keys and values.
+    tasks(dims.batch * kv_heads, |task| {
+        let (b, kv) = (task / kv_heads, task % kv_heads);
+        let row = b * time;
+        let mut p = vec![0.0f32; QUERIES * KEYS];
+        let mut dp = vec![0.0f32; QUERIES * KEYS];
+        for h in kv * dims.group()..(kv + 1) * dims.group() {
+            let lse = &saved.lse[(b * heads + h) * time..][..time];
+            let delta: Vec<f32> = (0..time)
+                .map(|t| {
+                    let at = ((row + t) * heads + h) * dim;
+                    inner(&saved.out[at..at + dim], &saved.dout[at..at + dim])
+                })
+                .collect();
+            for qr in blocks(time, QUERIES) {
+                let n = qr.len();
+                let qm = head(saved.q, saved.ql, &dims, row + qr.start, h);
+                let dom = head(saved.dout, own, &dims, row + qr.start, h);
+                for kr in blocks(time, KEYS) {
+                    if mask.empty(row, qr.clone(), kr.clone()) {
+                        continue;
+                    }
+                    let w = kr.len();
+                    let (p, dp) = (&mut p[..n * w], &mut dp[..n * w]);
+                    let km = head(saved.k, saved.kl, &dims, row + kr.start, kv);
+                    let vm = head(saved.v, saved.vl, &dims, row + kr.start, kv);
+                    // SAFETY: scratch of this task; the gradients written are those of the queries of
+                    // this group and the keys of this head, which no other task touches, and `at`
+                    // checked that they start inside their arrays, which are laid out like the inputs.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        let one = Threads::One;
+                        matmul_raw(
+                            p.as_mut_ptr(),
+                            w,
+                            [n, w, dim],
+                            qm,
+                            km.t(),
+                            dims.scale,
+                            false,
+                            one,
+                        );
+                        mask.apply(p, row, qr.clone(), kr.clone());
+                        probabilities(p, w, &lse[qr.clone()]);
+                        let pm = Mat::new(p, w);
+                        let dv = place(dv, saved.vl, row + kr.start, kv);
+                        matmul_raw(dv, saved.vl.stride, [w, dim, n], pm.t(), dom, 1.0, true, one);
+                        matmul_raw(dp.as_mut_ptr(), w, [n, w, dim], dom, vm.t(), 1.0, false, one);
+                        score_grad(p, dp, w, &delta[qr.clone()], dims.scale);
+                        let ds = Mat::new(dp, w);
+                        let dq = place(dq, saved.ql, row + qr.start, h);
+                        matmul_raw(dq, saved.ql.stride, [n, dim, w], ds, km, 1.0, true, one);
+                        let dk = place(dk, saved.kl, row + kr.start, kv);
+                        matmul_raw(dk, saved.kl.stride, [w, dim, n], ds.t(), qm, 1.0, true, one);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Attention of new tokens over a cache of keys and values [batch, capacity, kv_heads, dim], the new
+/// ones already written. Query t of row b sees keys 0..=starts[b] + t. `dims.time` is that of the
+/// queries [batch, time, heads, dim].
+pub(crate) fn cached(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    capacity: usize,
+    starts: &[i32],
+    dims: Dims,
+    out: &mut [f32],
+) {
+    let Dims { time, heads, kv_heads, dim, .. } = dims;
+    let out = Shared::new(out);
+    tasks(dims.batch * heads, |task| {
+        let (b, h) = (task / heads, task % heads);
+        let kv = h / dims.group();
+        let mut s = vec![0.0f32; capacity];
+        for t in 0..time {
+            let seen = starts[b] as usize + t + 1;
+            let at = ((b * time + t) * heads + h) * dim;
+            let query = &q[at..at + dim];
+            let place = |j: usize| ((b * capacity + j) * kv_heads + kv) * dim;
+            for (j, s) in s[..seen].iter_mut().enumerate() {
+                *s = inner(query, &k[place(j)..place(j) + dim]) * dims.scale;
+            }
+            softmax_in_place(&mut s[..seen]);
+            // SAFETY: head h of this query belongs to this task alone.
+            #[allow(unsafe_code)]
+            let o = unsafe { out.slice(at, dim) };
+            o.fill(0.0);
+            for (j, &p) in s[..seen].iter().enumerate() {
+                axpy(o, p, &v[place(j)..place(j) + dim]);
+            }
+        }
+    });
+}

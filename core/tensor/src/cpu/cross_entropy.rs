@@ -1,0 +1,112 @@
+//! Row-wise pieces of the fused linear + cross-entropy: the logits exist only for a block of rows.
+
+use rayon::prelude::*;
+
+use super::{math, parallel::rows, simd::simd};
+
+simd! {
+    fn log_sum_exp(row: &[f32]) -> f32 {
+        let top = math::max(row);
+        let mut sums = [0.0f32; 16];
+        for chunk in row.chunks(16) {
+            for (s, &v) in sums.iter_mut().zip(chunk) {
+                *s += math::exp(v - top);
+            }
+        }
+        top + math::sum(&sums).ln()
+    }
+
+    /// row = scale · softmax(row)
+    fn softmax_row(row: &mut [f32], lse: f32, scale: f32) {
+        for v in row {
+            *v = scale * math::exp(*v - lse);
+        }
+    }
+
+    /// Sum of -p ln p.
+    fn entropy_row(row: &[f32], lse: f32) -> f32 {
+        let mut sums = [0.0f32; 16];
+        for chunk in row.chunks(16) {
+            for (s, &v) in sums.iter_mut().zip(chunk) {
+                *s += math::exp(v - lse) * (lse - v);
+            }
+        }
+        math::sum(&sums)
+    }
+}
+
+/// out[i] = (log-probability of targets[i], log-sum-exp) of row i.
+pub(crate) fn log_prob(logits: &[f32], vocabulary: usize, targets: &[i32], out: &mut [f32]) {
+    // The output is narrow: cut tasks by the width of the logits.
+    let step = super::parallel::rows_per_task(vocabulary);
+    out.par_chunks_mut(2 * step).enumerate().for_each(|(i, out)| {
+        for (j, out) in out.chunks_exact_mut(2).enumerate() {
+            let r = i * step + j;
+            let row = &logits[r * vocabulary..(r + 1) * vocabulary];
+            let lse = log_sum_exp(row);
+            out[0] = row[targets[r] as usize] - lse;
+            out[1] = lse;
+        }
+    });
+}
+
+/// Entropy of each row in nats.
+pub(crate) fn entropy(
+    logits: &[f32],
+    vocabulary: usize,
+    lse: impl Fn(usize) -> f32,
+    out: &mut [f32],
+) {
+    for (r, out) in out.iter_mut().enumerate() {
+        *out = entropy_row(&logits[r * vocabulary..(r + 1) * vocabulary], lse(r));
+    }
+}
+
+/// Turns logits into the gradient of Σ weights[i] · -log p(targets[i]): w · (softmax - one-hot).
+pub(crate) fn gradient(
+    logits: &mut [f32],
+    vocabulary: usize,
+    targets: &[i32],
+    lse: impl Fn(usize) -> f32 + Sync,
+    weight: impl Fn(usize) -> f32 + Sync,
+) {
+    rows(logits, vocabulary, |first, logits| {
+        for (i, row) in logits.chunks_exact_mut(vocabulary).enumerate() {
+            let r = first + i;
+            let w = weight(r);
+            softmax_row(row, lse(r), w);
+            row[targets[r] as usize] -= w;
+        }
+    });
+}
+
+/// Log-softmax of each row, for those who want whole rows.
+pub(crate) fn log_softmax(x: &[f32], width: usize, out: &mut [f32]) {
+    simd! {
+        fn shift(x: &[f32], by: f32, out: &mut [f32]) {
+            for (o, &v) in out.iter_mut().zip(x) {
+                *o = v - by;
+            }
+        }
+    }
+    rows(out, width, |first, out| {
+        for (i, out) in out.chunks_exact_mut(width).enumerate() {
+            let row = &x[(first + i) * width..(first + i + 1) * width];
+            shift(row, log_sum_exp(row), out);
+        }
+    });
+}
+
+/// Gradient of [`log_softmax`]: g - softmax · Σg.
+pub(crate) fn log_softmax_grad(y: &[f32], g: &[f32], width: usize, out: &mut [f32]) {
+    rows(out, width, |first, out| {
+        for (i, out) in out.chunks_exact_mut(width).enumerate() {
+            let at = (first + i) * width;
+            let (y, g) = (&y[at..at + width], &g[at..at + width]);
+            let total = math::sum(g);
+            for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                *o = g - math::exp(y) * total;
+            }
+        }
+    });
+}

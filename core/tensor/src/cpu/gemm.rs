@@ -1,0 +1,180 @@
+//! The one door to matrix products. Behind it stands the `gemm` crate, whose result does not depend
+//! on its number of threads (checked by a test): it splits rows and columns, never the inner sum.
+
+use gemm::Parallelism;
+
+/// A strided view of a matrix inside a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct Mat<'a> {
+    pub data: &'a [f32],
+    pub row_stride: usize,
+    pub col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// Row-major with `width` columns.
+    pub fn new(data: &'a [f32], width: usize) -> Self {
+        Self { data, row_stride: width, col_stride: 1 }
+    }
+
+    /// The transpose.
+    pub fn t(self) -> Self {
+        Self { row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    fn check(&self, what: &str, rows: usize, cols: usize) {
+        let end = reach(rows, cols, self.row_stride, self.col_stride);
+        assert!(
+            end <= self.data.len(),
+            "matmul: {what} [{rows}, {cols}] reaches {end} of {}",
+            self.data.len()
+        );
+    }
+}
+
+fn reach(rows: usize, cols: usize, rs: usize, cs: usize) -> usize {
+    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * rs + (cols - 1) * cs + 1 }
+}
+
+/// Whether a product may use all threads, or runs inside a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    All,
+    One,
+}
+
+/// Below this many multiplications starting threads costs more than it brings.
+const PARALLEL_FROM: usize = 64 * 64 * 64;
+
+/// out[m, n] = alpha · a[m, k] · b[k, n] (+ out if `accumulate`), `out` row-major with `out_stride`.
+///
+/// # Panics
+/// If a view reaches beyond its slice.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn matmul(
+    out: &mut [f32],
+    out_stride: usize,
+    [m, n, k]: [usize; 3],
+    a: Mat<'_>,
+    b: Mat<'_>,
+    alpha: f32,
+    accumulate: bool,
+    threads: Threads,
+) {
+    let end = reach(m, n, out_stride, 1);
+    assert!(end <= out.len(), "matmul: output [{m}, {n}] reaches {end} of {}", out.len());
+    // SAFETY: `out` is an exclusive slice that holds the output, by the assertion.
+    #[allow(unsafe_code)]
+    unsafe {
+        matmul_raw(out.as_mut_ptr(), out_stride, [m, n, k], a, b, alpha, accumulate, threads);
+    }
+}
+
+/// [`matmul`] into a place that other tasks write around.
+///
+/// # Safety
+/// The m × n places that start at `out` with row stride `out_stride` must be valid for writes, and
+/// no other thread may touch them meanwhile.
+#[allow(unsafe_code, clippy::too_many_arguments)]
+pub(crate) unsafe fn matmul_raw(
+    out: *mut f32,
+    out_stride: usize,
+    [m, n, k]: [usize; 3],
+    a: Mat<'_>,
+    b: Mat<'_>,
+    alpha: f32,
+    accumulate: bool,
+    threads: Threads,
+) {
+    a.check("left side", m, k);
+    b.check("right side", k, n);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let parallelism = match threads {
+        Threads::All if m * n * k >= PARALLEL_FROM && rayon::current_num_threads() > 1 => {
+            Parallelism::Rayon(0)
+        }
+        _ => Parallelism::None,
+    };
+    // SAFETY: both inputs were checked to hold their matrices; the caller vouches for the output.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out,
+            1,
+            out_stride as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            1.0f32,
+            alpha,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(n: usize, seed: u64) -> Vec<f32> {
+        let mut x = vec![0.0; n];
+        crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
+        x
+    }
+
+    #[test]
+    fn matches_f64_and_any_thread_count() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for [m, n, k] in [
+            [1, 1, 1],
+            [5, 7, 3],
+            [65, 33, 129],
+            [1, 300, 200],
+            [130, 1, 70],
+            [300, 257, 513],
+            [4, 4, 0],
+        ] {
+            let (a, b) = (noise(m * k, 1), noise(k * n, 2));
+            for (ta, tb) in [(false, false), (true, false), (false, true)] {
+                let av = if ta { Mat::new(&a, m).t() } else { Mat::new(&a, k) };
+                let bv = if tb { Mat::new(&b, k).t() } else { Mat::new(&b, n) };
+                let run = |threads| {
+                    let mut c = vec![1.0f32; m * n];
+                    matmul(&mut c, n, [m, n, k], av, bv, 0.5, true, threads);
+                    c
+                };
+                let one = run(Threads::One);
+                assert_eq!(one, pool.install(|| run(Threads::All)), "{m} {n} {k}");
+                for i in 0..m {
+                    for j in 0..n {
+                        let want: f64 = (0..k)
+                            .map(|x| {
+                                let p = av.data[i * av.row_stride + x * av.col_stride];
+                                let q = bv.data[x * bv.row_stride + j * bv.col_stride];
+                                f64::from(p) * f64::from(q)
+                            })
+                            .sum::<f64>()
+                            * 0.5
+                            + 1.0;
+                        let got = f64::from(one[i * n + j]);
+                        assert!(
+                            (got - want).abs() < 1e-5 * (1.0 + k as f64),
+                            "{m} {n} {k} {ta} {tb}: {got} {want}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Where tensors live and ops run.
+
+/// A place that holds tensors and runs ops.
+///
+/// Every op chooses its kernel by a `match` on this, so a new device is a new
+/// variant and the compiler lists the ops that lack it. Model code only passes it along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Device {
+    /// All cores of this machine, f32, SIMD chosen at run time.
+    #[default]
+    Cpu,
+}
+
+/// Fixes the number of CPU threads for the whole process (0: all cores).
+///
+/// Results do not depend on it. Returns the number in use, which is the earlier
+/// one if the pool was already running.
+pub fn set_threads(threads: usize) -> usize {
+    // A second call cannot resize rayon's global pool: the first choice stays.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    rayon::current_num_threads()
+}

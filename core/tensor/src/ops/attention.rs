@@ -1,0 +1,207 @@
+//! Scaled dot-product attention (Vaswani et al. 2017, eq. 1) in tiles, with grouped queries
+//! (Ainslie et al. 2023). The derivative is FlashAttention-2's algorithm 2 (Dao 2023).
+
+use crate::{
+    cpu::{
+        attention::{self as cpu, Dims, Layout, MaskView, Saved},
+        parallel::Shared,
+    },
+    device::Device,
+    tape::Var,
+    tensor::{Ids, Tensor},
+};
+
+/// Which keys a query may see; all conditions must hold. Ids are [batch, time].
+#[derive(Clone, Debug, Default)]
+pub struct Mask {
+    /// Only keys at or before the query.
+    pub causal: bool,
+    /// Only keys of the query's document.
+    pub documents: Option<Ids>,
+    /// Only keys marked 1: padding is 0.
+    pub keys: Option<Ids>,
+}
+
+impl Mask {
+    /// Causal and nothing else.
+    pub fn causal() -> Self {
+        Self { causal: true, ..Self::default() }
+    }
+
+    fn view(&self) -> MaskView<'_> {
+        MaskView {
+            causal: self.causal,
+            documents: self.documents.as_ref().map(Ids::host),
+            keys: self.keys.as_ref().map(Ids::host),
+        }
+    }
+}
+
+/// Queries, keys and values of a projection.
+pub enum Qkv<'a> {
+    /// One tensor [batch, time, (heads + 2·kv_heads)·dim]: queries, keys, values side by side.
+    Packed(&'a Var),
+    /// [batch, time, heads, dim], and twice [batch, time, kv_heads, dim].
+    Separate(&'a Var, &'a Var, &'a Var),
+}
+
+/// softmax(scale·q·kᵀ)·v for each head; the result is [batch, time, heads·dim]. A query that may see
+/// nothing gives zeros.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask: &Mask) -> Var {
+    let first = match qkv {
+        Qkv::Packed(x) => x,
+        Qkv::Separate(q, ..) => q,
+    };
+    let (batch, time) = (first.shape()[0], first.shape()[1]);
+    let dim = first.value().len()
+        / (batch * time).max(1)
+        / match qkv {
+            Qkv::Packed(_) => heads + 2 * kv_heads,
+            Qkv::Separate(..) => heads,
+        };
+    let dims = Dims { batch, time, heads, kv_heads, dim, scale };
+    let (wide, narrow) = (heads * dim, kv_heads * dim);
+    let (inputs, layouts): (Vec<&Var>, [Layout; 3]) = match qkv {
+        Qkv::Packed(x) => {
+            let stride = wide + 2 * narrow;
+            (vec![x], [0, wide, wide + narrow].map(|offset| Layout { offset, stride }))
+        }
+        Qkv::Separate(q, k, v) => {
+            (vec![q, k, v], [wide, narrow, narrow].map(|stride| Layout { offset: 0, stride }))
+        }
+    };
+    let fits = match &inputs[..] {
+        [x] => x.value().len() == batch * time * (wide + 2 * narrow),
+        all => all.iter().zip(&layouts).all(|(x, l)| x.value().len() == batch * time * l.stride),
+    };
+    let masks =
+        [&mask.documents, &mask.keys].into_iter().flatten().all(|m| m.len() == batch * time);
+    assert!(
+        fits && masks && heads % kv_heads == 0,
+        "attention: {:?} with {heads} heads, {kv_heads} key heads",
+        first.shape()
+    );
+    let values: Vec<Tensor> = inputs.iter().map(|v| v.value().clone()).collect();
+    let part = |values: &[Tensor], i: usize| values[if values.len() == 1 { 0 } else { i }].clone();
+    let device = first.value().device();
+    let mut out = Tensor::stale(device, [batch, time, wide]);
+    let mut lse = Tensor::stale(device, [batch, heads, time]);
+    let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
+    let [ql, kl, vl] = layouts;
+    match device {
+        Device::Cpu => cpu::forward(
+            q.cpu(),
+            ql,
+            k.cpu(),
+            kl,
+            v.cpu(),
+            vl,
+            dims,
+            mask.view(),
+            out.cpu_mut(),
+            lse.cpu_mut(),
+        ),
+    }
+    let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
+    let (mask, saved_out) = (mask.clone(), out.clone());
+    Var::record(out, &inputs, move |grad, grads| {
+        let mut outs: Vec<Tensor> =
+            values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
+        match grad.device() {
+            Device::Cpu => {
+                let saved = Saved {
+                    q: q.cpu(),
+                    ql,
+                    k: k.cpu(),
+                    kl,
+                    v: v.cpu(),
+                    vl,
+                    out: saved_out.cpu(),
+                    lse: lse.cpu(),
+                    dout: grad.cpu(),
+                };
+                let shared: Vec<Shared> =
+                    outs.iter_mut().map(|t| Shared::new(t.cpu_mut())).collect();
+                let places = [0, 1, 2].map(|i| shared[if shared.len() == 1 { 0 } else { i }]);
+                cpu::backward(&saved, dims, mask.view(), places);
+            }
+        }
+        for (slot, out) in slots.into_iter().zip(outs) {
+            grads.add(slot, out);
+        }
+    })
+}
+
+/// Copies `new` [batch, time, heads, dim] into a cache [batch, capacity, heads, dim], row b from
+/// place `starts[b]` on.
+///
+/// # Panics
+/// If the sizes do not fit or a row would overflow.
+pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
+    let [batch, time, ..] = new.shape()[..] else {
+        panic!("cache_write: new of shape {:?}", new.shape())
+    };
+    let capacity = cache.shape()[1];
+    let width = new.len() / (batch * time).max(1);
+    assert!(
+        cache.len() == batch * capacity * width && starts.len() == batch,
+        "cache_write: {:?} into {:?}",
+        new.shape(),
+        cache.shape()
+    );
+    match cache.device() {
+        Device::Cpu => {
+            let cache = cache.cpu_mut();
+            for (b, &start) in starts.host().iter().enumerate() {
+                let start = start as usize;
+                assert!(
+                    start + time <= capacity,
+                    "cache_write: {start} + {time} beyond {capacity}"
+                );
+                let to = (b * capacity + start) * width;
+                cache[to..to + time * width]
+                    .copy_from_slice(&new.cpu()[b * time * width..(b + 1) * time * width]);
+            }
+        }
+    }
+}
+
+/// Attention of new queries [batch, time, heads, dim] over caches [batch, capacity, kv_heads, dim]
+/// into which their own keys and values were written: query t of row b sees places
+/// 0..=starts[b] + t. No gradient. The result is [batch, time, heads·dim].
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn attention_cached(q: &Tensor, k: &Tensor, v: &Tensor, starts: &Ids, scale: f32) -> Tensor {
+    let ([batch, time, heads, dim], [cb, capacity, kv_heads, cd]) = (four(q), four(k));
+    assert!(
+        batch == cb
+            && dim == cd
+            && k.shape() == v.shape()
+            && heads % kv_heads == 0
+            && starts.len() == batch,
+        "attention_cached: {:?} over {:?}",
+        q.shape(),
+        k.shape()
+    );
+    assert!(
+        starts.host().iter().all(|&s| s >= 0 && s as usize + time <= capacity),
+        "attention_cached: beyond the cache"
+    );
+    let mut out = Tensor::stale(q.device(), [batch, time, heads * dim]);
+    let dims = Dims { batch, time, heads, kv_heads, dim, scale };
+    match q.device() {
+        Device::Cpu => {
+            cpu::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts.host(), dims, out.cpu_mut())
+        }
+    }
+    out
+}
+
+fn four(t: &Tensor) -> [usize; 4] {
+    <[usize; 4]>::try_from(&t.shape()[..])
+        .unwrap_or_else(|_| panic!("attention_cached: shape {:?}", t.shape()))
+}

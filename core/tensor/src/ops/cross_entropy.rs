@@ -1,0 +1,283 @@
+//! Losses over a vocabulary, fused with the projection: logits exist for one block of rows at a time.
+//!
+//! With p = softmax(h·Wᵀ), the gradient of -log p[target] with respect to the logits is
+//! p - one-hot(target).
+
+use crate::{
+    cpu::{
+        cross_entropy as cpu,
+        gemm::{Mat, Threads, matmul},
+    },
+    device::Device,
+    tape::Var,
+    tensor::{Ids, Tensor},
+};
+
+/// Elements of logits alive at once: 4 MiB, which stays in the cache.
+const BLOCK: usize = 1 << 20;
+
+fn block_rows(vocabulary: usize) -> usize {
+    (BLOCK / vocabulary.max(1)).clamp(16, 4096)
+}
+
+fn check(name: &str, h: &Var, w: &Var, targets: &Ids) -> (usize, usize, usize) {
+    let (rows, width) = h.value().rows();
+    let [vocabulary, inner] = w.shape()[..] else { panic!("{name}: weights {:?}", w.shape()) };
+    assert!(
+        inner == width && targets.len() == rows,
+        "{name}: {:?} with {:?}",
+        h.shape(),
+        w.shape()
+    );
+    if let Some(bad) = targets.host().iter().find(|&&t| t < 0 || t as usize >= vocabulary) {
+        panic!("{name}: target {bad} in a vocabulary of {vocabulary}");
+    }
+    (rows, width, vocabulary)
+}
+
+/// Σ weights[i] · -log softmax(h[i]·Wᵀ)[targets[i]], shape []; and each row's log-probability.
+///
+/// `h` is [rows, width], `w` [vocabulary, width]; weights are the caller's normalisation (1/rows
+/// for a mean). Where gradients are wanted they are made in the forward pass, block by block, so the
+/// logits are computed once (as in Liger Kernel, Hsu et al. 2024).
+///
+/// # Panics
+/// If the sizes do not fit or a target is not in the vocabulary. Drop ignored rows beforehand.
+pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) -> (Var, Tensor) {
+    let (rows, width, vocabulary) = check("linear_cross_entropy", h, w, targets);
+    assert_eq!(
+        weights.len(),
+        rows,
+        "linear_cross_entropy: {} weights for {rows} rows",
+        weights.len()
+    );
+    let device = h.value().device();
+    let wanted = h.needs_grad() || w.needs_grad();
+    let mut dh = wanted.then(|| Tensor::stale(device, *h.shape()));
+    let mut dw = wanted.then(|| Tensor::stale(device, *w.shape()));
+    let mut log_probs = Tensor::stale(device, [rows]);
+    let mut loss = 0.0f64;
+    match device {
+        Device::Cpu => {
+            let (hs, ws) = (h.value().cpu(), w.value().cpu());
+            let step = block_rows(vocabulary);
+            if let (0, Some(dw)) = (rows, &mut dw) {
+                dw.cpu_mut().fill(0.0);
+            }
+            for from in (0..rows).step_by(step) {
+                let n = step.min(rows - from);
+                let (targets, weights) =
+                    (&targets.host()[from..from + n], &weights[from..from + n]);
+                let hm = Mat::new(&hs[from * width..(from + n) * width], width);
+                let (mut logits, pairs) =
+                    project(hm, ws, targets, [n, vocabulary, width], 1.0, device);
+                for (i, pair) in pairs.chunks_exact(2).enumerate() {
+                    log_probs.cpu_mut()[from + i] = pair[0];
+                    loss -= f64::from(weights[i]) * f64::from(pair[0]);
+                }
+                let (Some(dh), Some(dw)) = (&mut dh, &mut dw) else { continue };
+                cpu::gradient(
+                    logits.cpu_mut(),
+                    vocabulary,
+                    targets,
+                    |i| pairs[2 * i + 1],
+                    |i| weights[i],
+                );
+                let dh = &mut dh.cpu_mut()[from * width..(from + n) * width];
+                spread(
+                    logits.cpu(),
+                    hm,
+                    ws,
+                    [n, vocabulary, width],
+                    dh,
+                    dw.cpu_mut(),
+                    from > 0,
+                    1.0,
+                );
+            }
+        }
+    }
+    let (sh, sw) = (h.slot(), w.slot());
+    let loss = Var::record(Tensor::scalar(device, loss as f32), &[h, w], move |grad, grads| {
+        let factor = grad.item();
+        for (slot, part) in [(sh, dh), (sw, dw)] {
+            let Some(mut part) = part else { continue };
+            if factor != 1.0 {
+                crate::ops::scale_in_place(&mut part, factor);
+            }
+            grads.add(slot, part);
+        }
+    });
+    (loss, log_probs)
+}
+
+/// Block of logits, and (log-probability, log-sum-exp) of each row.
+fn project(
+    h: Mat<'_>,
+    w: &[f32],
+    targets: &[i32],
+    [n, vocabulary, width]: [usize; 3],
+    scale: f32,
+    device: Device,
+) -> (Tensor, Vec<f32>) {
+    let mut logits = Tensor::stale(device, [n, vocabulary]);
+    matmul(
+        logits.cpu_mut(),
+        vocabulary,
+        [n, vocabulary, width],
+        h,
+        Mat::new(w, width).t(),
+        scale,
+        false,
+        Threads::All,
+    );
+    let mut pairs = vec![0.0; 2 * n];
+    cpu::log_prob(logits.cpu(), vocabulary, targets, &mut pairs);
+    (logits, pairs)
+}
+
+/// From the logits' gradient to those of h (written) and W (added, unless it is the first block).
+#[allow(clippy::too_many_arguments)]
+fn spread(
+    g: &[f32],
+    h: Mat<'_>,
+    w: &[f32],
+    [n, vocabulary, width]: [usize; 3],
+    dh: &mut [f32],
+    dw: &mut [f32],
+    add: bool,
+    scale: f32,
+) {
+    let gm = Mat::new(g, vocabulary);
+    matmul(dh, width, [n, width, vocabulary], gm, Mat::new(w, width), scale, false, Threads::All);
+    matmul(dw, width, [vocabulary, width, n], gm.t(), h, scale, add, Threads::All);
+}
+
+/// What [`linear_log_prob`] gives for each row.
+pub struct LogProb {
+    /// log softmax(h·Wᵀ / temperature)[target], with gradient.
+    pub log_prob: Var,
+    /// The distribution's entropy in nats, without gradient.
+    pub entropy: Tensor,
+}
+
+/// Each row's log-probability of its target, shape [rows]; for objectives that are not a plain mean
+/// of them. The backward pass computes the logits again.
+///
+/// # Panics
+/// As [`linear_cross_entropy`]; and if the temperature is not above 0.
+pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> LogProb {
+    let (rows, width, vocabulary) = check("linear_log_prob", h, w, targets);
+    assert!(temperature > 0.0, "linear_log_prob: temperature {temperature}");
+    let device = h.value().device();
+    let scale = 1.0 / temperature;
+    let step = block_rows(vocabulary);
+    let mut log_prob = Tensor::stale(device, [rows]);
+    let mut entropy = Tensor::stale(device, [rows]);
+    let mut lse = vec![0.0f32; rows];
+    match device {
+        Device::Cpu => {
+            for from in (0..rows).step_by(step) {
+                let n = step.min(rows - from);
+                let hm = Mat::new(&h.value().cpu()[from * width..(from + n) * width], width);
+                let dims = [n, vocabulary, width];
+                let (logits, pairs) = project(
+                    hm,
+                    w.value().cpu(),
+                    &targets.host()[from..from + n],
+                    dims,
+                    scale,
+                    device,
+                );
+                for (i, pair) in pairs.chunks_exact(2).enumerate() {
+                    log_prob.cpu_mut()[from + i] = pair[0];
+                    lse[from + i] = pair[1];
+                }
+                let out = &mut entropy.cpu_mut()[from..from + n];
+                cpu::entropy(logits.cpu(), vocabulary, |i| pairs[2 * i + 1], out);
+            }
+        }
+    }
+    let (sh, sw) = (h.slot(), w.slot());
+    let (hv, wv, targets) = (h.value().clone(), w.value().clone(), targets.clone());
+    let log_prob = Var::record(log_prob, &[h, w], move |grad, grads| {
+        let device = hv.device();
+        let (mut dh, mut dw) =
+            (Tensor::stale(device, *hv.shape()), Tensor::stale(device, *wv.shape()));
+        match device {
+            Device::Cpu => {
+                let g = grad.cpu();
+                if rows == 0 {
+                    dw.cpu_mut().fill(0.0);
+                }
+                for from in (0..rows).step_by(step) {
+                    let n = step.min(rows - from);
+                    let hm = Mat::new(&hv.cpu()[from * width..(from + n) * width], width);
+                    let mut logits = Tensor::stale(device, [n, vocabulary]);
+                    let wm = Mat::new(wv.cpu(), width);
+                    matmul(
+                        logits.cpu_mut(),
+                        vocabulary,
+                        [n, vocabulary, width],
+                        hm,
+                        wm.t(),
+                        scale,
+                        false,
+                        Threads::All,
+                    );
+                    let targets = &targets.host()[from..from + n];
+                    cpu::gradient(
+                        logits.cpu_mut(),
+                        vocabulary,
+                        targets,
+                        |i| lse[from + i],
+                        |i| -g[from + i],
+                    );
+                    let dh = &mut dh.cpu_mut()[from * width..(from + n) * width];
+                    spread(
+                        logits.cpu(),
+                        hm,
+                        wv.cpu(),
+                        [n, vocabulary, width],
+                        dh,
+                        dw.cpu_mut(),
+                        from > 0,
+                        scale,
+                    );
+                }
+            }
+        }
+        grads.add(sh, dh);
+        grads.add(sw, dw);
+    });
+    LogProb { log_prob, entropy }
+}
+
+/// Log-softmax over the last dimension.
+pub fn log_softmax(x: &Var) -> Var {
+    let (_, width) = x.value().rows();
+    let mut y = Tensor::stale(x.value().device(), *x.shape());
+    match x.value().device() {
+        Device::Cpu => cpu::log_softmax(x.value().cpu(), width, y.cpu_mut()),
+    }
+    let (slot, saved) = (x.slot(), y.clone());
+    Var::record(y, &[x], move |grad, grads| {
+        let mut dx = Tensor::stale(saved.device(), *saved.shape());
+        match saved.device() {
+            Device::Cpu => cpu::log_softmax_grad(saved.cpu(), grad.cpu(), width, dx.cpu_mut()),
+        }
+        grads.add(slot, dx);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_any_vocabulary() {
+        assert_eq!(block_rows(4096), 256);
+        assert_eq!(block_rows(1), 4096);
+        assert_eq!(block_rows(1 << 30), 16);
+    }
+}

@@ -1,0 +1,24 @@
+//! Dropout: Srivastava et al. 2014, scaled at training time.
+
+use crate::{cpu::elementwise as cpu, device::Device, rng::Rng, tape::Var, tensor::Tensor};
+
+/// Zeroes each element with probability `p`, scales the others by 1/(1-p). The choice depends on
+/// `key` and the element's index alone; the backward pass makes it again instead of saving it.
+///
+/// # Panics
+/// If `p` is not in [0, 1).
+pub fn dropout(x: &Var, p: f32, key: Rng) -> Var {
+    assert!((0.0..1.0).contains(&p), "dropout: probability {p}");
+    if p == 0.0 {
+        return x.clone();
+    }
+    let drop = move |x: &Tensor| {
+        let mut y = Tensor::stale(x.device(), *x.shape());
+        match x.device() {
+            Device::Cpu => cpu::dropout(x.cpu(), y.cpu_mut(), key, p),
+        }
+        y
+    };
+    let slot = x.slot();
+    Var::record(drop(x.value()), &[x], move |grad, grads| grads.add(slot, drop(&grad)))
+}

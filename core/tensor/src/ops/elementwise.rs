@@ -1,0 +1,162 @@
+//! Elementwise functions and sums: what losses are made of.
+
+use crate::{
+    cpu::elementwise::{self as cpu, Binary, Unary},
+    device::Device,
+    ops::Activation,
+    tape::Var,
+    tensor::{Shape, Tensor},
+};
+
+fn unary(op: Unary, x: &Var) -> Var {
+    let mut y = Tensor::stale(x.value().device(), *x.shape());
+    match x.value().device() {
+        Device::Cpu => cpu::unary(op, x.value().cpu(), y.cpu_mut()),
+    }
+    let (slot, saved) = (x.slot(), x.value().clone());
+    Var::record(y, &[x], move |mut grad, grads| {
+        match saved.device() {
+            Device::Cpu => cpu::unary_grad(op, saved.cpu(), grad.cpu_mut()),
+        }
+        grads.add(slot, grad);
+    })
+}
+
+fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
+    assert_eq!(a.shape(), b.shape(), "{name}: shapes {:?} and {:?}", a.shape(), b.shape());
+    let mut y = Tensor::stale(a.value().device(), *a.shape());
+    match a.value().device() {
+        Device::Cpu => cpu::binary(op, a.value().cpu(), b.value().cpu(), y.cpu_mut()),
+    }
+    let (sa, sb) = (a.slot(), b.slot());
+    if matches!(op, Binary::Add) {
+        // No memory to save and none to write: both sides share the gradient.
+        return Var::record(y, &[a, b], move |grad, grads| {
+            grads.add(sa, grad.clone());
+            grads.add(sb, grad);
+        });
+    }
+    let (va, vb) = (a.value().clone(), b.value().clone());
+    Var::record(y, &[a, b], move |grad, grads| {
+        let mut da = Tensor::stale(va.device(), *va.shape());
+        let mut db = Tensor::stale(va.device(), *va.shape());
+        match va.device() {
+            Device::Cpu => {
+                cpu::binary_grad(op, va.cpu(), vb.cpu(), grad.cpu(), da.cpu_mut(), db.cpu_mut())
+            }
+        }
+        grads.add(sa, da);
+        grads.add(sb, db);
+    })
+}
+
+/// sum += x, outside of any tape.
+pub(crate) fn add_into(sum: &mut Tensor, x: &Tensor) {
+    assert_eq!(
+        sum.shape(),
+        x.shape(),
+        "gradient sum: shapes {:?} and {:?}",
+        sum.shape(),
+        x.shape()
+    );
+    match sum.device() {
+        Device::Cpu => cpu::add_into(sum.cpu_mut(), x.cpu()),
+    }
+}
+
+macro_rules! unary_ops { ($($(#[$doc:meta])* $name:ident => $op:expr;)*) => {$(
+    $(#[$doc])*
+    pub fn $name(x: &Var) -> Var { unary($op, x) }
+)*}}
+
+unary_ops! {
+    /// e^x.
+    exp => Unary::Exp;
+    /// Natural logarithm.
+    log => Unary::Log;
+    /// 1 / (1 + e^-x).
+    sigmoid => Unary::Sigmoid;
+    /// ln sigmoid(x), without overflow.
+    log_sigmoid => Unary::LogSigmoid;
+    /// x².
+    square => Unary::Square;
+    /// Hyperbolic tangent.
+    tanh => Unary::Tanh;
+    /// -x.
+    neg => Unary::Scale(-1.0);
+}
+
+/// c·x.
+pub fn scale(x: &Var, c: f32) -> Var {
+    unary(Unary::Scale(c), x)
+}
+
+/// x + c.
+pub fn add_scalar(x: &Var, c: f32) -> Var {
+    unary(Unary::Offset(c), x)
+}
+
+/// x limited to [low, high]; no gradient outside.
+pub fn clamp(x: &Var, low: f32, high: f32) -> Var {
+    unary(Unary::Clamp(low, high), x)
+}
+
+/// An activation on its own; see [`linear`](crate::ops::linear) for the fused one.
+pub fn activate(x: &Var, activation: Activation) -> Var {
+    match activation.kernel() {
+        Some(op) => unary(op, x),
+        None => x.clone(),
+    }
+}
+
+macro_rules! binary_ops { ($($(#[$doc:meta])* $name:ident => $op:expr;)*) => {$(
+    $(#[$doc])*
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn $name(a: &Var, b: &Var) -> Var { binary(stringify!($name), $op, a, b) }
+)*}}
+
+binary_ops! {
+    /// a + b.
+    add => Binary::Add;
+    /// a - b.
+    sub => Binary::Sub;
+    /// a·b.
+    mul => Binary::Mul;
+    /// a / b.
+    div => Binary::Div;
+    /// The lesser; at a tie the gradient goes to `a`.
+    minimum => Binary::Min;
+    /// The greater; at a tie the gradient goes to `a`.
+    maximum => Binary::Max;
+    /// silu(gate)·up: Shazeer 2020, "GLU variants improve transformer", eq. 6.
+    swiglu => Binary::SwiGlu;
+}
+
+/// Sum of all elements, shape [].
+pub fn sum(x: &Var) -> Var {
+    let total = match x.value().device() {
+        Device::Cpu => cpu::total(x.value().cpu()),
+    };
+    let (slot, shape, device) = (x.slot(), *x.shape(), x.value().device());
+    Var::record(Tensor::scalar(device, total), &[x], move |grad, grads| {
+        grads.add(slot, Tensor::full(device, shape, grad.item()));
+    })
+}
+
+/// Mean of all elements, shape [].
+pub fn mean(x: &Var) -> Var {
+    scale(&sum(x), 1.0 / x.value().len().max(1) as f32)
+}
+
+/// The same values under another shape.
+///
+/// # Panics
+/// If the count differs.
+pub fn reshape(x: &Var, shape: impl Into<Shape>) -> Var {
+    let (slot, old) = (x.slot(), *x.shape());
+    Var::record(x.value().reshape(shape), &[x], move |grad, grads| {
+        grads.add(slot, grad.reshape(old))
+    })
+}

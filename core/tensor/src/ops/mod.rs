@@ -1,0 +1,40 @@
+//! The ops: each in one file with its derivative's source. Inputs and outputs are [`Var`](crate::Var)s; the
+//! gradient of an op is checked against finite differences of an f64 reference in tests/gradients.rs.
+//!
+//! | op | output |
+//! |---|---|
+//! | [`linear`] | x·W + b, then an activation |
+//! | [`embedding`] | rows of a table; also a gather of rows |
+//! | [`layer_norm`], [`rms_norm`], [`add_layer_norm`], [`add_rms_norm`] | normalised rows, the latter two of a sum |
+//! | [`rotary`] | rotary position embedding |
+//! | [`attention`] | tiled attention; [`attention_cached`] for generation |
+//! | [`swiglu`], [`activate`] | activations |
+//! | [`dropout`] | dropout by counter |
+//! | [`linear_cross_entropy`], [`linear_log_prob`] | losses over a vocabulary without whole logits |
+//! | [`add`] … [`clamp`], [`sum`], [`mean`] | what losses are made of |
+
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod elementwise;
+mod embedding;
+mod linear;
+mod norm;
+mod optim;
+mod rotary;
+
+pub use attention::{Mask, Qkv, attention, attention_cached, cache_write};
+pub use cross_entropy::{LogProb, linear_cross_entropy, linear_log_prob, log_softmax};
+pub use dropout::dropout;
+pub(crate) use elementwise::add_into;
+pub use elementwise::{
+    activate, add, add_scalar, clamp, div, exp, log, log_sigmoid, maximum, mean, minimum, mul, neg,
+    reshape, scale, sigmoid, square, sub, sum, swiglu, tanh,
+};
+pub use embedding::embedding;
+pub use linear::{Activation, Weights, linear};
+pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
+pub use optim::{
+    AdamW, adamw, all_finite, newton_schulz, scale_in_place, sum_squares, weighted_sum_in_place,
+};
+pub use rotary::{Rotary, rotary};

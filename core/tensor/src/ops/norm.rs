@@ -1,0 +1,120 @@
+//! Layer norm (Ba et al. 2016) and RMS norm (Zhang and Sennrich 2019), alone or after a residual sum.
+//!
+//! With x̂ the normalised row and g = dy·w: dx = (g - mean(g) - x̂·mean(g·x̂)) / σ, RMS norm without
+//! the mean; dw = Σ dy·x̂, db = Σ dy.
+
+use crate::{
+    cpu::norm::{self as cpu, Norm},
+    device::Device,
+    tape::Var,
+    tensor::Tensor,
+};
+
+fn check(name: &str, x: &Var, weight: &Var, bias: Option<&Var>) {
+    let width = x.shape().last().copied().unwrap_or(0);
+    assert!(
+        weight.shape()[..] == [width] && bias.is_none_or(|b| b.shape()[..] == [width]),
+        "{name}: input {:?} with weight {:?}",
+        x.shape(),
+        weight.shape()
+    );
+}
+
+/// Records y = norm(x) as a function of x, weight and bias.
+fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps: f32) -> Var {
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    let (sx, sw, sb) = (x.slot(), weight.slot(), bias.and_then(Var::slot));
+    let (x, w) = (x.value().clone(), weight.value().clone());
+    Var::record(y, &inputs, move |grad, grads| {
+        let mut dx = Tensor::stale(x.device(), *x.shape());
+        let (dw, db) = match x.device() {
+            Device::Cpu => {
+                cpu::backward(kind, x.cpu(), w.cpu(), sb.is_some(), eps, grad.cpu(), dx.cpu_mut())
+            }
+        };
+        grads.add(sw, Tensor::from_slice(x.device(), &dw, *w.shape()));
+        if sb.is_some() {
+            grads.add(sb, Tensor::from_slice(x.device(), &db, *w.shape()));
+        }
+        grads.add(sx, dx);
+    })
+}
+
+fn norm(name: &str, kind: Norm, x: &Var, weight: &Var, bias: Option<&Var>, eps: f32) -> Var {
+    check(name, x, weight, bias);
+    let mut y = Tensor::stale(x.value().device(), *x.shape());
+    match x.value().device() {
+        Device::Cpu => {
+            let bias = bias.map(|b| b.value().cpu());
+            cpu::forward(kind, x.value().cpu(), weight.value().cpu(), bias, eps, y.cpu_mut());
+        }
+    }
+    record(kind, y, x, weight, bias, eps)
+}
+
+fn add_norm(
+    name: &str,
+    kind: Norm,
+    a: &Var,
+    b: &Var,
+    weight: &Var,
+    bias: Option<&Var>,
+    eps: f32,
+) -> (Var, Var) {
+    assert_eq!(a.shape(), b.shape(), "{name}: residual {:?} and {:?}", a.shape(), b.shape());
+    check(name, a, weight, bias);
+    let device = a.value().device();
+    let (mut sum, mut y) = (Tensor::stale(device, *a.shape()), Tensor::stale(device, *a.shape()));
+    match device {
+        Device::Cpu => cpu::forward_sum(
+            kind,
+            a.value().cpu(),
+            b.value().cpu(),
+            weight.value().cpu(),
+            bias.map(|b| b.value().cpu()),
+            eps,
+            sum.cpu_mut(),
+            y.cpu_mut(),
+        ),
+    }
+    let (sa, sb) = (a.slot(), b.slot());
+    let sum = Var::record(sum, &[a, b], move |grad, grads| {
+        grads.add(sa, grad.clone());
+        grads.add(sb, grad);
+    });
+    let y = record(kind, y, &sum, weight, bias, eps);
+    (sum, y)
+}
+
+/// (x - mean) / sqrt(variance + eps) · weight + bias over the last dimension.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn layer_norm(x: &Var, weight: &Var, bias: Option<&Var>, eps: f32) -> Var {
+    norm("layer_norm", Norm::Layer, x, weight, bias, eps)
+}
+
+/// x / sqrt(mean(x²) + eps) · weight over the last dimension.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn rms_norm(x: &Var, weight: &Var, eps: f32) -> Var {
+    norm("rms_norm", Norm::Rms, x, weight, None, eps)
+}
+
+/// (a + b, layer_norm(a + b)) in one pass over memory.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn add_layer_norm(a: &Var, b: &Var, weight: &Var, bias: Option<&Var>, eps: f32) -> (Var, Var) {
+    add_norm("add_layer_norm", Norm::Layer, a, b, weight, bias, eps)
+}
+
+/// (a + b, rms_norm(a + b)) in one pass over memory.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn add_rms_norm(a: &Var, b: &Var, weight: &Var, eps: f32) -> (Var, Var) {
+    add_norm("add_rms_norm", Norm::Rms, a, b, weight, None, eps)
+}

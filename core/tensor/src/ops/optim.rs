@@ -1,0 +1,136 @@
+//! What optimisers do to parameters in place; no gradients.
+
+use crate::{
+    cpu::{
+        elementwise as cpu,
+        gemm::{Mat, Threads, matmul},
+        optim,
+    },
+    device::Device,
+    tensor::Tensor,
+};
+
+/// Settings of one AdamW update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Step size.
+    pub learning_rate: f32,
+    /// Decay of the mean.
+    pub beta1: f32,
+    /// Decay of the mean square.
+    pub beta2: f32,
+    /// Added to the root of the mean square.
+    pub epsilon: f32,
+    /// Decoupled decay.
+    pub weight_decay: f32,
+    /// Factor on the gradient, from clipping.
+    pub grad_scale: f32,
+}
+
+/// AdamW: Loshchilov and Hutter 2019, algorithm 2, with the bias corrections of Kingma and Ba 2015;
+/// the decay is learning_rate · weight_decay · p, as in PyTorch. `step` counts from 1.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn adamw(
+    p: &mut Tensor,
+    g: &Tensor,
+    m: &mut Tensor,
+    v: &mut Tensor,
+    settings: AdamW,
+    step: u64,
+) {
+    assert!(
+        p.shape() == g.shape() && p.shape() == m.shape() && p.shape() == v.shape(),
+        "adamw: shapes differ"
+    );
+    match p.device() {
+        Device::Cpu => optim::adamw(p.cpu_mut(), g.cpu(), m.cpu_mut(), v.cpu_mut(), settings, step),
+    }
+}
+
+/// Σ x², in f64.
+pub fn sum_squares(x: &Tensor) -> f64 {
+    match x.device() {
+        Device::Cpu => cpu::total_squares(x.cpu()),
+    }
+}
+
+/// Whether every value is finite.
+pub fn all_finite(x: &Tensor) -> bool {
+    // A sum of squares may overflow where no value is infinite; look closer only then.
+    sum_squares(x).is_finite() || x.with_host(|v| v.iter().all(|v| v.is_finite()))
+}
+
+/// x *= c
+pub fn scale_in_place(x: &mut Tensor, c: f32) {
+    match x.device() {
+        Device::Cpu => {
+            crate::cpu::parallel::rows(x.cpu_mut(), 1, |_, x| x.iter_mut().for_each(|v| *v *= c))
+        }
+    }
+}
+
+/// x = a·x + b·y
+///
+/// # Panics
+/// If the shapes differ.
+pub fn weighted_sum_in_place(x: &mut Tensor, a: f32, y: &Tensor, b: f32) {
+    assert_eq!(x.shape(), y.shape(), "weighted_sum_in_place: shapes differ");
+    match x.device() {
+        Device::Cpu => crate::cpu::parallel::rows(x.cpu_mut(), 1, |i, x| {
+            x.iter_mut().zip(&y.cpu()[i..]).for_each(|(x, &y)| *x = a * *x + b * y);
+        }),
+    }
+}
+
+/// The nearest semi-orthogonal matrix to `g` [rows, cols], roughly: five quintic Newton–Schulz steps
+/// with the coefficients of Jordan et al. 2024, "Muon", which bring the singular values near 1.
+///
+/// # Panics
+/// If `g` is not a matrix.
+pub fn newton_schulz(g: &Tensor) -> Tensor {
+    let [rows, cols] = g.shape()[..] else { panic!("newton_schulz: shape {:?}", g.shape()) };
+    let (a, b, c) = (3.4445f32, -4.7750f32, 2.0315f32);
+    let n = rows.min(cols);
+    let norm = sum_squares(g).sqrt() as f32 + 1e-7;
+    let mut x = g.clone();
+    scale_in_place(&mut x, 1.0 / norm);
+    let device = g.device();
+    match device {
+        Device::Cpu => {
+            for _ in 0..5 {
+                // S = X·Xᵀ on the short side; X ← aX + (bS + cS²)X.
+                let mut s = Tensor::stale(device, [n, n]);
+                let mut poly = Tensor::stale(device, [n, n]);
+                let xm = Mat::new(x.cpu(), cols);
+                let (left, right) = if rows <= cols { (xm, xm.t()) } else { (xm.t(), xm) };
+                matmul(
+                    s.cpu_mut(),
+                    n,
+                    [n, n, rows.max(cols)],
+                    left,
+                    right,
+                    1.0,
+                    false,
+                    Threads::All,
+                );
+                poly.cpu_mut().copy_from_slice(s.cpu());
+                scale_in_place(&mut poly, b);
+                let sm = Mat::new(s.cpu(), n);
+                matmul(poly.cpu_mut(), n, [n, n, n], sm, sm, c, true, Threads::All);
+                let mut next = Tensor::stale(device, [rows, cols]);
+                next.cpu_mut().copy_from_slice(x.cpu());
+                scale_in_place(&mut next, a);
+                let pm = Mat::new(poly.cpu(), n);
+                if rows <= cols {
+                    matmul(next.cpu_mut(), cols, [rows, cols, n], pm, xm, 1.0, true, Threads::All);
+                } else {
+                    matmul(next.cpu_mut(), cols, [rows, cols, n], xm, pm, 1.0, true, Threads::All);
+                }
+                x = next;
+            }
+        }
+    }
+    x
+}

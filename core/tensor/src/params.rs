@@ -1,0 +1,184 @@
+//! Named parameters, and a forward pass bound to them.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use crate::{
+    tape::{Grads, Tape, Var},
+    tensor::Tensor,
+};
+
+/// A parameter's place in its [`Params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(usize);
+
+impl ParamId {
+    /// The index in order of insertion.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// One named parameter.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// The name as in model.safetensors.
+    pub name: String,
+    /// The values.
+    pub value: Tensor,
+    /// Whether training changes it.
+    pub trainable: bool,
+}
+
+/// Named parameters in a fixed order.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    entries: Vec<Param>,
+    by_name: HashMap<String, ParamId>,
+}
+
+impl Params {
+    /// No parameters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one; a name that is there already gets the new value.
+    pub fn insert(&mut self, name: impl Into<String>, value: Tensor) -> ParamId {
+        let name = name.into();
+        if let Some(&id) = self.by_name.get(&name) {
+            self.entries[id.0].value = value;
+            return id;
+        }
+        let id = ParamId(self.entries.len());
+        self.by_name.insert(name.clone(), id);
+        self.entries.push(Param { name, value, trainable: true });
+        id
+    }
+
+    /// Finds one by name.
+    pub fn find(&self, name: &str) -> Option<ParamId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The value.
+    pub fn get(&self, id: ParamId) -> &Tensor {
+        &self.entries[id.0].value
+    }
+
+    /// The value, to be changed.
+    pub fn get_mut(&mut self, id: ParamId) -> &mut Tensor {
+        &mut self.entries[id.0].value
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Param> {
+        self.entries.iter()
+    }
+
+    /// All, in order, to be changed.
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Param> {
+        self.entries.iter_mut()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The number of values in all.
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|p| p.value.len()).sum()
+    }
+}
+
+/// Sums of gradients, one for each parameter that got any.
+#[derive(Clone, Debug, Default)]
+pub struct GradSet {
+    sums: Vec<Option<Tensor>>,
+}
+
+impl GradSet {
+    /// No gradients.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The gradient of one parameter.
+    pub fn get(&self, id: ParamId) -> Option<&Tensor> {
+        self.sums.get(id.0)?.as_ref()
+    }
+
+    /// All there are, with their parameter's index.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Tensor)> {
+        self.sums.iter().enumerate().filter_map(|(i, g)| Some((i, g.as_ref()?)))
+    }
+
+    /// All there are, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Tensor)> {
+        self.sums.iter_mut().enumerate().filter_map(|(i, g)| Some((i, g.as_mut()?)))
+    }
+}
+
+/// A forward pass bound to parameters; each becomes a leaf when it is first used.
+pub struct Graph<'p> {
+    params: &'p Params,
+    tape: Option<Tape>,
+    leaves: RefCell<Vec<Option<Var>>>,
+}
+
+impl<'p> Graph<'p> {
+    /// A pass that can go backward.
+    pub fn training(params: &'p Params) -> Self {
+        Self { tape: Some(Tape::new()), ..Self::inference(params) }
+    }
+
+    /// A pass that keeps nothing.
+    pub fn inference(params: &'p Params) -> Self {
+        Self { params, tape: None, leaves: RefCell::new(vec![None; params.len()]) }
+    }
+
+    /// Whether it can go backward.
+    pub fn is_training(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &'p Params {
+        self.params
+    }
+
+    /// A parameter as a variable.
+    pub fn param(&self, id: ParamId) -> Var {
+        let entry = &self.params.entries[id.0];
+        self.leaves.borrow_mut()[id.0]
+            .get_or_insert_with(|| match &self.tape {
+                Some(tape) if entry.trainable => tape.leaf(entry.value.clone()),
+                _ => Var::constant(entry.value.clone()),
+            })
+            .clone()
+    }
+
+    /// Adds the gradients of `loss` to `sums`. May be called once.
+    pub fn backward(self, loss: &Var, sums: &mut GradSet) {
+        let Some(tape) = self.tape else { return };
+        let leaves = self.leaves.into_inner();
+        sums.sums.resize_with(leaves.len(), || None);
+        let mut grads = Grads::new();
+        for (leaf, sum) in leaves.iter().zip(&mut sums.sums) {
+            if let Some(slot) = leaf.as_ref().and_then(Var::slot) {
+                grads.put(slot, sum.take());
+            }
+        }
+        tape.backward(loss, &mut grads);
+        for (leaf, sum) in leaves.iter().zip(&mut sums.sums) {
+            if let Some(leaf) = leaf.as_ref().filter(|l| l.needs_grad()) {
+                *sum = grads.take(leaf);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Reverse-mode differentiation: each op records one closure that turns its output's gradient
+//! into its inputs' gradients. Going backward consumes the closures, so what an op saved is freed
+//! as soon as its own backward has run.
+
+use std::{cell::RefCell, rc::Rc};
+
+use crate::{
+    ops,
+    tensor::{Shape, Tensor},
+};
+
+type Backward = Box<dyn FnOnce(Tensor, &mut Grads)>;
+
+/// What happened in a forward pass, in order.
+#[derive(Clone, Default)]
+pub struct Tape {
+    nodes: Rc<RefCell<Vec<Option<Backward>>>>,
+}
+
+/// Where an op finds an input's gradient; `None` where none is wanted.
+pub(crate) type Slot = Option<usize>;
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A value whose gradient is wanted.
+    pub fn leaf(&self, value: Tensor) -> Var {
+        self.push(value, None)
+    }
+
+    fn push(&self, value: Tensor, backward: Option<Backward>) -> Var {
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.push(backward);
+        Var { value, node: Some((self.clone(), nodes.len() - 1)) }
+    }
+
+    /// Gradients of `loss` (one element) with respect to every leaf, added to `grads`.
+    ///
+    /// The tape is used up. All sums run in the order of the tape, so the result is the same for any
+    /// number of threads.
+    ///
+    /// # Panics
+    /// If `loss` has more than one element.
+    pub fn backward(&self, loss: &Var, grads: &mut Grads) {
+        assert_eq!(loss.value.len(), 1, "backward() of a loss of shape {:?}", loss.value.shape());
+        let Some((_, last)) = &loss.node else { return };
+        let last = *last;
+        grads.slots.resize_with(grads.slots.len().max(last + 1), || None);
+        grads.add(Some(last), Tensor::full(loss.value.device(), *loss.value.shape(), 1.0));
+        for i in (0..=last).rev() {
+            let Some(backward) = self.nodes.borrow_mut()[i].take() else { continue };
+            if let Some(grad) = grads.slots[i].take() {
+                backward(grad, grads);
+            }
+        }
+    }
+}
+
+/// Gradients on their way backward, by place on the tape.
+#[derive(Default)]
+pub struct Grads {
+    slots: Vec<Option<Tensor>>,
+}
+
+impl Grads {
+    /// No gradients.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the gradient of a leaf; `None` if the loss does not depend on it.
+    pub fn take(&mut self, leaf: &Var) -> Option<Tensor> {
+        let slot = leaf.slot()?;
+        self.slots.get_mut(slot)?.take()
+    }
+
+    /// Puts back a sum to which the next backward adds.
+    pub(crate) fn put(&mut self, slot: usize, sum: Option<Tensor>) {
+        self.slots.resize_with(self.slots.len().max(slot + 1), || None);
+        self.slots[slot] = sum;
+    }
+
+    pub(crate) fn wants(slot: Slot) -> bool {
+        slot.is_some()
+    }
+
+    /// Adds `grad` to the slot.
+    pub(crate) fn add(&mut self, slot: Slot, grad: Tensor) {
+        let Some(slot) = slot else { return };
+        match &mut self.slots[slot] {
+            empty @ None => *empty = Some(grad),
+            Some(sum) if sum.is_unique() => ops::add_into(sum, &grad),
+            Some(sum) if grad.is_unique() => {
+                // Addition commutes bit for bit, so either may hold the sum.
+                let mut grad = grad;
+                ops::add_into(&mut grad, sum);
+                *sum = grad;
+            }
+            Some(sum) => ops::add_into(sum, &grad),
+        }
+    }
+
+    /// Lets an op add to the slot's sum in place: `write(sum, fresh)`, `fresh` meaning that the
+    /// content is arbitrary and must be overwritten.
+    pub(crate) fn accumulate(
+        &mut self,
+        slot: Slot,
+        shape: Shape,
+        like: &Tensor,
+        write: impl FnOnce(&mut Tensor, bool),
+    ) {
+        let Some(slot) = slot else { return };
+        match &mut self.slots[slot] {
+            Some(sum) => write(sum, false),
+            empty @ None => {
+                let mut sum = Tensor::stale(like.device(), shape);
+                write(&mut sum, true);
+                *empty = Some(sum);
+            }
+        }
+    }
+}
+
+/// A tensor and, if a gradient is wanted, its place on the tape.
+#[derive(Clone)]
+pub struct Var {
+    value: Tensor,
+    node: Option<(Tape, usize)>,
+}
+
+impl Var {
+    /// A value without gradient.
+    pub fn constant(value: Tensor) -> Self {
+        Self { value, node: None }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The value's sizes.
+    pub fn shape(&self) -> &Shape {
+        self.value.shape()
+    }
+
+    /// The same value, cut off from the tape.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self::constant(self.value.clone())
+    }
+
+    /// Whether a gradient flows to it.
+    pub fn needs_grad(&self) -> bool {
+        self.node.is_some()
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.node.as_ref().map(|(_, i)| *i)
+    }
+
+    /// The result of an op over `inputs`; `backward` is kept only if an input wants a gradient.
+    pub(crate) fn record(
+        value: Tensor,
+        inputs: &[&Var],
+        backward: impl FnOnce(Tensor, &mut Grads) + 'static,
+    ) -> Self {
+        match inputs.iter().find_map(|v| v.node.as_ref()) {
+            Some((tape, _)) => tape.push(value, Some(Box::new(backward))),
+            None => Self::constant(value),
+        }
+    }
+}
+
+impl std::fmt::Debug for Var {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
+    }
+}

@@ -1,0 +1,257 @@
+//! Dense arrays: f32 tensors and integer ids. Contiguous, row-major, shared by reference count.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use crate::{device::Device, pool::Buf};
+
+/// Sizes of up to six dimensions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    sizes: [usize; 6],
+    rank: u8,
+}
+
+impl Shape {
+    /// The number of elements.
+    pub fn count(&self) -> usize {
+        self.iter().product()
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.sizes[..usize::from(self.rank)]
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl From<&[usize]> for Shape {
+    /// # Panics
+    /// With more than six dimensions.
+    fn from(sizes: &[usize]) -> Self {
+        assert!(sizes.len() <= 6, "shape {sizes:?}: at most 6 dimensions");
+        let mut shape = Self { sizes: [1; 6], rank: sizes.len() as u8 };
+        shape.sizes[..sizes.len()].copy_from_slice(sizes);
+        shape
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(sizes: [usize; N]) -> Self {
+        Self::from(&sizes[..])
+    }
+}
+
+enum Storage {
+    Cpu(Buf),
+}
+
+/// A dense f32 array. Cloning shares the memory; writing copies if it is shared.
+#[derive(Clone)]
+pub struct Tensor {
+    storage: Arc<Storage>,
+    shape: Shape,
+}
+
+impl Tensor {
+    fn from_buf(buf: Buf, shape: Shape) -> Self {
+        debug_assert_eq!(buf.len(), shape.count());
+        Self { storage: Arc::new(Storage::Cpu(buf)), shape }
+    }
+
+    /// Arbitrary content, for ops that write every element.
+    pub(crate) fn stale(device: Device, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        match device {
+            Device::Cpu => Self::from_buf(Buf::stale(shape.count()), shape),
+        }
+    }
+
+    /// Zeros.
+    pub fn zeros(device: Device, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        match device {
+            Device::Cpu => Self::from_buf(Buf::zeroed(shape.count()), shape),
+        }
+    }
+
+    /// One value everywhere.
+    pub fn full(device: Device, shape: impl Into<Shape>, value: f32) -> Self {
+        let mut tensor = Self::stale(device, shape);
+        tensor.cpu_mut().fill(value);
+        tensor
+    }
+
+    /// Copies host values, row-major.
+    ///
+    /// # Panics
+    /// If the count does not fit the shape.
+    pub fn from_slice(device: Device, values: &[f32], shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(
+            values.len(),
+            shape.count(),
+            "from_slice: {} values for shape {shape:?}",
+            values.len()
+        );
+        let mut tensor = Self::stale(device, shape);
+        tensor.cpu_mut().copy_from_slice(values);
+        tensor
+    }
+
+    /// A single value, shape [].
+    pub fn scalar(device: Device, value: f32) -> Self {
+        Self::from_slice(device, &[value], [])
+    }
+
+    /// Copies the values to the host.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.cpu().to_vec()
+    }
+
+    /// Hands the values to `f` on the host without a copy where that is possible.
+    pub fn with_host<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
+        f(self.cpu())
+    }
+
+    /// The value of a one-element tensor.
+    ///
+    /// # Panics
+    /// If it has another number of elements.
+    pub fn item(&self) -> f32 {
+        assert_eq!(self.len(), 1, "item() of a tensor of shape {:?}", self.shape);
+        self.cpu()[0]
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.count()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> Device {
+        match *self.storage {
+            Storage::Cpu(_) => Device::Cpu,
+        }
+    }
+
+    /// The same values under another shape; shares the memory.
+    ///
+    /// # Panics
+    /// If the count differs.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(self.len(), shape.count(), "reshape of {:?} to {shape:?}", self.shape);
+        Self { storage: self.storage.clone(), shape }
+    }
+
+    /// Rows and row length, the last dimension being the row.
+    pub(crate) fn rows(&self) -> (usize, usize) {
+        let width = self.shape.last().copied().unwrap_or(1);
+        (if width == 0 { 0 } else { self.len() / width }, width)
+    }
+
+    pub(crate) fn is_unique(&self) -> bool {
+        Arc::strong_count(&self.storage) == 1
+    }
+
+    pub(crate) fn cpu(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(buf) => buf,
+        }
+    }
+
+    pub(crate) fn cpu_mut(&mut self) -> &mut [f32] {
+        if Arc::get_mut(&mut self.storage).is_none() {
+            let mut copy = Self::stale(self.device(), self.shape);
+            if let Some(Storage::Cpu(buf)) = Arc::get_mut(&mut copy.storage) {
+                buf.copy_from_slice(self.cpu());
+            }
+            *self = copy;
+        }
+        match Arc::get_mut(&mut self.storage) {
+            Some(Storage::Cpu(buf)) => buf,
+            None => unreachable!("the storage was made unique above"),
+        }
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = &self.cpu()[..self.len().min(8)];
+        write!(f, "Tensor{:?}{head:?}", self.shape)?;
+        if self.len() > 8 { write!(f, "…") } else { Ok(()) }
+    }
+}
+
+/// Token ids, positions, labels, masks: a dense array of i32.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    values: Arc<[i32]>,
+    shape: Shape,
+    device: Device,
+}
+
+impl Ids {
+    /// # Panics
+    /// If the count does not fit the shape.
+    pub fn new(device: Device, values: Vec<i32>, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(values.len(), shape.count(), "ids: {} values for shape {shape:?}", values.len());
+        Self { values: values.into(), shape, device }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The values on the host; ids keep a host copy on every device.
+    pub fn host(&self) -> &[i32] {
+        &self.values
+    }
+
+    /// The same values under another shape.
+    ///
+    /// # Panics
+    /// If the count differs.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), ..self.clone() }.checked()
+    }
+
+    fn checked(self) -> Self {
+        assert_eq!(self.values.len(), self.shape.count(), "ids do not fit shape {:?}", self.shape);
+        self
+    }
+}
