@@ -1,8 +1,20 @@
 //! A run: its folder, its recipe, and the way it speaks to the user.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Fingerprint, Recipe, Result, Section, StageFolder, read_json, write_atomic, write_json,
 };
 
 /// Set by Ctrl-C or SIGTERM; long loops poll it, write a checkpoint and leave.
@@ -62,4 +74,155 @@ impl Bar for Silent {
     fn set(&self, _: u64) {}
     fn message(&self, _: &str) {}
     fn finish(&self, _: &str) {}
+}
+
+/// A run: one folder, one recipe, all its stages. Only one process at a time has it open.
+pub struct Run {
+    /// The run's folder.
+    pub dir: PathBuf,
+    /// The recipe as read.
+    pub recipe: Recipe,
+    /// What all randomness comes from.
+    pub seed: u64,
+    /// Where progress is shown.
+    pub console: Arc<dyn Console>,
+    /// Set when the user wants to stop.
+    pub interrupt: Interrupt,
+    force: bool,
+    manifest: Arc<ManifestFile>,
+    /// Locked as long as the run is open; the operating system unlocks it for a killed process.
+    _lock: File,
+}
+
+impl Run {
+    /// Opens a run, creating its folder, and writes its manifest. With `force`, a stage that was
+    /// made from something else is redone instead of refused.
+    ///
+    /// # Errors
+    /// A failure when another process has the run open; those of [`Error::io`].
+    pub fn open(
+        dir: &Path,
+        recipe: Recipe,
+        seed: u64,
+        console: Arc<dyn Console>,
+        interrupt: Interrupt,
+        force: bool,
+    ) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        let lock = lock(&dir.join(".lock"))?;
+        let manifest = Arc::new(ManifestFile::open(&dir.join("manifest.json"), seed)?);
+        Ok(Self { dir: dir.to_owned(), recipe, seed, console, interrupt, force, manifest, _lock: lock })
+    }
+
+    /// A stage's folder (created when its work begins); one that a crash left moved aside is put
+    /// back.
+    ///
+    /// # Errors
+    /// Those of [`Error::io`].
+    pub fn stage(&self, name: &str) -> Result<StageFolder> {
+        Ok(StageFolder {
+            name: name.to_owned(),
+            dir: self.dir.join(name),
+            force: self.force,
+            manifest: self.manifest.clone(),
+        })
+    }
+
+    /// What decides the result of a stage with this section; add its inputs.
+    pub fn fingerprint<S: Section>(&self, section: &S) -> Fingerprint {
+        Fingerprint::new(section, self.seed)
+    }
+
+    /// Writes `RUN/recipe.toml`: the text of [`Recipe::resolved`].
+    ///
+    /// # Errors
+    /// Those of [`Error::io`].
+    pub fn write_recipe(&self, resolved: &str) -> Result<()> {
+        write_atomic(&self.dir.join("recipe.toml"), resolved.as_bytes())
+    }
+}
+
+/// Takes the run's lock, or says who has it.
+fn lock(path: &Path) -> Result<File> {
+    let fail = |e| Error::io("lock", path, e);
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let run = path.parent().unwrap_or(path);
+            return Err(Error::failed(format_args!(
+                "another athanor (process {}) is writing this run",
+                pid.trim()
+            ))
+            .at(run.display())
+            .hint("wait for it, stop it, or choose another --out"));
+        }
+        // File systems without locks exist; one process is then the user's own care.
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(e)) => return Err(fail(e)),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(fail)?;
+    Ok(file)
+}
+
+/// `RUN/manifest.json`: what made the run, on what.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Manifest {
+    athanor: String,
+    os: String,
+    arch: String,
+    cpu: String,
+    cores: usize,
+    seed: u64,
+    #[serde(default)]
+    stages: BTreeMap<String, StageRecord>,
+}
+
+/// A finished stage in the manifest.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct StageRecord {
+    /// Of its fingerprint.
+    pub(crate) hash: String,
+    pub(crate) seconds: f64,
+}
+
+/// The manifest in its file; every change is written at once.
+#[derive(Debug)]
+pub(crate) struct ManifestFile {
+    path: PathBuf,
+    manifest: Mutex<Manifest>,
+}
+
+impl ManifestFile {
+    fn open(path: &Path, seed: u64) -> Result<Self> {
+        let old: Manifest = if path.exists() { read_json(path)? } else { Manifest::default() };
+        let manifest = Manifest {
+            athanor: env!("CARGO_PKG_VERSION").into(),
+            os: std::env::consts::OS.into(),
+            arch: std::env::consts::ARCH.into(),
+            cpu: cpu_model(),
+            cores: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            seed,
+            stages: old.stages,
+        };
+        write_json(path, &manifest)?;
+        Ok(Self { path: path.to_owned(), manifest: Mutex::new(manifest) })
+    }
+
+    pub(crate) fn enter(&self, stage: &str, record: StageRecord) -> Result<()> {
+        // A panic elsewhere cannot leave it half-changed.
+        let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        manifest.stages.insert(stage.to_owned(), record);
+        write_json(&self.path, &*manifest)
+    }
+}
+
+/// The processor's name, where the system tells it.
+fn cpu_model() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find(|l| l.starts_with("model name"));
+    line.and_then(|l| l.split_once(':')).map_or("unknown", |(_, name)| name.trim()).to_owned()
 }

@@ -1,0 +1,192 @@
+//! Recipes: one TOML file, a section for each stage; every key has a default, a doc line and a check.
+//!
+//! ```
+//! use athanor_store::{Check, Problem, Recipe, section};
+//!
+//! section! {
+//!     /// How the model is trained.
+//!     pub struct Train {
+//!         /// Optimiser steps.
+//!         steps: u64 = 1000,
+//!         /// Peak learning rate.
+//!         learning_rate: f64 = 3e-4,
+//!         /// Seconds between checkpoints.
+//!         #[watch]
+//!         checkpoint_seconds: u64 = 60,
+//!     }
+//! }
+//! impl Check for Train {
+//!     fn check(&self) -> Result<(), Problem> {
+//!         Problem::unless(self.learning_rate > 0.0, "learning_rate", "must be positive")
+//!     }
+//! }
+//!
+//! let recipe = Recipe::parse("demo.toml", "[train]\nlern_rate = 0.1\n", &[]).unwrap();
+//! let error = recipe.section::<Train>("train").unwrap_err().to_string();
+//! assert!(error.starts_with(
+//!     "demo.toml:2: unknown key `lern_rate` in [train]; did you mean `learning_rate`?"
+//! ));
+//! ```
+
+mod key;
+mod section;
+mod text;
+mod tree;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub use key::{Key, Shape};
+pub use section::{Check, Problem, Section, fingerprint_value, section_key};
+pub use text::{describe, to_toml};
+pub use tree::Node;
+pub use value::KeyType;
+
+#[doc(hidden)]
+pub use section::{CheckNested, read_unchecked};
+
+use crate::{Error, Result, read_text};
+use tree::Item;
+
+/// A recipe as it was read, with `--set` applied: which keys it gives, and where.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    name: String,
+    dir: PathBuf,
+    root: Node,
+}
+
+impl Recipe {
+    /// Reads a recipe file; `sets` are the `a.b.c=value` of `--set`, applied in their order.
+    ///
+    /// # Errors
+    /// Those of [`read_text`] and [`parse`](Self::parse).
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
+        let text = read_text(path)?;
+        let mut recipe = Self::parse(&path.display().to_string(), &text, sets)?;
+        if let Some(dir) = path.parent() {
+            recipe.dir = dir.to_owned();
+        }
+        Ok(recipe)
+    }
+
+    /// Reads a recipe from text; `name` is how errors call it. Its folder is the current one.
+    ///
+    /// # Errors
+    /// An input error at `NAME:LINE` for text that is not TOML, one at `--set …` for an override
+    /// that has no `=` or goes through a key that holds no table.
+    pub fn parse(name: &str, text: &str, sets: &[String]) -> Result<Self> {
+        let mut root = tree::parse(name, text)?;
+        for set in sets {
+            tree::set(&mut root, set)?;
+        }
+        Ok(Self { name: name.to_owned(), dir: PathBuf::new(), root })
+    }
+
+    /// How errors call it: the path it was loaded from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that relative paths in the recipe start from; empty for the current one.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A path of the recipe as the program may open it: relative ones start from [`dir`](Self::dir).
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
+    }
+
+    /// Whether the recipe has this section (`"pretrain"`, or nested: `"pretrain.train"`) or key.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// A section with the recipe's keys over its defaults, checked; all defaults if the recipe does
+    /// not have it. Nested: `"pretrain.train"`.
+    ///
+    /// # Errors
+    /// Input errors at `FILE:LINE` or `--set …`: an unknown key with the nearest known one, a value
+    /// of the wrong type, a failed [`Check`].
+    pub fn section<S: Section>(&self, name: &str) -> Result<S> {
+        match self.find(name) {
+            Some(node) => section::read(node, name, S::default()),
+            None => {
+                let default = S::default();
+                default.check_all().map_err(|p| {
+                    Error::input(p.in_section(name)).at(&self.name)
+                })?;
+                Ok(default)
+            }
+        }
+    }
+
+    /// Refuses sections and keys that nobody knows, in all sections, also those that this run does
+    /// not use. Values are checked by [`section`](Self::section).
+    ///
+    /// # Errors
+    /// Input errors at `FILE:LINE` or `--set …` that name the nearest known section or key.
+    pub fn check_names(&self, sections: &[(&str, fn() -> Vec<Key>)]) -> Result<()> {
+        let names: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
+        let Item::Table(entries) = &self.root.item else { return Ok(()) };
+        for (name, node) in entries {
+            let Some((_, keys)) = sections.iter().find(|(known, _)| known == name) else {
+                let quoted = if matches!(node.item, Item::Table(_)) {
+                    format!("unknown section [{name}]")
+                } else {
+                    format!("unknown key `{name}` outside of any section")
+                };
+                let near = nearest(name, names.iter().copied());
+                let near = near.map_or(String::new(), |n| format!("; did you mean [{n}]?"));
+                let list: Vec<_> = names.iter().map(|n| format!("[{n}]")).collect();
+                return Err(Error::input(format_args!("{quoted}{near}"))
+                    .at(&node.place)
+                    .hint(format_args!("the sections are {}", list.join(", "))));
+            };
+            section::check_keys(node, name, &keys())?;
+        }
+        Ok(())
+    }
+
+    /// The resolved recipe as TOML, every key written out: what `RUN/recipe.toml` holds. Give each
+    /// section's name and its value (`serde_json::to_value(&section)`), in the order wanted.
+    pub fn resolved(sections: &[(&str, Value)]) -> String {
+        let mut out = String::new();
+        for (name, value) in sections {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(&to_toml(name, value));
+        }
+        out
+    }
+
+    fn find(&self, name: &str) -> Option<&Node> {
+        name.split('.').try_fold(&self.root, |node, part| node.get(part))
+    }
+}
+
+/// The candidate that looks most like `name`, if one looks like it at all: for "did you mean".
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = |c: &str| {
+        let (a, b) = (name.to_lowercase(), c.to_lowercase());
+        let edits = strsim::normalized_damerau_levenshtein(&a, &b);
+        // Jaro-Winkler sees through a common beginning with a different end (`lr` and `lrate`).
+        if edits >= 0.6 { 1.0 + edits } else { strsim::jaro_winkler(&a, &b) }
+    };
+    candidates
+        .into_iter()
+        .map(|c| (alike(c), c))
+        .filter(|(score, _)| *score >= 0.88)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, c)| c)
+}
+
+/// A default as JSON, for the macro.
+#[doc(hidden)]
+pub fn json<T: serde::Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

@@ -1,0 +1,202 @@
+//! A stage's folder in a run: whether its work is done, and what it was made from.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Error, Result, Section,
+    durable::files_below,
+    fingerprint_value, read_json,
+    run::{ManifestFile, StageRecord},
+    sha256_bytes, sha256_file, write_json,
+};
+
+/// What decides a stage's result: its section (without keys about watching), the seed and the
+/// hashes of its inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The run's seed.
+    pub seed: u64,
+    /// The resolved section.
+    pub section: Value,
+    /// SHA-256 of each input, by its name.
+    pub inputs: BTreeMap<String, String>,
+}
+
+impl Fingerprint {
+    /// The fingerprint of a stage without inputs.
+    pub fn new<S: Section>(section: &S, seed: u64) -> Self {
+        Self { seed, section: fingerprint_value(section), inputs: BTreeMap::new() }
+    }
+
+    /// Adds an input's hash.
+    #[must_use]
+    pub fn input(mut self, name: &str, sha256: impl Into<String>) -> Self {
+        self.inputs.insert(name.to_owned(), sha256.into());
+        self
+    }
+
+    /// SHA-256 of the fingerprint.
+    pub fn hash(&self) -> String {
+        sha256_bytes(serde_json::json!(self).to_string().as_bytes())
+    }
+
+    /// The keys that differ: `pretrain.train.steps: 500 → 600`.
+    fn differences(&self, new: &Self, stage: &str) -> Vec<String> {
+        let flat = |f: &Self| {
+            let mut flat = BTreeMap::new();
+            flatten(stage, &f.section, &mut flat);
+            flat.insert("seed".into(), f.seed.to_string());
+            for (name, hash) in &f.inputs {
+                let short = hash.get(..12).unwrap_or(hash);
+                flat.insert(format!("input {name}"), format!("sha256 {short}…"));
+            }
+            flat
+        };
+        let (old, new) = (flat(self), flat(new));
+        let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        keys.into_iter()
+            .filter(|k| old.get(*k) != new.get(*k))
+            .map(|k| {
+                let side = |m: &BTreeMap<String, String>| m.get(k).cloned().unwrap_or("nothing".into());
+                format!("{k}: {} → {}", side(&old), side(&new))
+            })
+            .collect()
+    }
+}
+
+fn flatten(name: &str, value: &Value, out: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(k, v)| flatten(&format!("{name}.{k}"), v, out));
+        }
+        Value::Array(list) if list.iter().any(Value::is_object) => {
+            list.iter().enumerate().for_each(|(i, v)| flatten(&format!("{name}.{i}"), v, out));
+        }
+        Value::Null => {
+            out.insert(name.to_owned(), "not set".to_owned());
+        }
+        _ => {
+            out.insert(name.to_owned(), value.to_string());
+        }
+    }
+}
+
+/// A stage's folder; from [`Run::stage`](crate::Run::stage).
+#[derive(Clone, Debug)]
+pub struct StageFolder {
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) force: bool,
+    pub(crate) manifest: Arc<ManifestFile>,
+}
+
+/// `started.json` and `done.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stamp {
+    fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, String>,
+}
+
+const STARTED: &str = "started.json";
+const DONE: &str = "done.json";
+
+impl StageFolder {
+    /// The stage's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A file or folder in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Whether this work is done already. If not, it may begin, or go on where it was cut off:
+    /// what it is made from is then written to `started.json`.
+    ///
+    /// # Errors
+    /// An input error that lists the keys that differ when the folder was started or finished from
+    /// something else, unless the run was opened with `force`: then the stage's folder is emptied.
+    /// Those of [`Error::io`].
+    pub fn is_done(&self, fingerprint: &Fingerprint) -> Result<bool> {
+        for (file, done) in [(DONE, true), (STARTED, false)] {
+            let path = self.path(file);
+            if !path.exists() {
+                continue;
+            }
+            // An unreadable stamp is as good as another fingerprint.
+            let differences = match read_json::<Stamp>(&path) {
+                Ok(stamp) if stamp.fingerprint == *fingerprint => return Ok(done),
+                Ok(stamp) => stamp.fingerprint.differences(fingerprint, &self.name),
+                Err(e) if self.force => vec![e.to_string()],
+                Err(e) => return Err(e.hint("--force redoes this stage")),
+            };
+            if self.force {
+                break;
+            }
+            let was = if done { "finished" } else { "started" };
+            return Err(Error::input(format_args!(
+                "this stage was {was} with another recipe:\n  {}",
+                differences.join("\n  ")
+            ))
+            .at(self.dir.display())
+            .hint("--force redoes this stage, or choose another --out"));
+        }
+        if self.path(DONE).exists() || (self.force && self.differs(fingerprint)) {
+            fs::remove_dir_all(&self.dir).map_err(|e| Error::io("remove", &self.dir, e))?;
+        }
+        let stamp =
+            Stamp { fingerprint: fingerprint.clone(), seconds: None, files: BTreeMap::new() };
+        write_json(&self.path(STARTED), &stamp)?;
+        Ok(false)
+    }
+
+    fn differs(&self, fingerprint: &Fingerprint) -> bool {
+        let path = self.path(STARTED);
+        path.exists()
+            && read_json::<Stamp>(&path).map_or(true, |stamp| stamp.fingerprint != *fingerprint)
+    }
+
+    /// Says that the work is done: writes `summary.json`, then `done.json` with the fingerprint, the
+    /// seconds that the work took (all sessions) and the SHA-256 of the folder's files (but for
+    /// checkpoints and event files), and enters the stage into the run's manifest.
+    ///
+    /// # Errors
+    /// Those of [`Error::io`].
+    pub fn finish(&self, fingerprint: &Fingerprint, seconds: f64, summary: &Value) -> Result<()> {
+        write_json(&self.path("summary.json"), summary)?;
+        let mut files = BTreeMap::new();
+        for (name, path) in files_below(&self.dir)? {
+            let passing = name.starts_with("checkpoints/")
+                || name.starts_with("events.out.tfevents.")
+                || name == STARTED
+                || name == DONE;
+            if !passing {
+                files.insert(name, sha256_file(&path)?);
+            }
+        }
+        let stamp = Stamp { fingerprint: fingerprint.clone(), seconds: Some(seconds), files };
+        write_json(&self.path(DONE), &stamp)?;
+        let started = self.path(STARTED);
+        if started.exists() {
+            fs::remove_file(&started).map_err(|e| Error::io("remove", &started, e))?;
+        }
+        self.manifest.enter(&self.name, StageRecord { hash: fingerprint.hash(), seconds })
+    }
+}
