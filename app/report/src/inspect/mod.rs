@@ -1,0 +1,137 @@
+//! Tells what a path is: a run, a stage, a checkpoint, shards, a model, arrays or a recipe.
+//!
+//! One file and one line in [`KINDS`] for each kind. What is known is gathered as JSON first;
+//! the text for people is made from that, so that both always say the same.
+
+mod arrays;
+mod checkpoint;
+mod model;
+mod recipe;
+mod run;
+mod shards;
+mod stage;
+
+use std::path::Path;
+
+use athanor_store::{Error, Result, sha256_file};
+use serde_json::{Value, json};
+
+use crate::{
+    format,
+    run_files::{list, number, string},
+    table::{Align, Table, clean},
+};
+
+/// Something that a path can be.
+struct Kind {
+    /// Its name, `kind` in the JSON.
+    name: &'static str,
+    /// Whether the path looks like it, without reading much.
+    matches: fn(&Path) -> bool,
+    /// Everything known about it, as an object.
+    describe: fn(&Path) -> Result<Value>,
+    /// The description for people.
+    show: fn(&Value) -> String,
+}
+
+/// The first that matches counts.
+const KINDS: &[Kind] = &[
+    checkpoint::KIND,
+    shards::KIND,
+    model::KIND,
+    run::KIND,
+    stage::KIND,
+    arrays::KIND,
+    recipe::KIND,
+];
+
+/// Tells what `path` is, for people.
+///
+/// # Errors
+/// Input when there is nothing there, when it is nothing of ours, or when its files are damaged.
+pub fn inspect(path: &Path) -> Result<String> {
+    let (kind, value) = look(path)?;
+    Ok(format!("{}: {}\n{}", clean(&path.display().to_string()), kind.name, (kind.show)(&value)))
+}
+
+/// The same for programs: an object with `kind`, `path` and what is known of that kind.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_json(path: &Path) -> Result<Value> {
+    let (kind, value) = look(path)?;
+    let mut out = json!({ "kind": kind.name, "path": path.display().to_string() });
+    if let (Some(out), Value::Object(value)) = (out.as_object_mut(), value) {
+        out.extend(value);
+    }
+    Ok(out)
+}
+
+fn look(path: &Path) -> Result<(&'static Kind, Value)> {
+    if !path.exists() {
+        return Err(Error::input("no such file or folder").at(path.display()));
+    }
+    let known = "a run, a stage, a checkpoint, a shard folder, a model folder, a .safetensors file or a recipe (.toml)";
+    match KINDS.iter().find(|kind| (kind.matches)(path)) {
+        Some(kind) => Ok((kind, (kind.describe)(path)?)),
+        None if path.is_dir() => Err(Error::input("this folder is nothing that Athanor knows")
+            .at(path.display())
+            .hint(format_args!("expected {known}"))),
+        None => Err(Error::input("this file is nothing that Athanor knows")
+            .at(path.display())
+            .hint(format_args!("expected {known}"))),
+    }
+}
+
+/// The files of a manifest and whether they are still what it says: name, bytes, sha256, state.
+fn verify(dir: &Path, hashes: &[(String, String)]) -> Vec<Value> {
+    let check = |(name, expected): &(String, String)| {
+        let path = dir.join(name);
+        let state = match sha256_file(&path) {
+            Ok(found) if found.eq_ignore_ascii_case(expected) => "ok".to_owned(),
+            Ok(_) => "damaged: the hash differs".to_owned(),
+            Err(_) if !path.exists() => "missing".to_owned(),
+            Err(error) => format!("unreadable: {error}"),
+        };
+        json!({ "name": name, "bytes": size(&path), "sha256": expected, "state": state })
+    };
+    hashes.iter().map(check).collect()
+}
+
+fn size(path: &Path) -> Option<u64> {
+    Some(std::fs::metadata(path).ok()?.len())
+}
+
+/// Whether every verified file is whole.
+fn intact(files: &[Value]) -> bool {
+    files.iter().all(|f| string(f, "state") == "ok")
+}
+
+/// A table of verified files.
+fn show_files(value: &Value) -> String {
+    let mut table = Table::new(&[
+        ("file", Align::Left),
+        ("size", Align::Right),
+        ("sha256", Align::Left),
+        ("", Align::Left),
+    ]);
+    for file in list(value, "files") {
+        let bytes = number(file, &["bytes"]).map_or_else(|| format::NONE.into(), format::bytes);
+        let short: String = string(file, "sha256").chars().take(12).collect();
+        table.row([string(file, "name"), &bytes, &short, string(file, "state")]);
+    }
+    table.to_string()
+}
+
+/// Lines of `name  value`, those without a value left out.
+fn show_facts(facts: &[(&str, String)]) -> String {
+    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    for (name, value) in facts.iter().filter(|(_, v)| !v.is_empty()) {
+        table.row([*name, value.as_str()]);
+    }
+    table.to_string()
+}
+
+fn count(value: &Value, key: &str) -> String {
+    number(value, &[key]).map_or_else(String::new, format::count)
+}

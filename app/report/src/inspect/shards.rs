@@ -1,0 +1,122 @@
+//! A shard folder: documents, tokens, sizes, the first tokens, and its files against their hashes.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Component, Path},
+};
+
+use athanor_store::{Error, Result, read_json};
+use serde_json::{Value, json};
+
+use super::{Kind, count, intact, show_facts, verify};
+use crate::{
+    format,
+    hashes::hashes,
+    run_files::{list, number, string},
+    table::{Align, Table},
+};
+
+pub const KIND: Kind =
+    Kind { name: "shards", matches: |path| path.join("index.json").is_file(), describe, show };
+
+/// Tokens shown from each split's beginning.
+const FIRST: usize = 16;
+
+fn describe(path: &Path) -> Result<Value> {
+    let file = path.join("index.json");
+    let index: Value = read_json(&file)?;
+    let shards = list(&index, "shards");
+    if index.get("shards").is_none() {
+        return Err(Error::input("no list `shards`: this is not the index of a shard folder")
+            .at(file.display()));
+    }
+    let dtype = string(&index, "dtype");
+    let states = verify(path, &hashes(&json!({ "shards": shards })));
+    let rows = shards.iter().map(|shard| {
+        let name = string(shard, "file");
+        let state = states.iter().find(|s| string(s, "name") == name);
+        json!({
+            "file": name,
+            "documents": shard.get("documents"),
+            "tokens": shard.get("tokens"),
+            "bytes": shard.get("bytes"),
+            "state": state.map_or("no hash", |s| string(s, "state")),
+            "first": first(path, name, dtype),
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    let sum = |key: &str| rows.iter().filter_map(|r| number(r, &[key])).sum::<f64>() as u64;
+    Ok(json!({
+        "dtype": dtype,
+        "vocab_size": number(&index, &["vocab_size"]).map(|v| v as u64),
+        "documents": sum("documents"),
+        "tokens": sum("tokens"),
+        "intact": intact(&states) && states.len() == rows.len(),
+        "shards": rows,
+    }))
+}
+
+/// The first tokens of a shard; none where it cannot be read or its name leads out of the folder.
+fn first(dir: &Path, name: &str, dtype: &str) -> Option<Vec<u32>> {
+    let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    let width = match dtype {
+        "u16" | "uint16" => 2,
+        "u32" | "uint32" => 4,
+        _ => return None,
+    };
+    if !inside {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(dir.join(name)).ok()?.take((FIRST * width) as u64).read_to_end(&mut bytes).ok()?;
+    // Little-endian.
+    Some(
+        bytes
+            .chunks_exact(width)
+            .map(|c| c.iter().rev().fold(0, |n, b| n << 8 | u32::from(*b)))
+            .collect(),
+    )
+}
+
+fn show(value: &Value) -> String {
+    let whole = value.get("intact").and_then(Value::as_bool) == Some(true);
+    let facts = [
+        ("tokens", count(value, "tokens")),
+        ("documents", count(value, "documents")),
+        ("vocabulary", count(value, "vocab_size")),
+        ("stored as", string(value, "dtype").to_owned()),
+        (
+            "state",
+            if whole {
+                "every shard matches its hash"
+            } else {
+                "DAMAGED: a shard is missing or its hash differs"
+            }
+            .into(),
+        ),
+    ];
+    let mut table = Table::new(&[
+        ("shard", Align::Left),
+        ("documents", Align::Right),
+        ("tokens", Align::Right),
+        ("text", Align::Right),
+        ("state", Align::Left),
+        ("first tokens", Align::Left),
+    ]);
+    for shard in list(value, "shards") {
+        let first: Vec<String> =
+            list(shard, "first").iter().take(8).map(Value::to_string).collect();
+        let bytes = number(shard, &["bytes"]).map_or_else(String::new, format::bytes);
+        let (documents, tokens) = (count(shard, "documents"), count(shard, "tokens"));
+        table.row([
+            string(shard, "file"),
+            &documents,
+            &tokens,
+            &bytes,
+            string(shard, "state"),
+            &first.join(" "),
+        ]);
+    }
+    format!("{}\n{table}", show_facts(&facts))
+}
