@@ -274,8 +274,8 @@ fn open(path: &Path) -> Result<(File, Vec<(String, TensorInfo)>)> {
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(io)?;
-    let header: Header = serde_json::from_slice(&header)
-        .map_err(|e| bad(format!("bad safetensors header: {e}")))?;
+    let header: Header =
+        serde_json::from_slice(&header).map_err(|e| bad(format!("bad safetensors header: {e}")))?;
     let mut index: Vec<_> = header.tensors.into_iter().collect();
     index.sort_by_key(|(_, info)| info.data_offsets);
     check(&index, 8 + length, size).map_err(|(name, what)| {

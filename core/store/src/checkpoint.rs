@@ -92,17 +92,18 @@ impl Checkpoints {
         let target = self.path(step);
         let staged = StagedDir::new(&target)?;
         let mut entries = Vec::with_capacity(files.len() + 1);
-        let mut write = |name: String, fill: &mut dyn FnMut(&mut dyn std::io::Write, &Path) -> Result<()>| {
-            let path = staged.path().join(&name);
-            let fail = |e| Error::io("write", &path, e);
-            let file = File::create_new(&path).map_err(fail)?;
-            // Hashed on the way, so that the manifest tells what we meant to write.
-            let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, file));
-            fill(&mut out, &path)?;
-            let (sha256, bytes) = out.finish().map_err(fail)?;
-            entries.push(Entry { name, bytes, sha256 });
-            Ok(())
-        };
+        let mut write =
+            |name: String, fill: &mut dyn FnMut(&mut dyn std::io::Write, &Path) -> Result<()>| {
+                let path = staged.path().join(&name);
+                let fail = |e| Error::io("write", &path, e);
+                let file = File::create_new(&path).map_err(fail)?;
+                // Hashed on the way, so that the manifest tells what we meant to write.
+                let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, file));
+                fill(&mut out, &path)?;
+                let (sha256, bytes) = out.finish().map_err(fail)?;
+                entries.push(Entry { name, bytes, sha256 });
+                Ok(())
+            };
         for (name, arrays) in files {
             write(format!("{name}{ARRAYS}"), &mut |out, path| {
                 write_arrays(out, path, arrays, &Default::default())
@@ -204,7 +205,8 @@ impl Checkpoints {
             let name = entry.map_err(fail)?.file_name();
             let Some(name) = name.to_str() else { continue };
             // One that a crash left moved aside, in the middle of being replaced, counts as there.
-            let name = name.strip_prefix('.').and_then(|n| n.split_once(".old-")).map_or(name, |n| n.0);
+            let name =
+                name.strip_prefix('.').and_then(|n| n.split_once(".old-")).map_or(name, |n| n.0);
             let step = name.strip_prefix("step-").and_then(|n| n.parse().ok());
             if let Some(step) = step.filter(|s| step_name(*s) == name) {
                 steps.insert(step);

@@ -153,7 +153,9 @@ pub(crate) fn files_below(path: &Path) -> Result<Vec<(String, PathBuf)>> {
         found: &mut Vec<(String, PathBuf)>,
     ) -> Result<()> {
         if depth == 0 {
-            return Err(Error::input("folders too deep; is there a loop of links?").at(at.display()));
+            return Err(
+                Error::input("folders too deep; is there a loop of links?").at(at.display())
+            );
         }
         let fail = |e| Error::io("read", at, e);
         for entry in fs::read_dir(at).map_err(fail)? {
@@ -319,8 +321,9 @@ pub fn recover(target: &Path) -> Result<()> {
 fn sweep(target: &Path) -> Result<()> {
     let folder = parent(target);
     let (partial, old) = (hidden(target, "partial-")?, hidden(target, "old-")?);
-    let starts =
-        |name: &OsString, with: &OsString| name.as_encoded_bytes().starts_with(with.as_encoded_bytes());
+    let starts = |name: &OsString, with: &OsString| {
+        name.as_encoded_bytes().starts_with(with.as_encoded_bytes())
+    };
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
         let (name, path) = (entry.file_name(), entry.path());
@@ -396,9 +399,9 @@ fn create_beside(path: &Path) -> Result<(File, Beside)> {
 
 /// `.NAME.SUFFIX` for a path that ends in NAME.
 fn hidden(path: &Path, suffix: &str) -> Result<OsString> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::input("a path that ends in a name was expected").at(path.display()))?;
+    let name = path.file_name().ok_or_else(|| {
+        Error::input("a path that ends in a name was expected").at(path.display())
+    })?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
     hidden.push(".");
@@ -422,7 +425,9 @@ fn sync_below(folder: &Path) -> Result<()> {
         if kind.is_dir() {
             sync_below(&path)?;
         } else if kind.is_file() {
-            File::open(&path).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", &path, e))?;
+            File::open(&path)
+                .and_then(|f| f.sync_all())
+                .map_err(|e| Error::io("sync", &path, e))?;
         }
     }
     sync_folder(folder)

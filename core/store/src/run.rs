@@ -111,7 +111,16 @@ impl Run {
         fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = lock(&dir.join(".lock"))?;
         let manifest = Arc::new(ManifestFile::open(&dir.join("manifest.json"), seed)?);
-        Ok(Self { dir: dir.to_owned(), recipe, seed, console, interrupt, force, manifest, _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            recipe,
+            seed,
+            console,
+            interrupt,
+            force,
+            manifest,
+            _lock: lock,
+        })
     }
 
     /// A stage's folder (created when its work begins); one that a crash left moved aside is put
@@ -145,8 +154,13 @@ impl Run {
 /// Takes the run's lock, or says who has it.
 fn lock(path: &Path) -> Result<File> {
     let fail = |e| Error::io("lock", path, e);
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

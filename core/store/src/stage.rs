@@ -65,7 +65,8 @@ impl Fingerprint {
         keys.into_iter()
             .filter(|k| old.get(*k) != new.get(*k))
             .map(|k| {
-                let side = |m: &BTreeMap<String, String>| m.get(k).cloned().unwrap_or("nothing".into());
+                let side =
+                    |m: &BTreeMap<String, String>| m.get(k).cloned().unwrap_or("nothing".into());
                 format!("{k}: {} → {}", side(&old), side(&new))
             })
             .collect()

@@ -116,9 +116,7 @@ impl Recipe {
             Some(node) => section::read(node, name, S::default()),
             None => {
                 let default = S::default();
-                default.check_all().map_err(|p| {
-                    Error::input(p.in_section(name)).at(&self.name)
-                })?;
+                default.check_all().map_err(|p| Error::input(p.in_section(name)).at(&self.name))?;
                 Ok(default)
             }
         }

@@ -93,7 +93,8 @@ impl Problem {
     /// The same problem seen from the section around: `steps` → `train.steps`.
     #[must_use]
     pub fn within(self, section: &str) -> Self {
-        let key = if self.key.is_empty() { section.into() } else { format!("{section}.{}", self.key) };
+        let key =
+            if self.key.is_empty() { section.into() } else { format!("{section}.{}", self.key) };
         Self { key, what: self.what }
     }
 
@@ -181,11 +182,8 @@ pub(super) fn check_keys(node: &Node, name: &str, keys: &[Key]) -> Result<()> {
 fn entries<'a>(node: &'a Node, name: &str) -> Result<&'a [(String, Node)]> {
     match &node.item {
         Item::Table(entries) => Ok(entries),
-        _ => Err(Error::input(format_args!(
-            "[{name}]: found {}, expected a table",
-            node.found()
-        ))
-        .at(&node.place)),
+        _ => Err(Error::input(format_args!("[{name}]: found {}, expected a table", node.found()))
+            .at(&node.place)),
     }
 }
 
@@ -267,10 +265,11 @@ impl<T: CheckNested> CheckNested for Vec<T> {
 /// [`recipe`](crate::recipe) for an example.
 #[macro_export]
 macro_rules! section {
+    // `$watch:vis` matches the nothing behind `#[watch]`: a name for whether `#[watch]` is there.
     (
         $(#[doc = $about:literal])*
         $vis:vis struct $name:ident {
-            $( $(#[doc = $doc:literal])+ $(#[$watch:ident])? $key:ident : $type:ty = $default:expr ),+
+            $( $(#[doc = $doc:literal])+ $(#[watch] $watch:vis)? $key:ident : $type:ty = $default:expr ),+
             $(,)?
         }
     ) => {
@@ -293,7 +292,7 @@ macro_rules! section {
                 ::std::vec![ $( $crate::recipe::Key::new(
                     ::std::stringify!($key),
                     &[$($doc),+],
-                    $crate::section!(@watch $($watch)?),
+                    $crate::section!(@watch $([$watch])?),
                     <$type as $crate::recipe::KeyType>::shape(),
                     $crate::recipe::json(&default.$key),
                 ), )+ ]
@@ -347,5 +346,5 @@ macro_rules! section {
         }
     };
     (@watch) => { false };
-    (@watch watch) => { true };
+    (@watch [$nothing:vis]) => { true };
 }

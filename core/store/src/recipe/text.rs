@@ -68,7 +68,9 @@ fn describe_table(out: &mut String, name: &str, keys: &[Key], off: &str) {
     for key in plain {
         doc(out, key);
         let _ = match &key.default {
-            Value::Null => writeln!(out, "{off}# {} = …  # {}; not set", toml_key(&key.name), key.shape),
+            Value::Null => {
+                writeln!(out, "{off}# {} = …  # {}; not set", toml_key(&key.name), key.shape)
+            }
             value => writeln!(out, "{off}{} = {}", toml_key(&key.name), toml_value(value)),
         };
     }

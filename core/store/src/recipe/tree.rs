@@ -141,10 +141,8 @@ pub(crate) fn set(root: &mut Node, set: &str) -> Result<()> {
                     Some(index) => index,
                     None => {
                         let item = Item::Table(Vec::new());
-                        entries.push((
-                            part.into(),
-                            Node { item, place: place.clone(), typed: None },
-                        ));
+                        entries
+                            .push((part.into(), Node { item, place: place.clone(), typed: None }));
                         entries.len() - 1
                     }
                 };
