@@ -346,7 +346,7 @@ fn sweep(target: &Path) -> Result<()> {
 }
 
 /// Removes a file or a folder; none there is fine.
-fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match gone {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

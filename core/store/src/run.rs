@@ -123,18 +123,14 @@ impl Run {
         })
     }
 
-    /// A stage's folder (created when its work begins); one that a crash left moved aside is put
-    /// back.
-    ///
-    /// # Errors
-    /// Those of [`Error::io`].
-    pub fn stage(&self, name: &str) -> Result<StageFolder> {
-        Ok(StageFolder {
+    /// A stage's folder; [`StageFolder::is_done`] creates it.
+    pub fn stage(&self, name: &str) -> StageFolder {
+        StageFolder {
             name: name.to_owned(),
             dir: self.dir.join(name),
             force: self.force,
             manifest: self.manifest.clone(),
-        })
+        }
     }
 
     /// What decides the result of a stage with this section; add its inputs.

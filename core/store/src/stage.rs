@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     Error, Result, Section,
-    durable::files_below,
+    durable::{files_below, remove, sync_folder},
     fingerprint_value, read_json,
     run::{ManifestFile, StageRecord},
     sha256_bytes, sha256_file, write_json,
@@ -160,12 +160,29 @@ impl StageFolder {
             .hint("--force redoes this stage, or choose another --out"));
         }
         if self.path(DONE).exists() || (self.force && self.differs(fingerprint)) {
-            fs::remove_dir_all(&self.dir).map_err(|e| Error::io("remove", &self.dir, e))?;
+            self.empty()?;
         }
         let stamp =
             Stamp { fingerprint: fingerprint.clone(), seconds: None, files: BTreeMap::new() };
         write_json(&self.path(STARTED), &stamp)?;
         Ok(false)
+    }
+
+    /// Empties the folder, its stamps last: were they gone first, a crash would leave checkpoints of
+    /// the old recipe that the new one takes for its own.
+    fn empty(&self) -> Result<()> {
+        let fail = |e| Error::io("remove", &self.dir, e);
+        let mut stamps = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.ends_with(STARTED) || path.ends_with(DONE) {
+                stamps.push(path);
+            } else {
+                remove(&path).map_err(|e| Error::io("remove", &path, e))?;
+            }
+        }
+        sync_folder(&self.dir)?;
+        stamps.iter().try_for_each(|path| remove(path).map_err(|e| Error::io("remove", path, e)))
     }
 
     fn differs(&self, fingerprint: &Fingerprint) -> bool {

@@ -215,7 +215,6 @@ fn crafted_headers() {
     bytes.extend(u64::MAX.to_le_bytes());
     assert_eq!(error(&bytes), "FILE: tensor t: element 0 does not fit a 64-bit integer");
     assert!(error(&u64::MAX.to_le_bytes()).contains("not a safetensors file: a header of"));
-    assert!(load_arrays(&write(&crafted("{}", 0)).1).is_err_and(|e| e.kind() == Kind::Input));
     let (_dir, path) = write(&crafted("{}", 0));
     assert_eq!(load_arrays(&path).unwrap(), []);
 }

@@ -116,6 +116,22 @@ fn defaults_and_overrides() {
 }
 
 #[test]
+fn numbers_in_all_of_tomls_ways() {
+    let train = |text: &str| parse(text, &[]).unwrap().section::<Train>("train").unwrap();
+    assert_eq!(train("train.steps = 1_000_000").steps, 1_000_000);
+    assert_eq!(train("train.steps = 0x1_0").steps, 16);
+    assert_eq!(train("train = { learning_rate = 1_0.5e-1 }").learning_rate, 1.05);
+    assert_eq!(train("train.steps = 9223372036854775807").steps, i64::MAX as u64);
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    let deep = format!("x = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(parse(&deep, &[]).is_err());
+    assert!(parse("", &[&format!("a{}=1", ".a".repeat(100_000))]).is_err());
+}
+
+#[test]
 fn a_set_reaches_lists_and_typed_values() {
     let got = read(
         "",

@@ -4,8 +4,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use athanor_store::{
-    Array, ArrayData, Check, Checkpoints, Fingerprint, Interrupt, Kind, Recipe, Run, Silent,
-    read_json, section,
+    Array, ArrayData, ArrayDataRef, ArrayRef, Check, Checkpoints, Fingerprint, Interrupt, Kind,
+    Recipe, Run, Silent, read_json, section,
 };
 use serde_json::{Value, json};
 
@@ -144,6 +144,26 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_last_and_nothing_partial() {
     assert_eq!(all.latest().unwrap().unwrap().step, 500);
 }
 
+/// `mount -t tmpfs -o size=256k tmpfs /tmp/tiny` makes such a folder.
+#[test]
+#[ignore = "wants ATHANOR_TINY_DISK: a folder on an empty file system of 256 kB"]
+fn a_full_disk_leaves_the_last_checkpoint_and_nothing_partial() {
+    let disk = std::env::var_os("ATHANOR_TINY_DISK").expect("ATHANOR_TINY_DISK");
+    let all = Checkpoints::new(&Path::new(&disk).join("checkpoints"), 3);
+    save(&all, 500);
+    // Full in a file's middle, and full within the last few bytes that a buffer holds.
+    for n in [100_000, 62_000] {
+        let big = vec![1.0; n];
+        let big = ArrayRef { name: "w", shape: &[n], data: ArrayDataRef::F32(&big) };
+        let e = all.save(1000, &[("weights", &[big])], &Value::Null).unwrap_err();
+        assert_eq!(e.kind(), Kind::Failed);
+        assert!(e.to_string().contains("the disk is full\n  help: free some space"), "{e}");
+        assert_eq!(fs::read_dir(Path::new(&disk).join("checkpoints")).unwrap().count(), 1);
+        assert_eq!(all.latest().unwrap().unwrap().step, 500);
+    }
+    save(&all, 1000);
+}
+
 section! {
     /// A stage.
     pub struct Stage {
@@ -170,7 +190,7 @@ fn a_stage_is_done_once_and_only_for_its_fingerprint() {
     let dir = dir.path().join("run");
     let run = open(&dir, 1, false).unwrap();
     let made = run.fingerprint(&Stage::default()).input("tokenizer", "a".repeat(64));
-    let stage = run.stage("pretrain").unwrap();
+    let stage = run.stage("pretrain");
     assert!(!stage.is_done(&made).unwrap());
     assert!(!stage.is_done(&made).unwrap());
     athanor_store::write_atomic(&stage.path("model/config.json"), b"abc").unwrap();
@@ -210,7 +230,7 @@ fn a_stage_is_done_once_and_only_for_its_fingerprint() {
     let run = open(&dir, 1, true).unwrap();
     let manifest: Value = read_json(&dir.join("manifest.json")).unwrap();
     assert_eq!(manifest["stages"]["pretrain"]["seconds"], json!(1.5));
-    let stage = run.stage("pretrain").unwrap();
+    let stage = run.stage("pretrain");
     assert!(stage.is_done(&made).unwrap());
     assert!(!stage.is_done(&other(600, "a", 1)).unwrap());
     assert!(!stage.path("model").exists() && !stage.path("done.json").exists());

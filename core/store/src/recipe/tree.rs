@@ -110,6 +110,9 @@ impl Lines<'_> {
     }
 }
 
+/// No recipe is as deep; trees are walked by recursion.
+const DEEPEST: usize = 32;
+
 /// Applies one `a.b.c=value`. The value is TOML (`12`, `true`, `[1, 2]`, `"text"`), else a text.
 /// A part that is a number goes into a list: `corpus.sources.0.path=…`.
 pub(crate) fn set(root: &mut Node, set: &str) -> Result<()> {
@@ -126,6 +129,9 @@ pub(crate) fn set(root: &mut Node, set: &str) -> Result<()> {
     value.placed(&place);
     if !matches!(value.item, Item::Text(_)) {
         value.typed = Some(typed.to_owned());
+    }
+    if path.split('.').count() > DEEPEST {
+        return Err(bad(format!("a key of more than {DEEPEST} parts")));
     }
     let mut at = root;
     let mut so_far = String::new();
