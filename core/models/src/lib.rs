@@ -1,1 +1,19 @@
-//! athanor-models
+//! Models: families of Transformers, their heads, and Hugging Face folders.
+//!
+//! A family is one folder under `families/` and one line in [`families::FAMILIES`].
+
+pub mod cache;
+pub mod config;
+pub mod families;
+mod folder;
+pub mod forward;
+pub mod heads;
+mod model;
+pub mod pass;
+
+pub use cache::KvCache;
+pub use config::Fields;
+pub use families::{Architecture, Family, Shape};
+pub use heads::Head;
+pub use model::Model;
+pub use pass::{Dropout, Input, Pass};

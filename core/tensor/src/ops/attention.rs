@@ -205,3 +205,25 @@ fn four(t: &Tensor) -> [usize; 4] {
     <[usize; 4]>::try_from(&t.shape()[..])
         .unwrap_or_else(|_| panic!("attention_cached: shape {:?}", t.shape()))
 }
+
+/// Columns `from..to` of the last dimension, without gradient: one part of a packed projection.
+///
+/// # Panics
+/// If the range is not within the row.
+pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
+    let (_, width) = x.rows();
+    assert!(from <= to && to <= width, "columns {from}..{to} of {:?}", x.shape());
+    let mut shape = x.shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = to - from;
+    }
+    let mut out = Tensor::stale(x.device(), &shape[..]);
+    match x.device() {
+        Device::Cpu => {
+            for (out, row) in out.cpu_mut().chunks_exact_mut((to - from).max(1)).zip(x.cpu().chunks_exact(width.max(1))) {
+                out.copy_from_slice(&row[from..to]);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,67 @@
+//! Keys and values of the tokens so far, for generation.
+
+use athanor_tensor::{Device, Ids, Tensor, ops};
+
+/// For each layer [batch, capacity, kv_heads, dim] of keys and of values; rows may differ in length.
+#[derive(Clone, Debug)]
+pub struct KvCache {
+    layers: Vec<(Tensor, Tensor)>,
+    lengths: Vec<usize>,
+    capacity: usize,
+    device: Device,
+}
+
+impl KvCache {
+    /// An empty cache for `batch` rows of at most `capacity` tokens.
+    pub fn new(
+        device: Device,
+        layers: usize,
+        batch: usize,
+        capacity: usize,
+        kv_heads: usize,
+        dim: usize,
+    ) -> Self {
+        let empty = || Tensor::zeros(device, [batch, capacity, kv_heads, dim]);
+        Self {
+            layers: (0..layers).map(|_| (empty(), empty())).collect(),
+            lengths: vec![0; batch],
+            capacity,
+            device,
+        }
+    }
+
+    /// Tokens in each row.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The most tokens that a row can hold.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Counts `added[b]` new tokens of row b as kept. A padded prompt keeps fewer than were written:
+    /// the next write overwrites the rest.
+    pub fn advance(&mut self, added: &[usize]) {
+        for (length, n) in self.lengths.iter_mut().zip(added) {
+            *length += n;
+        }
+    }
+
+    /// Appends the new tokens' keys and values to a layer and attends over all.
+    pub(crate) fn attend(
+        &mut self,
+        layer: usize,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        scale: f32,
+    ) -> Tensor {
+        let starts = self.lengths.iter().map(|&n| n as i32).collect();
+        let starts = Ids::new(self.device, starts, [self.lengths.len()]);
+        let (keys, values) = &mut self.layers[layer];
+        ops::cache_write(keys, k, &starts);
+        ops::cache_write(values, v, &starts);
+        ops::attention_cached(q, keys, values, &starts, scale)
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading config.json: typed fields with defaults, and errors that name the key.
+
+use athanor_store::{Error, Result};
+use serde_json::{Map, Value};
+
+/// The JSON object of a config.json, read field by field.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a>(pub &'a Map<String, Value>);
+
+impl<'a> Fields<'a> {
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.0.get(key).filter(|v| !v.is_null())
+    }
+
+    fn wrong(key: &str, found: &Value, expected: &str) -> Error {
+        Error::input(format!("`{key}` is {found}, {expected} was expected"))
+    }
+
+    /// A positive integer below 2^31; `default` where the key is absent or null.
+    ///
+    /// # Errors
+    /// Input, if it is something else, or absent without a default.
+    pub fn size(&self, key: &str, default: Option<usize>) -> Result<usize> {
+        let Some(value) = self.get(key) else {
+            return default.ok_or_else(|| Error::input(format!("`{key}` is missing")));
+        };
+        value
+            .as_u64()
+            .filter(|&n| n > 0 && n < 1 << 31)
+            .map(|n| n as usize)
+            .ok_or_else(|| Self::wrong(key, value, "a positive integer"))
+    }
+
+    /// A finite number.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn number(&self, key: &str, default: f64) -> Result<f64> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(v) => {
+                v.as_f64().filter(|x| x.is_finite()).ok_or_else(|| Self::wrong(key, v, "a number"))
+            }
+        }
+    }
+
+    /// true or false.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(v) => v.as_bool().ok_or_else(|| Self::wrong(key, v, "true or false")),
+        }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn text(&self, key: &str, default: &'a str) -> Result<&'a str> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(v) => v.as_str().ok_or_else(|| Self::wrong(key, v, "a text")),
+        }
+    }
+
+    /// A nested object, if there is one.
+    pub fn object(&self, key: &str) -> Option<Fields<'a>> {
+        self.get(key).and_then(Value::as_object).map(Fields)
+    }
+
+    /// Refuses a feature that we would silently compute wrongly.
+    ///
+    /// # Errors
+    /// Input, if the key has another value than `only`.
+    pub fn only(&self, key: &str, only: bool) -> Result<()> {
+        if self.flag(key, only)? == only {
+            return Ok(());
+        }
+        Err(Error::input(format!("`{key}` is {}, which Athanor does not compute", !only))
+            .hint("choose another model, or one exported without this option"))
+    }
+}

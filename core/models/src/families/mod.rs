@@ -1,0 +1,236 @@
+//! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
+
+mod gpt2;
+mod llama;
+
+use athanor_store::{Error, Result, nearest};
+use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, Var};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+use crate::{config::Fields, heads::Head, pass::Pass};
+
+/// All families.
+pub static FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY];
+
+/// One family of architectures.
+pub struct Family {
+    /// Our name for it, as in a recipe.
+    pub name: &'static str,
+    /// config.json's `model_type`s that it reads.
+    pub model_types: &'static [&'static str],
+    /// Architecture names by head, the first being the one that we write.
+    pub architectures: fn(&str, Head) -> Option<&'static str>,
+    /// What tensor names of a model with a head begin with.
+    pub prefix: &'static str,
+    /// A config.json for a shape.
+    pub config: fn(&Shape) -> Map<String, Value>,
+    /// Declares the parameters and returns the network.
+    pub build: fn(Fields<'_>, &mut Builder) -> Result<Box<dyn Architecture>>,
+}
+
+/// Finds a family by our name.
+///
+/// # Errors
+/// Input, for an unknown name.
+pub fn by_name(name: &str) -> Result<&'static Family> {
+    FAMILIES
+        .iter()
+        .find(|f| f.name == name)
+        .ok_or_else(|| unknown("model family", name, FAMILIES.iter().map(|f| f.name)))
+}
+
+/// Finds the family of a `model_type`.
+///
+/// # Errors
+/// Input, for one that no family reads.
+pub fn by_model_type(model_type: &str) -> Result<&'static Family> {
+    FAMILIES.iter().find(|f| f.model_types.contains(&model_type)).ok_or_else(|| {
+        unknown(
+            "`model_type`",
+            model_type,
+            FAMILIES.iter().flat_map(|f| f.model_types.iter().copied()),
+        )
+    })
+}
+
+fn unknown(what: &str, found: &str, known: impl Iterator<Item = &'static str>) -> Error {
+    let known: Vec<&str> = known.collect();
+    let near = nearest(found, known.iter().copied())
+        .map(|n| format!("did you mean `{n}`? "))
+        .unwrap_or_default();
+    Error::input(format!("unknown {what} `{found}`"))
+        .hint(format!("{near}known: {}", known.join(", ")))
+}
+
+/// The sizes of a model to be made, whatever its family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Positions, the longest context.
+    pub context: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Inner width of the feed-forward part.
+    pub intermediate: usize,
+    /// RMS norm on queries and keys.
+    pub qk_norm: bool,
+    /// Whether input and output embeddings are one.
+    pub tied: bool,
+    /// Base of the rotary angles.
+    pub rope_theta: f64,
+}
+
+/// Sizes that generation and accounts need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// The longest context.
+    pub context: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
+
+/// A network: from tokens to hidden states.
+pub trait Architecture: Send + Sync {
+    /// Its sizes.
+    fn sizes(&self) -> Sizes;
+    /// Hidden states after the final norm, [batch, time, hidden].
+    fn forward(&self, pass: &mut Pass<'_>) -> Var;
+    /// The input embedding [vocabulary, hidden].
+    fn embedding(&self) -> ParamId;
+    /// Whether the output embedding is the input embedding.
+    fn tied(&self) -> bool;
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with this deviation.
+    Normal(f32),
+    /// Ones.
+    One,
+    /// Zeros.
+    Zero,
+}
+
+/// Where a network's parameters come from: a file, or chance.
+pub struct Builder {
+    /// The parameters declared so far.
+    pub params: Params,
+    device: Device,
+    prefix: String,
+    rng: Rng,
+    loaded: Option<HashMap<String, (Vec<usize>, Vec<f32>)>>,
+}
+
+impl Builder {
+    /// Random parameters.
+    pub fn random(device: Device, prefix: &str, seed: u64) -> Self {
+        let rng = Rng::new(seed).fork("init");
+        Self { params: Params::new(), device, prefix: prefix.into(), rng, loaded: None }
+    }
+
+    /// Parameters from tensors by name; a head that they lack starts by chance from `seed`.
+    pub fn loaded(
+        device: Device,
+        prefix: &str,
+        tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+        seed: u64,
+    ) -> Self {
+        Self { loaded: Some(tensors), ..Self::random(device, prefix, seed) }
+    }
+
+    /// A parameter of the trunk, `name` without the prefix that a headed model gives it.
+    ///
+    /// # Errors
+    /// Input, if the file lacks it or has another shape.
+    pub fn trunk(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
+        let full = format!("{}{name}", self.prefix);
+        // A bare trunk (`GPT2Model`) has the same tensors without the prefix.
+        let bare =
+            self.loaded.as_ref().is_some_and(|t| !t.contains_key(&full) && t.contains_key(name));
+        self.declare(&full, if bare { name } else { &full }, shape, init, false)
+    }
+
+    /// A parameter of the head; chance where a file lacks it and `optional` says so.
+    ///
+    /// # Errors
+    /// Input, if it is missing or has another shape.
+    pub fn head(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        optional: bool,
+    ) -> Result<ParamId> {
+        self.declare(name, name, shape, init, optional)
+    }
+
+    fn declare(
+        &mut self,
+        name: &str,
+        stored: &str,
+        shape: &[usize],
+        init: Init,
+        optional: bool,
+    ) -> Result<ParamId> {
+        if let Some(tensors) = &mut self.loaded {
+            match tensors.remove(stored) {
+                Some((found, values)) if found == shape => {
+                    return Ok(self
+                        .params
+                        .insert(name, Tensor::from_slice(self.device, &values, shape)));
+                }
+                Some((found, _)) => {
+                    return Err(Error::input(format!(
+                        "shape {found:?}, but config.json asks for {shape:?}"
+                    ))
+                    .at(format!("tensor {stored}"))
+                    .hint("config.json and model.safetensors must come from the same model"));
+                }
+                None if optional => {}
+                None => {
+                    return Err(Error::input(format!("tensor {stored} {shape:?} is missing"))
+                        .hint("config.json and model.safetensors must come from the same model"));
+                }
+            }
+        }
+        let count = shape.iter().product();
+        let mut values = vec![0.0; count];
+        match init {
+            Init::Normal(std) => self.rng.fork(name).fill_normal(&mut values, 0.0, std),
+            Init::One => values.fill(1.0),
+            Init::Zero => {}
+        }
+        Ok(self.params.insert(name, Tensor::from_slice(self.device, &values, shape)))
+    }
+
+    /// Names in the file that nobody asked for.
+    pub fn left_over(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.loaded.iter().flat_map(|t| t.keys().cloned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+}

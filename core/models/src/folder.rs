@@ -1,0 +1,128 @@
+//! Hugging Face folders.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use athanor_store::{
+    Array, ArrayData, ArrayDataRef, ArrayRef, Error, Result, load_arrays, read_json, save_arrays,
+    write_json,
+};
+use athanor_tensor::{Device, ParamId, Params, Tensor};
+use serde_json::{Map, Value, json};
+
+use crate::{config::Fields, heads::Head};
+
+/// Beside the model, the head that Hugging Face's class has no place for.
+pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
+
+pub(crate) fn read_config(dir: &Path) -> Result<Map<String, Value>> {
+    let path = dir.join("config.json");
+    let hint = "a model folder holds config.json, model.safetensors and tokenizer.json";
+    let value: Value = read_json(&path).map_err(|e| e.hint(hint))?;
+    match value {
+        Value::Object(map) => Ok(map),
+        other => {
+            Err(Error::input(format!("an object was expected, found {other}")).at(path.display()))
+        }
+    }
+}
+
+pub(crate) fn head_of(config: &Map<String, Value>, dir: &Path) -> Result<Head> {
+    let at = || dir.join("config.json").display().to_string();
+    let name = config
+        .get("architectures")
+        .and_then(|a| a.as_array()?.first()?.as_str())
+        .unwrap_or_default();
+    if name.ends_with("ForSequenceClassification") {
+        let labels = match config.get("id2label").and_then(Value::as_object) {
+            Some(names) => names.len(),
+            None => Fields(config).size("num_labels", Some(2)).map_err(|e| e.at(at()))?,
+        };
+        return Ok(Head::Sequence { labels });
+    }
+    let causal = name.is_empty()
+        || name.ends_with("ForCausalLM")
+        || name.ends_with("LMHeadModel")
+        || name.ends_with("Model");
+    if causal {
+        return Ok(Head::CausalLm);
+    }
+    Err(Error::input(format!("architecture {name:?} has a head that Athanor does not know"))
+        .at(at())
+        .hint("known: …ForCausalLM, GPT2LMHeadModel, …ForSequenceClassification"))
+}
+
+pub(crate) fn read_tensors(dir: &Path) -> Result<HashMap<String, (Vec<usize>, Vec<f32>)>> {
+    let path = dir.join("model.safetensors");
+    let index = dir.join("model.safetensors.index.json");
+    let mut files = vec![path];
+    if index.exists() {
+        let listing: Value = read_json(&index)?;
+        let names: std::collections::BTreeSet<&str> = listing["weight_map"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, f)| f.as_str())
+            .collect();
+        if let Some(bad) = names.iter().find(|n| Path::new(n).components().count() != 1) {
+            return Err(
+                Error::input(format!("file name {bad:?} leaves the folder")).at(index.display())
+            );
+        }
+        files = names.into_iter().map(|n| dir.join(n)).collect();
+    }
+    let mut tensors = HashMap::new();
+    for file in files {
+        for Array { name, shape, data } in load_arrays(&file)? {
+            // Masks and counters that old exports carry along are integers.
+            if let ArrayData::F32(values) = data {
+                tensors.insert(name, (shape, values));
+            }
+        }
+    }
+    Ok(tensors)
+}
+
+pub(crate) fn write(
+    dir: &Path,
+    config: &Map<String, Value>,
+    params: &Params,
+    aside: Option<ParamId>,
+) -> Result<()> {
+    let values: Vec<(String, Vec<usize>, Vec<f32>)> = params
+        .iter()
+        .map(|p| (p.name.clone(), p.value.shape().to_vec(), p.value.to_vec()))
+        .collect();
+    let refs: Vec<ArrayRef<'_>> = values
+        .iter()
+        .map(|(name, shape, data)| ArrayRef { name, shape, data: ArrayDataRef::F32(data) })
+        .collect();
+    let aside = aside.map(ParamId::index);
+    let (own, other): (Vec<_>, Vec<_>) =
+        refs.into_iter().enumerate().partition(|(i, _)| Some(*i) != aside);
+    let strip = |v: Vec<(usize, _)>| v.into_iter().map(|(_, r)| r).collect::<Vec<ArrayRef<'_>>>();
+    save_arrays(&dir.join("model.safetensors"), &strip(own), &BTreeMap::new())?;
+    if !other.is_empty() {
+        save_arrays(&dir.join(VALUE_FILE), &strip(other), &BTreeMap::new())?;
+    }
+    write_json(&dir.join("config.json"), config)?;
+    let mut generation = json!({ "do_sample": true });
+    for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+        if let Some(id) = config.get(key) {
+            generation[key] = id.clone();
+        }
+    }
+    write_json(&dir.join("generation_config.json"), &generation)
+}
+
+pub(crate) fn read_value_head(path: &Path, hidden: usize, device: Device) -> Result<Tensor> {
+    match load_arrays(path)?.into_iter().next() {
+        Some(Array { shape, data: ArrayData::F32(values), .. }) if shape == [1, hidden] => {
+            Ok(Tensor::from_slice(device, &values, [1, hidden]))
+        }
+        _ => Err(Error::input(format!("one tensor of shape [1, {hidden}] was expected"))
+            .at(path.display())),
+    }
+}

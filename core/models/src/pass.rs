@@ -1,0 +1,133 @@
+//! One forward pass: what goes in, and what the pass carries along.
+
+use athanor_tensor::{
+    Device, Graph, Ids, Rng, Tensor, Var,
+    ops::{self, Mask, Qkv},
+};
+
+use crate::cache::KvCache;
+
+/// Token ids with their places and what each may see.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// [batch, time].
+    pub ids: Ids,
+    /// Position of each token, [batch, time].
+    pub positions: Ids,
+    /// Who sees whom.
+    pub mask: Mask,
+}
+
+impl Input {
+    /// Rows of ids, causal, positions counting from 0.
+    ///
+    /// # Panics
+    /// If the count does not fit the sizes.
+    pub fn causal(device: Device, ids: Vec<i32>, batch: usize, time: usize) -> Self {
+        let positions = (0..batch * time).map(|i| (i % time.max(1)) as i32).collect();
+        Self {
+            ids: Ids::new(device, ids, [batch, time]),
+            positions: Ids::new(device, positions, [batch, time]),
+            mask: Mask::causal(),
+        }
+    }
+
+    /// [batch, time].
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.ids.shape()[0], self.ids.shape()[1])
+    }
+}
+
+/// Dropout during training: each call site draws from a stream of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    /// Probability of zeroing.
+    pub probability: f32,
+    /// The stream of this micro-batch.
+    pub rng: Rng,
+}
+
+/// What travels through a forward pass.
+pub struct Pass<'a> {
+    /// The parameters bound to a tape, or not.
+    pub graph: &'a Graph<'a>,
+    /// The tokens.
+    pub input: &'a Input,
+    /// Keys and values of earlier tokens; the pass appends its own.
+    pub cache: Option<&'a mut KvCache>,
+    /// Dropout, while training.
+    pub dropout: Option<Dropout>,
+    /// Collects the input of every layer and the final output, if wanted.
+    pub hidden: Option<Vec<Tensor>>,
+    sites: u64,
+}
+
+impl<'a> Pass<'a> {
+    /// A plain pass.
+    pub fn new(graph: &'a Graph<'a>, input: &'a Input) -> Self {
+        Self { graph, input, cache: None, dropout: None, hidden: None, sites: 0 }
+    }
+
+    /// With dropout.
+    #[must_use]
+    pub fn with_dropout(mut self, dropout: Option<Dropout>) -> Self {
+        self.dropout = dropout;
+        self
+    }
+
+    /// With a cache.
+    #[must_use]
+    pub fn with_cache(mut self, cache: &'a mut KvCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Dropout at the next site.
+    pub fn drop(&mut self, x: Var) -> Var {
+        let Some(dropout) = self.dropout.filter(|d| d.probability > 0.0) else { return x };
+        self.sites += 1;
+        ops::dropout(&x, dropout.probability, dropout.rng.at(self.sites))
+    }
+
+    /// Notes a hidden state.
+    pub fn note(&mut self, x: &Var) {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.push(x.value().clone());
+        }
+    }
+
+    /// Attention of layer `layer`, over the cache if there is one; [batch, time, heads·dim].
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn attend(
+        &mut self,
+        layer: usize,
+        qkv: &Qkv<'_>,
+        heads: usize,
+        kv_heads: usize,
+        scale: f32,
+    ) -> Var {
+        let Some(cache) = &mut self.cache else {
+            return ops::attention(qkv, heads, kv_heads, scale, &self.input.mask);
+        };
+        let (batch, time) = self.input.sizes();
+        let (q, k, v) = match qkv {
+            Qkv::Separate(q, k, v) => (q.value().clone(), k.value().clone(), v.value().clone()),
+            Qkv::Packed(x) => {
+                let width = x.shape()[2];
+                let dim = width / (heads + 2 * kv_heads);
+                let (wide, narrow) = (heads * dim, kv_heads * dim);
+                let cut = |from, to, heads| {
+                    ops::columns(x.value(), from, to).reshape([batch, time, heads, dim])
+                };
+                (
+                    cut(0, wide, heads),
+                    cut(wide, wide + narrow, kv_heads),
+                    cut(wide + narrow, width, kv_heads),
+                )
+            }
+        };
+        Var::constant(cache.attend(layer, &q, &k, &v, scale))
+    }
+}
