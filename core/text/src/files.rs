@@ -1,0 +1,81 @@
+//! A tokeniser's files in a model folder.
+
+use std::path::Path;
+
+use athanor_store::{Error, Result, read_json, read_text, write_atomic, write_json};
+use serde_json::{Map, Value, json};
+
+use crate::{SpecialTokens, Tokenizer};
+
+pub(crate) const CONFIG: &str = "tokenizer_config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const SPECIALS: &str = "special_tokens_map.json";
+
+pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
+    let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let bytes = read_text(&file).map_err(|e| {
+        e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
+    })?;
+    let config = optional(&folder.join(CONFIG))?;
+    let map = optional(&folder.join(SPECIALS))?;
+    // tokenizer_config.json wins, as in transformers.
+    let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));
+    let mut specials = SpecialTokens {
+        tokens: Vec::new(),
+        bos: named("bos_token"),
+        eos: named("eos_token"),
+        pad: named("pad_token"),
+    };
+    let mut tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials.clone(), config.clone())
+        .map_err(|e| e.at(file.display()))?;
+    let mut added = tokenizer.special_added();
+    added.sort_by_key(|(id, _)| *id);
+    specials.tokens = added.into_iter().map(|(_, t)| t.content).collect();
+    tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
+        .map_err(|e| e.at(file.display()))?;
+    Ok(tokenizer)
+}
+
+pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
+    write_atomic(&folder.join(TOKENIZER), tokenizer.to_json()?.as_bytes())?;
+    let specials = tokenizer.specials();
+    let mut config = tokenizer.config().clone();
+    let mut map = Map::new();
+    for (key, token) in
+        [("bos_token", &specials.bos), ("eos_token", &specials.eos), ("pad_token", &specials.pad)]
+    {
+        if let Some(token) = token {
+            config.insert(key.into(), json!(token));
+            map.insert(key.into(), json!(token));
+        }
+    }
+    if config.get("tokenizer_class").is_none() {
+        // Without these, transformers guesses a class or "cleans up" spaces before punctuation.
+        config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+        config.insert("clean_up_tokenization_spaces".into(), json!(false));
+        config.insert("model_max_length".into(), json!(1_000_000_000_000_000_u64));
+    }
+    write_json(&folder.join(SPECIALS), &map)?;
+    write_json(&folder.join(CONFIG), &config)
+}
+
+/// A JSON object, or an empty one where there is no file.
+pub(crate) fn optional(path: &Path) -> Result<Map<String, Value>> {
+    if !path.is_file() {
+        return Ok(Map::new());
+    }
+    match read_json(path)? {
+        Value::Object(map) => Ok(map),
+        other => {
+            let found = other.to_string().chars().take(40).collect::<String>();
+            Err(Error::input(format!("a JSON object was expected, found {found}"))
+                .at(path.display()))
+        }
+    }
+}
+
+/// A special token is written as a string or as an AddedToken object.
+fn token_text(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value.get("content")?.as_str()).map(String::from)
+}

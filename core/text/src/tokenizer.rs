@@ -1,0 +1,248 @@
+//! A tokeniser in Hugging Face's format: text to token ids and back.
+
+use std::path::Path;
+
+use athanor_store::{Error, Result};
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+use tokenizers::AddedToken;
+
+use crate::{SpecialTokens, TextStream, files};
+
+/// A tokeniser: tokenizer.json with the settings that stand beside it.
+///
+/// Cheap to share between threads (`&Tokenizer` is `Sync`).
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    /// Leaves special tokens in a text alone: they are plain text.
+    plain: tokenizers::Tokenizer,
+    /// Reads special tokens in a text as such.
+    parsing: tokenizers::Tokenizer,
+    specials: SpecialTokens,
+    /// tokenizer_config.json, keys that we do not know included.
+    config: Map<String, Value>,
+}
+
+/// A text, or a pair of texts, as a model such as BERT takes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Token ids, with the special tokens that the tokeniser puts around and between the texts.
+    pub ids: Vec<u32>,
+    /// 0 for the first text, 1 for the second (BERT's token_type_ids).
+    pub types: Vec<u32>,
+    /// Bytes of its text that each token stands for; (0, 0) for special tokens.
+    pub offsets: Vec<(usize, usize)>,
+    /// Which text a token is from: 0, 1, or none for special tokens.
+    pub sequence: Vec<Option<usize>>,
+}
+
+impl Tokenizer {
+    /// Loads a model folder, or a tokenizer.json with what stands beside it.
+    ///
+    /// # Errors
+    /// Input, if tokenizer.json is missing or is not one.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        files::load(path.as_ref())
+    }
+
+    /// Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`,
+    /// which must exist: what `AutoTokenizer.from_pretrained(folder)` opens.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        files::save(self, folder.as_ref())
+    }
+
+    /// From the content of a tokenizer.json.
+    pub(crate) fn from_json(json: &Value, specials: &SpecialTokens) -> Result<Self> {
+        let bytes = serde_json::to_vec(json).map_err(Error::failed)?;
+        Self::from_bytes(&bytes, specials.clone(), Map::new())
+    }
+
+    pub(crate) fn from_bytes(
+        bytes: &[u8],
+        specials: SpecialTokens,
+        config: Map<String, Value>,
+    ) -> Result<Self> {
+        let mut parsing = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|e| Error::input(format!("not a tokeniser that we can read: {e}")))?;
+        // Batches are ours to cut and fill; a saved truncation would silently lose text.
+        parsing.with_padding(None);
+        parsing.with_truncation(None).map_err(Error::failed)?;
+        let mut plain = parsing.clone();
+        plain.set_encode_special_tokens(true);
+        Ok(Self { plain, parsing, specials, config })
+    }
+
+    /// The content of tokenizer.json: the same bytes for the same tokeniser.
+    ///
+    /// # Errors
+    /// Failed, if the tokeniser cannot be written as JSON.
+    pub fn to_json(&self) -> Result<String> {
+        self.parsing.to_string(true).map_err(|e| Error::failed(format!("tokenizer.json: {e}")))
+    }
+
+    /// Token ids of `text`. Special tokens are neither added nor read from the text: `<|end|>` in
+    /// a text is seven characters.
+    ///
+    /// # Errors
+    /// Input, where the tokeniser cannot take the text (no token for a character and no unknown
+    /// token; a run of a million spaces).
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        ids(&self.plain, text)
+    }
+
+    /// Token ids of `text`, special tokens in it read as such; none is added.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>> {
+        ids(&self.parsing, text)
+    }
+
+    /// [`encode`](Self::encode) of many texts on all cores, in their order.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode): that of the first text that fails.
+    pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
+        texts.par_iter().map(|t| self.encode(t.as_ref())).collect()
+    }
+
+    /// A text or a pair with the special tokens that this tokeniser's model expects around them
+    /// (`[CLS] a [SEP] b [SEP]` for BERT; none for ours). The texts' own bytes stay plain text.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_input(&self, text: &str, pair: Option<&str>) -> Result<ModelInput> {
+        let encoding = match pair {
+            Some(pair) => self.plain.encode((text, pair), true),
+            None => self.plain.encode(text, true),
+        }
+        .map_err(unencodable)?;
+        let special = encoding.get_special_tokens_mask();
+        let sequence = (encoding.get_sequence_ids().into_iter().zip(special))
+            .map(|(s, &special)| if special == 1 { None } else { s })
+            .collect();
+        Ok(ModelInput {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+            offsets: encoding.get_offsets().to_vec(),
+            sequence,
+        })
+    }
+
+    /// Ids of `text` with special tokens read, and the bytes of `text` that each stands for.
+    pub(crate) fn encode_offsets(&self, text: &str) -> Result<Vec<(u32, usize, usize)>> {
+        offsets(&self.parsing, text)
+    }
+
+    /// [`encode`](Self::encode) with the bytes of `text` that each token stands for.
+    pub(crate) fn encode_plain_offsets(&self, text: &str) -> Result<Vec<(u32, usize, usize)>> {
+        offsets(&self.plain, text)
+    }
+
+    /// The text of `ids`, special tokens left out.
+    ///
+    /// # Errors
+    /// Failed, if the decoder refuses them. An id outside the vocabulary is left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.parsing.decode(ids, true).map_err(|e| Error::failed(format!("cannot decode: {e}")))
+    }
+
+    /// The text of `ids`, special tokens written out.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_with_specials(&self, ids: &[u32]) -> Result<String> {
+        self.parsing.decode(ids, false).map_err(|e| Error::failed(format!("cannot decode: {e}")))
+    }
+
+    /// Decodes one token after the other, never half a character.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream::new(self)
+    }
+
+    /// The number of tokens, special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.parsing.get_vocab_size(true)
+    }
+
+    /// The id of a token, by its text in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.parsing.token_to_id(token)
+    }
+
+    /// The vocabulary's text for an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.parsing.id_to_token(id)
+    }
+
+    /// The id of a token that must be there.
+    ///
+    /// # Errors
+    /// Input, naming the token.
+    pub fn require(&self, token: &str) -> Result<u32> {
+        self.id(token).ok_or_else(|| {
+            Error::input(format!("the tokeniser has no token {token}"))
+                .hint("chats need a tokeniser with the tokens that the chat template writes")
+        })
+    }
+
+    /// The special tokens and their parts.
+    pub fn specials(&self) -> &SpecialTokens {
+        &self.specials
+    }
+
+    /// The id at which generation stops.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.specials.eos.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id that begins a text.
+    pub fn bos_id(&self) -> Option<u32> {
+        self.specials.bos.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id that fills up a batch.
+    pub fn pad_id(&self) -> Option<u32> {
+        self.specials.pad.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The same tokeniser with another token that ends generation: a chat model's is `<|end|>`.
+    ///
+    /// # Errors
+    /// Input, if there is no such token.
+    pub fn with_eos(mut self, token: &str) -> Result<Self> {
+        self.require(token)?;
+        self.specials.eos = Some(token.into());
+        Ok(self)
+    }
+
+    /// The special added tokens, longest first.
+    pub(crate) fn special_added(&self) -> Vec<(u32, AddedToken)> {
+        let decoder = self.parsing.get_added_tokens_decoder();
+        let mut all: Vec<_> = decoder.into_iter().filter(|(_, t)| t.special).collect();
+        all.sort_by(|a, b| (b.1.content.len(), a.0).cmp(&(a.1.content.len(), b.0)));
+        all
+    }
+
+    pub(crate) fn config(&self) -> &Map<String, Value> {
+        &self.config
+    }
+}
+
+fn ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
+    let encoding = tokenizer.encode_fast(text, false).map_err(unencodable)?;
+    Ok(encoding.get_ids().to_vec())
+}
+
+fn offsets(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<(u32, usize, usize)>> {
+    let encoding = tokenizer.encode(text, false).map_err(unencodable)?;
+    let offsets = encoding.get_offsets().iter();
+    Ok(encoding.get_ids().iter().zip(offsets).map(|(&id, &(a, b))| (id, a, b)).collect())
+}
+
+fn unencodable(error: tokenizers::Error) -> Error {
+    Error::input(format!("the tokeniser cannot take this text: {error}"))
+}
