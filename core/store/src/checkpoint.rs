@@ -90,6 +90,7 @@ impl Checkpoints {
         state: &Value,
     ) -> Result<PathBuf> {
         let target = self.path(step);
+        self.sweep()?;
         let staged = StagedDir::new(&target)?;
         let mut entries = Vec::with_capacity(files.len() + 1);
         let mut write =
@@ -133,6 +134,7 @@ impl Checkpoints {
     /// An input error when there are checkpoints and none is whole; those of [`Error::io`] for the
     /// folder.
     pub fn latest_with_warnings(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
+        self.sweep()?;
         let mut warnings = Vec::new();
         for (_, path) in self.list()?.into_iter().rev() {
             match Self::load(&path) {
@@ -200,32 +202,25 @@ impl Checkpoints {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(fail)?,
         };
-        let mut steps = std::collections::BTreeSet::new();
+        let mut found = Vec::new();
         for entry in entries {
             let name = entry.map_err(fail)?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            // One that a crash left moved aside, in the middle of being replaced, counts as there.
-            let name =
-                name.strip_prefix('.').and_then(|n| n.split_once(".old-")).map_or(name, |n| n.0);
-            let step = name.strip_prefix("step-").and_then(|n| n.parse().ok());
-            if let Some(step) = step.filter(|s| step_name(*s) == name) {
-                steps.insert(step);
-            }
+            let step = name.to_str().and_then(step_of);
+            found.extend(step.map(|step| (step, self.path(step))));
         }
-        let mut found = Vec::new();
-        for step in steps {
-            let path = self.path(step);
-            if !path.exists() {
-                durable::recover(&path)?;
-            }
-            found.push((step, path));
-        }
+        found.sort();
         Ok(found)
     }
 
     /// The folder of a step's checkpoint, there or not.
     pub fn path(&self, step: u64) -> PathBuf {
         self.dir.join(step_name(step))
+    }
+
+    /// Half-written checkpoints of dead processes go, also those of steps that never come again:
+    /// they are as large as whole ones.
+    fn sweep(&self) -> Result<()> {
+        durable::sweep_folder(&self.dir, |name| step_of(name).is_some())
     }
 
     fn prune(&self, saved: u64) -> Result<()> {
@@ -241,4 +236,9 @@ impl Checkpoints {
 
 fn step_name(step: u64) -> String {
     format!("step-{step:08}")
+}
+
+fn step_of(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (step_name(step) == name).then_some(step)
 }

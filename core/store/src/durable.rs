@@ -319,27 +319,37 @@ pub fn recover(target: &Path) -> Result<()> {
 }
 
 fn sweep(target: &Path) -> Result<()> {
-    let folder = parent(target);
-    let (partial, old) = (hidden(target, "partial-")?, hidden(target, "old-")?);
-    let starts = |name: &OsString, with: &OsString| {
-        name.as_encoded_bytes().starts_with(with.as_encoded_bytes())
-    };
+    sweep_folder(parent(target), |name| target.file_name().is_some_and(|n| n == name))
+}
+
+/// [`recover`] for every target in `folder` whose name is `wanted`.
+pub(crate) fn sweep_folder(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries.flatten() {
-        let (name, path) = (entry.file_name(), entry.path());
-        if starts(&name, &old) {
-            if target.exists() {
+    let (mut living, mut old) = (Vec::new(), Vec::new());
+    for path in entries.flatten().map(|e| e.path()) {
+        let Some(hidden) = path.file_name().and_then(|n| n.to_str()?.strip_prefix('.')) else {
+            continue;
+        };
+        if let Some((name, _)) = hidden.rsplit_once(".old-").filter(|(n, _)| wanted(n)) {
+            old.push((folder.join(name), path));
+        } else if let Some((name, _)) = hidden.rsplit_once(".partial-").filter(|(n, _)| wanted(n))
+            && let Ok(file) = File::open(&path)
+        {
+            if file.try_lock().is_ok() {
+                // Nobody holds its lock: its writer is dead. The lock is held until it is gone.
                 remove(&path).map_err(|e| Error::io("remove", &path, e))?;
             } else {
-                fs::rename(&path, target).map_err(|e| Error::io("restore", target, e))?;
-                sync_folder(folder)?;
+                living.push(folder.join(name));
             }
-        } else if starts(&name, &partial)
-            && let Ok(file) = File::open(&path)
-            && file.try_lock().is_ok()
-        {
-            // Nobody holds its lock: its writer is dead. The lock is held until it is gone.
+        }
+    }
+    for (target, path) in old {
+        if target.exists() {
             remove(&path).map_err(|e| Error::io("remove", &path, e))?;
+        } else if !living.contains(&target) {
+            // A living writer may be between its two renames; a dead one never got further.
+            fs::rename(&path, &target).map_err(|e| Error::io("restore", &target, e))?;
+            sync_folder(folder)?;
         }
     }
     Ok(())

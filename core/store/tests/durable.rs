@@ -211,7 +211,7 @@ fn records(path: &Path) -> Vec<Vec<u8>> {
 #[test]
 fn tensorboard_bytes() {
     // RFC 3720's vectors: CRC-32C of 32 zeros and of 0..32, masked as TensorFlow masks.
-    let mask = |crc: u32| (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+    let mask = |crc: u32| crc.rotate_right(15).wrapping_add(0xa282_ead8);
     assert_eq!(tensorboard::masked_crc(&[0; 32]), mask(0x8a91_36aa));
     let rising: Vec<u8> = (0..32).collect();
     assert_eq!(tensorboard::masked_crc(&rising), mask(0x46dd_794e));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_store::{
     Check, Kind, Problem, Recipe, Section, describe, fingerprint_value,
-    recipe::{Key, section_key},
+    recipe::{KeysOf, section_key},
     section,
 };
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ fn error(text: &str, sets: &[&str]) -> String {
     e.to_string()
 }
 
-const ALL: &[(&str, fn() -> Vec<Key>)] = &[("pretrain", Pretrain::keys), ("train", Train::keys)];
+const ALL: &[(&str, KeysOf)] = &[("pretrain", Pretrain::keys), ("train", Train::keys)];
 
 #[test]
 fn defaults_and_overrides() {

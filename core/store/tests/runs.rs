@@ -4,8 +4,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use athanor_store::{
-    Array, ArrayData, ArrayDataRef, ArrayRef, Check, Checkpoints, Fingerprint, Interrupt, Kind,
-    Recipe, Run, Silent, read_json, section,
+    Array, ArrayData, ArrayDataRef, ArrayRef, Check, Checkpoints, Fingerprint, Interrupt,
+    JsonLines, Kind, Recipe, Run, Silent, read_json, read_jsonl, section,
 };
 use serde_json::{Value, json};
 
@@ -258,4 +258,63 @@ fn a_run_is_open_once() {
     );
     drop(run);
     open(dir.path(), 1, false).unwrap();
+}
+
+/// Names the run in which the child of the next test works until it is killed.
+const CHILD: &str = "ATHANOR_TEST_CHILD";
+
+/// Not a test of its own: what the child of the next one does.
+#[test]
+fn child_that_saves_until_killed() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let run = open(Path::new(&dir), 1, false).unwrap();
+    let all = Checkpoints::new(&run.stage("pretrain").path("checkpoints"), 2);
+    let mut lines = JsonLines::append(&run.stage("pretrain").path("metrics.jsonl")).unwrap();
+    let start = all.latest().unwrap().map_or(0, |c| c.step);
+    for step in start + 1.. {
+        lines.write(&json!({"step": step, "text": "x".repeat(3000)})).unwrap();
+        save(&all, step);
+        save(&all, step);
+    }
+}
+
+#[test]
+fn killed_at_any_moment_a_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = dir.path().join("pretrain");
+    let all = Checkpoints::new(&stage.join("checkpoints"), 2);
+    let mut last = 0;
+    for round in 0..20u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_saves_until_killed"])
+            .env(CHILD, dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(40 + 7 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        // The lock went with the process; the newest whole checkpoint never goes back.
+        drop(open(dir.path(), 1, false).unwrap());
+        let (found, warnings) = all.latest_with_warnings().unwrap();
+        assert_eq!(warnings, [""; 0], "round {round}");
+        let step = found.map_or(0, |c| c.step);
+        assert!(step >= last, "round {round}: {step} after {last}");
+        last = step;
+        let lines = stage.join("metrics.jsonl");
+        if lines.exists() {
+            read_jsonl(&lines).unwrap();
+            JsonLines::truncate_after(&lines, |v| v["step"].as_u64() <= Some(last)).unwrap();
+        }
+    }
+    assert!(last > 0);
+    // What the dead left behind goes with the next save; no more than the last one's stays.
+    save(&all, last + 1);
+    let left: Vec<_> = fs::read_dir(stage.join("checkpoints"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.starts_with('.'))
+        .collect();
+    assert_eq!(left, [""; 0]);
 }

@@ -50,6 +50,9 @@ pub use section::{CheckNested, read_unchecked};
 use crate::{Error, Result, read_text};
 use tree::Item;
 
+/// [`Section::keys`] of some section.
+pub type KeysOf = fn() -> Vec<Key>;
+
 /// A recipe as it was read, with `--set` applied: which keys it gives, and where.
 #[derive(Clone, Debug)]
 pub struct Recipe {
@@ -127,7 +130,7 @@ impl Recipe {
     ///
     /// # Errors
     /// Input errors at `FILE:LINE` or `--set …` that name the nearest known section or key.
-    pub fn check_names(&self, sections: &[(&str, fn() -> Vec<Key>)]) -> Result<()> {
+    pub fn check_names(&self, sections: &[(&str, KeysOf)]) -> Result<()> {
         let names: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
         let Item::Table(entries) = &self.root.item else { return Ok(()) };
         for (name, node) in entries {

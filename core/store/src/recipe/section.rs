@@ -252,8 +252,8 @@ impl<T: CheckNested> CheckNested for Option<T> {
 
 impl<T: CheckNested> CheckNested for Vec<T> {
     fn check_nested(&self) -> std::result::Result<(), Problem> {
-        let checks = self.iter().enumerate();
-        checks.map(|(i, v)| v.check_nested().map_err(|p| p.within(&i.to_string()))).collect()
+        let mut each = self.iter().enumerate();
+        each.try_for_each(|(i, v)| v.check_nested().map_err(|p| p.within(&i.to_string())))
     }
 }
 
