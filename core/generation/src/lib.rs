@@ -1,1 +1,11 @@
-//! athanor-generation
+//! Writing text with a model: KV cache, batches of prompts of different lengths, sampling.
+//!
+//! A row's random numbers depend on the seed, the row's number and the place in the row alone, so
+//! the same prompt gives the same text in any batch.
+
+mod decode;
+mod sampling;
+pub mod text;
+
+pub use decode::{Completion, Decoder, Finish, generate};
+pub use sampling::Sampling;

@@ -48,6 +48,20 @@ impl KvCache {
         }
     }
 
+    /// Drops all rows but those at `places`, in that order.
+    ///
+    /// # Panics
+    /// If a place is not a row.
+    pub fn keep(&mut self, places: &[usize]) {
+        let rows: Vec<i32> = places.iter().map(|&p| p as i32).collect();
+        let rows = Ids::new(self.device, rows, [places.len()]);
+        for (keys, values) in &mut self.layers {
+            *keys = ops::take_rows(keys, &rows);
+            *values = ops::take_rows(values, &rows);
+        }
+        self.lengths = places.iter().map(|&p| self.lengths[p]).collect();
+    }
+
     /// Appends the new tokens' keys and values to a layer and attends over all.
     pub(crate) fn attend(
         &mut self,

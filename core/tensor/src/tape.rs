@@ -168,7 +168,11 @@ impl Var {
         inputs: &[&Var],
         backward: impl FnOnce(Tensor, &mut Grads) + 'static,
     ) -> Self {
-        match inputs.iter().find_map(|v| v.node.as_ref()) {
+        let mut tapes = inputs.iter().filter_map(|v| v.node.as_ref());
+        match tapes.next() {
+            Some((tape, _)) if tapes.any(|(other, _)| !Rc::ptr_eq(&tape.nodes, &other.nodes)) => {
+                panic!("an op over variables of two tapes")
+            }
             Some((tape, _)) => tape.push(value, Some(Box::new(backward))),
             None => Self::constant(value),
         }

@@ -164,7 +164,8 @@ impl Tensor {
     /// Rows and row length, the last dimension being the row.
     pub(crate) fn rows(&self) -> (usize, usize) {
         let width = self.shape.last().copied().unwrap_or(1);
-        (if width == 0 { 0 } else { self.len() / width }, width)
+        // Not len / width: rows may be empty and still be counted.
+        (self.shape.iter().rev().skip(1).product(), width)
     }
 
     pub(crate) fn is_unique(&self) -> bool {

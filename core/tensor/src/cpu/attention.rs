@@ -104,6 +104,10 @@ simd! {
             let new = math::max(s);
             let new = if new > *top { new } else { *top };
             if new == f32::NEG_INFINITY {
+                // Nothing to see in this block; or only NaN, which the maximum passes over.
+                if math::sum(s).is_nan() {
+                    *sum = f32::NAN;
+                }
                 s.fill(0.0);
                 continue;
             }

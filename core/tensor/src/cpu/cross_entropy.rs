@@ -23,6 +23,13 @@ simd! {
         }
     }
 
+    fn log_softmax_grad_row(y: &[f32], g: &[f32], out: &mut [f32]) {
+        let total = math::sum(g);
+        for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
+            *o = g - math::exp(y) * total;
+        }
+    }
+
     /// Sum of -p ln p.
     fn entropy_row(row: &[f32], lse: f32) -> f32 {
         let mut sums = [0.0f32; 16];
@@ -54,12 +61,16 @@ pub(crate) fn log_prob(logits: &[f32], vocabulary: usize, targets: &[i32], out: 
 pub(crate) fn entropy(
     logits: &[f32],
     vocabulary: usize,
-    lse: impl Fn(usize) -> f32,
+    lse: impl Fn(usize) -> f32 + Sync,
     out: &mut [f32],
 ) {
-    for (r, out) in out.iter_mut().enumerate() {
-        *out = entropy_row(&logits[r * vocabulary..(r + 1) * vocabulary], lse(r));
-    }
+    let step = super::parallel::rows_per_task(vocabulary);
+    out.par_chunks_mut(step).enumerate().for_each(|(i, out)| {
+        for (j, out) in out.iter_mut().enumerate() {
+            let r = i * step + j;
+            *out = entropy_row(&logits[r * vocabulary..(r + 1) * vocabulary], lse(r));
+        }
+    });
 }
 
 /// Turns logits into the gradient of Σ weights[i] · -log p(targets[i]): w · (softmax - one-hot).
@@ -102,11 +113,7 @@ pub(crate) fn log_softmax_grad(y: &[f32], g: &[f32], width: usize, out: &mut [f3
     rows(out, width, |first, out| {
         for (i, out) in out.chunks_exact_mut(width).enumerate() {
             let at = (first + i) * width;
-            let (y, g) = (&y[at..at + width], &g[at..at + width]);
-            let total = math::sum(g);
-            for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
-                *o = g - math::exp(y) * total;
-            }
+            log_softmax_grad_row(&y[at..at + width], &g[at..at + width], out);
         }
     });
 }

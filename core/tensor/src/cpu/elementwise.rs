@@ -130,8 +130,8 @@ simd! {
             Binary::Sub => map2(a, b, out, |a, b| a - b),
             Binary::Mul => map2(a, b, out, |a, b| a * b),
             Binary::Div => map2(a, b, out, |a, b| a / b),
-            Binary::Min => map2(a, b, out, |a, b| if b < a { b } else { a }),
-            Binary::Max => map2(a, b, out, |a, b| if b > a { b } else { a }),
+            Binary::Min => map2(a, b, out, |a, b| if b < a || b.is_nan() { b } else { a }),
+            Binary::Max => map2(a, b, out, |a, b| if b > a || b.is_nan() { b } else { a }),
             Binary::SwiGlu => map2(a, b, out, |a, b| a * math::sigmoid(a) * b),
         }
     }
@@ -152,8 +152,8 @@ simd! {
             Binary::Mul => each(a, b, g, da, db, |a, b, g| (g * b, g * a)),
             Binary::Div => each(a, b, g, da, db, |a, b, g| (g / b, -g * a / (b * b))),
             // At a tie the gradient goes to the first, as the forward pass takes it.
-            Binary::Min => each(a, b, g, da, db, |a, b, g| if b < a { (0.0, g) } else { (g, 0.0) }),
-            Binary::Max => each(a, b, g, da, db, |a, b, g| if b > a { (0.0, g) } else { (g, 0.0) }),
+            Binary::Min => each(a, b, g, da, db, |a, b, g| if b < a || b.is_nan() { (0.0, g) } else { (g, 0.0) }),
+            Binary::Max => each(a, b, g, da, db, |a, b, g| if b > a || b.is_nan() { (0.0, g) } else { (g, 0.0) }),
             Binary::SwiGlu => each(a, b, g, da, db, |a, b, g| {
                 let s = math::sigmoid(a);
                 (g * b * s * (1.0 + a * (1.0 - s)), g * a * s)
@@ -252,11 +252,23 @@ pub(crate) fn dropout(x: &[f32], out: &mut [f32], key: crate::Rng, p: f32) {
 /// Sum of all values: fixed blocks, then the blocks in order.
 pub(crate) fn total(x: &[f32]) -> f32 {
     simd! { fn piece(x: &[f32]) -> f32 { math::sum(x) } }
-    x.chunks(16 * 1024).map(|c| f64::from(piece(c))).sum::<f64>() as f32
+    block_sums(x, piece) as f32
 }
 
 /// Sum of squares, in f64 over fixed blocks.
 pub(crate) fn total_squares(x: &[f32]) -> f64 {
     simd! { fn piece(x: &[f32]) -> f32 { math::sum_squares(x, 0.0) } }
-    x.chunks(16 * 1024).map(|c| f64::from(piece(c))).sum()
+    block_sums(x, piece)
+}
+
+/// Σ piece(block) over blocks of fixed size, added up in order.
+fn block_sums(x: &[f32], piece: impl Fn(&[f32]) -> f32 + Sync) -> f64 {
+    const SIZE: usize = 16 * 1024;
+    let mut sums = vec![0.0f32; x.len().div_ceil(SIZE)];
+    rows(&mut sums, SIZE, |first, sums| {
+        for (s, block) in sums.iter_mut().zip(x[first * SIZE..].chunks(SIZE)) {
+            *s = piece(block);
+        }
+    });
+    sums.into_iter().map(f64::from).sum()
 }

@@ -104,7 +104,7 @@ pub(crate) fn sum_squares(x: &[f32], shift: f32) -> f32 {
     ))
 }
 
-/// Greatest value; -inf for an empty slice. NaN may or may not be seen.
+/// Greatest value; -inf for an empty slice. NaN is passed over.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let m = lanes(x, |s, v| if v > s { v } else { s }, f32::NEG_INFINITY);
@@ -114,6 +114,12 @@ pub(crate) fn max(x: &[f32]) -> f32 {
 /// Inner product.
 #[inline(always)]
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    dot_shifted(x, y, 0.0)
+}
+
+/// Inner product of `x` and `y - shift`.
+#[inline(always)]
+pub(crate) fn dot_shifted(x: &[f32], y: &[f32], shift: f32) -> f32 {
     let mut sums = [0.0f32; LANES];
     let n = x.len().min(y.len());
     let (x, y) = (&x[..n], &y[..n]);
@@ -121,11 +127,11 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     let (rx, ry) = (cx.remainder(), cy.remainder());
     for (a, b) in cx.zip(cy) {
         for ((s, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *s += a * b;
+            *s += a * (b - shift);
         }
     }
     for ((s, &a), &b) in sums.iter_mut().zip(rx).zip(ry) {
-        *s += a * b;
+        *s += a * (b - shift);
     }
     fold(sums)
 }

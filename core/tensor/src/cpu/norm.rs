@@ -20,7 +20,10 @@ fn statistics(kind: Norm, x: &[f32], eps: f32) -> (f32, f32) {
         Norm::Layer => math::sum(x) / n,
         Norm::Rms => 0.0,
     };
-    (mean, 1.0 / (math::sum_squares(x, mean) / n + eps).sqrt())
+    let variance = math::sum_squares(x, mean) / n;
+    // A sum that overflowed would make the row zeros, as if nothing had happened.
+    let variance = if variance == f32::INFINITY { f32::NAN } else { variance };
+    (mean, 1.0 / (variance + eps).sqrt())
 }
 
 simd! {
@@ -65,7 +68,8 @@ simd! {
             }
         }
         // dx holds g = dy·w; subtract its parts along 1 and along the normalised row.
-        let along = (math::dot(dx, x) - mean * math::sum(dx)) * rstd / n as f32;
+        // The mean comes off each x: dot(g, x) - mean·Σg would cancel where the mean is large.
+        let along = math::dot_shifted(dx, x, mean) * rstd / n as f32;
         let mean_g = match kind {
             Norm::Layer => math::sum(dx) / n as f32,
             Norm::Rms => 0.0,

@@ -156,9 +156,9 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
         Device::Cpu => {
             let cache = cache.cpu_mut();
             for (b, &start) in starts.host().iter().enumerate() {
-                let start = start as usize;
+                let start = usize::try_from(start).unwrap_or(usize::MAX);
                 assert!(
-                    start + time <= capacity,
+                    start.saturating_add(time) <= capacity,
                     "cache_write: {start} + {time} beyond {capacity}"
                 );
                 let to = (b * capacity + start) * width;
@@ -224,6 +224,25 @@ pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
                 out.copy_from_slice(&row[from..to]);
             }
         }
+    }
+    out
+}
+
+/// Entries `rows` of the first dimension, without gradient.
+///
+/// # Panics
+/// If a row is not there.
+pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
+    let count = x.shape().first().copied().unwrap_or(0);
+    assert!(rows.host().iter().all(|&r| r >= 0 && (r as usize) < count), "take_rows: {rows:?} of {:?}", x.shape());
+    let width = x.len().checked_div(count).unwrap_or(0);
+    let mut shape = x.shape().to_vec();
+    if let Some(first) = shape.first_mut() {
+        *first = rows.len();
+    }
+    let mut out = Tensor::stale(x.device(), &shape[..]);
+    match x.device() {
+        Device::Cpu => crate::cpu::embedding::gather(x.cpu(), rows.host(), width, out.cpu_mut()),
     }
     out
 }

@@ -52,9 +52,8 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
         weights.len()
     );
     let device = h.value().device();
-    let wanted = h.needs_grad() || w.needs_grad();
-    let mut dh = wanted.then(|| Tensor::stale(device, *h.shape()));
-    let mut dw = wanted.then(|| Tensor::stale(device, *w.shape()));
+    let mut dh = h.needs_grad().then(|| Tensor::stale(device, *h.shape()));
+    let mut dw = w.needs_grad().then(|| Tensor::stale(device, *w.shape()));
     let mut log_probs = Tensor::stale(device, [rows]);
     let mut loss = 0.0f64;
     match device {
@@ -75,7 +74,9 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
                     log_probs.cpu_mut()[from + i] = pair[0];
                     loss -= f64::from(weights[i]) * f64::from(pair[0]);
                 }
-                let (Some(dh), Some(dw)) = (&mut dh, &mut dw) else { continue };
+                if dh.is_none() && dw.is_none() {
+                    continue;
+                }
                 cpu::gradient(
                     logits.cpu_mut(),
                     vocabulary,
@@ -83,17 +84,11 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
                     |i| pairs[2 * i + 1],
                     |i| weights[i],
                 );
-                let dh = &mut dh.cpu_mut()[from * width..(from + n) * width];
-                spread(
-                    logits.cpu(),
-                    hm,
-                    ws,
-                    [n, vocabulary, width],
-                    dh,
-                    dw.cpu_mut(),
-                    from > 0,
-                    1.0,
-                );
+                let dh =
+                    dh.as_mut().map(|d| &mut d.cpu_mut()[from * width..(from + n) * width]);
+                let dw = dw.as_mut().map(Tensor::cpu_mut);
+                let dims = [n, vocabulary, width];
+                spread(logits.cpu(), hm, ws, dims, dh, dw, from > 0, 1.0);
             }
         }
     }
@@ -136,21 +131,27 @@ fn project(
     (logits, pairs)
 }
 
-/// From the logits' gradient to those of h (written) and W (added, unless it is the first block).
+/// From the logits' gradient to those of h (written) and W (added, unless it is the first block),
+/// where they are wanted.
 #[allow(clippy::too_many_arguments)]
 fn spread(
     g: &[f32],
     h: Mat<'_>,
     w: &[f32],
     [n, vocabulary, width]: [usize; 3],
-    dh: &mut [f32],
-    dw: &mut [f32],
+    dh: Option<&mut [f32]>,
+    dw: Option<&mut [f32]>,
     add: bool,
     scale: f32,
 ) {
     let gm = Mat::new(g, vocabulary);
-    matmul(dh, width, [n, width, vocabulary], gm, Mat::new(w, width), scale, false, Threads::All);
-    matmul(dw, width, [vocabulary, width, n], gm.t(), h, scale, add, Threads::All);
+    if let Some(dh) = dh {
+        let wm = Mat::new(w, width);
+        matmul(dh, width, [n, width, vocabulary], gm, wm, scale, false, Threads::All);
+    }
+    if let Some(dw) = dw {
+        matmul(dw, width, [vocabulary, width, n], gm.t(), h, scale, add, Threads::All);
+    }
 }
 
 /// What [`linear_log_prob`] gives for each row.
@@ -202,12 +203,12 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
     let (hv, wv, targets) = (h.value().clone(), w.value().clone(), targets.clone());
     let log_prob = Var::record(log_prob, &[h, w], move |grad, grads| {
         let device = hv.device();
-        let (mut dh, mut dw) =
-            (Tensor::stale(device, *hv.shape()), Tensor::stale(device, *wv.shape()));
+        let mut dh = sh.map(|_| Tensor::stale(device, *hv.shape()));
+        let mut dw = sw.map(|_| Tensor::stale(device, *wv.shape()));
         match device {
             Device::Cpu => {
                 let g = grad.cpu();
-                if rows == 0 {
+                if let (0, Some(dw)) = (rows, &mut dw) {
                     dw.cpu_mut().fill(0.0);
                 }
                 for from in (0..rows).step_by(step) {
@@ -233,22 +234,19 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
                         |i| lse[from + i],
                         |i| -g[from + i],
                     );
-                    let dh = &mut dh.cpu_mut()[from * width..(from + n) * width];
-                    spread(
-                        logits.cpu(),
-                        hm,
-                        wv.cpu(),
-                        [n, vocabulary, width],
-                        dh,
-                        dw.cpu_mut(),
-                        from > 0,
-                        scale,
-                    );
+                    let dh =
+                        dh.as_mut().map(|d| &mut d.cpu_mut()[from * width..(from + n) * width]);
+                    let dw = dw.as_mut().map(Tensor::cpu_mut);
+                    let dims = [n, vocabulary, width];
+                    spread(logits.cpu(), hm, wv.cpu(), dims, dh, dw, from > 0, scale);
                 }
             }
         }
-        grads.add(sh, dh);
-        grads.add(sw, dw);
+        for (slot, part) in [(sh, dh), (sw, dw)] {
+            if let Some(part) = part {
+                grads.add(slot, part);
+            }
+        }
     });
     LogProb { log_prob, entropy }
 }

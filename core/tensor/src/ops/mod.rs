@@ -23,7 +23,7 @@ mod norm;
 mod optim;
 mod rotary;
 
-pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns};
+pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
 pub use cross_entropy::{LogProb, linear_cross_entropy, linear_log_prob, log_softmax};
 pub use dropout::dropout;
 pub(crate) use elementwise::add_into;

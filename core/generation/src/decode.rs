@@ -1,0 +1,217 @@
+//! The decoding loop.
+
+use athanor_models::{Input, KvCache, Model, Pass};
+use athanor_store::{Error, Result};
+use athanor_tensor::{Graph, Ids, Rng, Var, ops::Mask};
+
+use crate::sampling::{Sampling, choose};
+
+/// Why a row ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// It wrote a stop token, which is its last.
+    Stop,
+    /// It reached the limit of tokens or the end of the context.
+    Length,
+}
+
+/// What a model wrote after a prompt.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// The new tokens, a stop token included.
+    pub tokens: Vec<u32>,
+    /// Log-probability of each, at the sampling temperature.
+    pub log_probs: Vec<f32>,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+struct Row {
+    prompt: Vec<u32>,
+    out: Completion,
+    number: u64,
+}
+
+/// Several rows that are being written, one token a step.
+pub struct Decoder<'m> {
+    model: &'m Model,
+    cache: KvCache,
+    rows: Vec<Row>,
+    /// Which rows still grow; the cache's rows are these.
+    open: Vec<usize>,
+    stop: Vec<u32>,
+    sampling: Sampling,
+    rng: Rng,
+    logits: Vec<f32>,
+}
+
+impl<'m> Decoder<'m> {
+    /// Reads the prompts; `stop` tokens end a row.
+    ///
+    /// # Errors
+    /// Input: an empty prompt, or one that leaves no place in the context.
+    pub fn new(
+        model: &'m Model,
+        prompts: &[Vec<u32>],
+        stop: &[u32],
+        sampling: &Sampling,
+        seed: u64,
+    ) -> Result<Self> {
+        let sizes = model.sizes();
+        for prompt in prompts {
+            if prompt.is_empty() {
+                return Err(
+                    Error::input("the prompt is empty").hint("give at least one token of text")
+                );
+            }
+            if prompt.len() >= sizes.context {
+                return Err(Error::input(format!(
+                    "the prompt has {} tokens; the model's context is {}",
+                    prompt.len(),
+                    sizes.context
+                ))
+                .hint("shorten the prompt"));
+            }
+            if let Some(bad) = prompt.iter().find(|&&t| t as usize >= sizes.vocabulary) {
+                return Err(Error::input(format!(
+                    "token {bad} is not in the vocabulary of {}",
+                    sizes.vocabulary
+                ))
+                .hint("the tokenizer and the model must come from the same folder"));
+            }
+        }
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
+        let capacity = (longest + sampling.max_new_tokens).min(sizes.context);
+        let cache = KvCache::new(
+            model.device(),
+            sizes.layers,
+            prompts.len(),
+            capacity,
+            sizes.kv_heads,
+            sizes.head_dim,
+        );
+        let rows: Vec<Row> = prompts
+            .iter()
+            .enumerate()
+            .map(|(i, p)| Row {
+                prompt: p.clone(),
+                out: Completion {
+                    tokens: Vec::new(),
+                    log_probs: Vec::new(),
+                    finish: Finish::Length,
+                },
+                number: i as u64,
+            })
+            .collect();
+        let open = (0..rows.len()).collect();
+        let rng = Rng::new(seed).fork("sample");
+        let mut decoder = Self {
+            model,
+            cache,
+            rows,
+            open,
+            stop: stop.to_vec(),
+            sampling: sampling.clone(),
+            rng,
+            logits: Vec::new(),
+        };
+        if !prompts.is_empty() {
+            // Shorter prompts are padded on the right; what padding leaves in the cache is overwritten.
+            let tokens: Vec<i32> = prompts
+                .iter()
+                .flat_map(|p| {
+                    p.iter().copied().chain(std::iter::repeat(0)).take(longest).map(|t| t as i32)
+                })
+                .collect();
+            let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
+            decoder.feed(tokens, longest, &lengths);
+        }
+        Ok(decoder)
+    }
+
+    /// Runs `time` tokens of each open row, `lengths` of which count, and keeps the logits after the
+    /// last that counts.
+    fn feed(&mut self, tokens: Vec<i32>, time: usize, lengths: &[usize]) {
+        let batch = lengths.len();
+        let device = self.model.device();
+        let positions = self
+            .cache
+            .lengths()
+            .iter()
+            .flat_map(|&start| (0..time).map(move |t| (start + t) as i32))
+            .collect();
+        let input = Input {
+            ids: Ids::new(device, tokens, [batch, time]),
+            positions: Ids::new(device, positions, [batch, time]),
+            mask: Mask::causal(),
+        };
+        let graph = Graph::inference(&self.model.params);
+        let hidden: Var =
+            self.model.hidden(&mut Pass::new(&graph, &input).with_cache(&mut self.cache));
+        self.cache.advance(lengths);
+        let last = lengths.iter().enumerate().map(|(b, n)| (b * time + n - 1) as i32).collect();
+        let rows = self.model.rows(&hidden, last);
+        self.logits = self.model.logits(&graph, &rows).value().to_vec();
+    }
+
+    /// Whether all rows have ended.
+    pub fn is_done(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Writes one token in each open row: (row, token) of those.
+    pub fn step(&mut self) -> Vec<(usize, u32)> {
+        let vocabulary = self.model.sizes().vocabulary;
+        let mut written = Vec::with_capacity(self.open.len());
+        let mut still = Vec::with_capacity(self.open.len());
+        for (place, &i) in self.open.iter().enumerate() {
+            let row = &mut self.rows[i];
+            let logits = &self.logits[place * vocabulary..(place + 1) * vocabulary];
+            let at = row.out.tokens.len() as u64;
+            let (token, log_prob) = choose(logits, &self.sampling, self.rng.at(row.number), at);
+            row.out.tokens.push(token);
+            row.out.log_probs.push(log_prob);
+            written.push((i, token));
+            let full = row.out.tokens.len() >= self.sampling.max_new_tokens
+                || row.prompt.len() + row.out.tokens.len() >= self.cache.capacity();
+            if self.stop.contains(&token) {
+                row.out.finish = Finish::Stop;
+            } else if !full {
+                still.push(place);
+            }
+        }
+        if still.len() < self.open.len() {
+            self.cache.keep(&still);
+            self.open = still.iter().map(|&p| self.open[p]).collect();
+        }
+        if !self.open.is_empty() {
+            let last = |i: &usize| self.rows[*i].out.tokens.last().map_or(0, |&t| t as i32);
+            let tokens = self.open.iter().map(last).collect();
+            self.feed(tokens, 1, &vec![1; self.open.len()]);
+        }
+        written
+    }
+
+    /// What was written so far, in the order of the prompts.
+    pub fn finish(self) -> Vec<Completion> {
+        self.rows.into_iter().map(|r| r.out).collect()
+    }
+}
+
+/// Writes after each prompt until a stop token or the limit.
+///
+/// # Errors
+/// As [`Decoder::new`].
+pub fn generate(
+    model: &Model,
+    prompts: &[Vec<u32>],
+    stop: &[u32],
+    sampling: &Sampling,
+    seed: u64,
+) -> Result<Vec<Completion>> {
+    let mut decoder = Decoder::new(model, prompts, stop, sampling, seed)?;
+    while !decoder.is_done() {
+        decoder.step();
+    }
+    Ok(decoder.finish())
+}

@@ -1,0 +1,99 @@
+//! Decoding with a cache equals whole forward passes; rows do not disturb each other.
+
+use athanor_generation::{Finish, Sampling, generate};
+use athanor_models::{Head, Input, Model, Pass, Shape, families};
+use athanor_tensor::{Device, Graph};
+
+fn model(family: &str) -> Model {
+    let shape = Shape {
+        vocabulary: 61,
+        context: 48,
+        hidden: 24,
+        layers: 2,
+        heads: 4,
+        kv_heads: if family == "gpt2" { 4 } else { 2 },
+        intermediate: 40,
+        qk_norm: family != "gpt2",
+        tied: true,
+        rope_theta: 10_000.0,
+    };
+    let mut model =
+        Model::new(families::by_name(family).unwrap(), &shape, Head::CausalLm, 5, Device::Cpu)
+            .unwrap();
+    // Larger weights make the distributions far from uniform.
+    for p in model.params.iter_mut().filter(|p| p.value.shape().len() == 2) {
+        athanor_tensor::ops::scale_in_place(&mut p.value, 8.0);
+    }
+    model
+}
+
+/// Log-probabilities of the tokens of `text` after the first `from`, by one whole forward pass.
+fn whole(model: &Model, text: &[u32], from: usize) -> (Vec<f32>, Vec<u32>) {
+    let ids = text.iter().map(|&t| t as i32).collect();
+    let input = Input::causal(Device::Cpu, ids, 1, text.len());
+    let graph = Graph::inference(&model.params);
+    let hidden = model.hidden(&mut Pass::new(&graph, &input));
+    let logits = model.logits(&graph, &hidden).value().to_vec();
+    let rows = logits.chunks(model.sizes().vocabulary);
+    let mut log_probs = Vec::new();
+    let mut best = Vec::new();
+    for (row, &next) in rows.zip(&text[1..]).skip(from - 1) {
+        let top = row.iter().fold(f32::MIN, |m, v| m.max(*v));
+        let lse = top + row.iter().map(|v| (v - top).exp()).sum::<f32>().ln();
+        log_probs.push(row[next as usize] - lse);
+        best.push((0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32);
+    }
+    (log_probs, best)
+}
+
+#[test]
+fn cache_equals_whole_forward() {
+    for family in ["gpt2", "llama"] {
+        let model = model(family);
+        let prompts: Vec<Vec<u32>> =
+            vec![vec![5, 9, 2], vec![7], (0..20).collect(), vec![1, 2, 3, 4, 5, 6, 7]];
+        for temperature in [0.0, 1.0] {
+            let sampling = Sampling { temperature, max_new_tokens: 25, ..Sampling::default() };
+            let written = generate(&model, &prompts, &[11, 13], &sampling, 3).unwrap();
+            for (prompt, out) in prompts.iter().zip(&written) {
+                let text: Vec<u32> = prompt.iter().chain(&out.tokens).copied().collect();
+                let (log_probs, best) = whole(&model, &text, prompt.len());
+                for ((a, b), (t, best)) in
+                    out.log_probs.iter().zip(&log_probs).zip(out.tokens.iter().zip(best))
+                {
+                    assert!((a - b).abs() < 2e-4, "{family}: {a} {b}");
+                    assert!(
+                        temperature > 0.0 || *t == best,
+                        "{family}: greedy takes the likeliest"
+                    );
+                }
+                let stopped = out.tokens.last().is_some_and(|t| [11, 13].contains(t));
+                assert_eq!(out.finish == Finish::Stop, stopped);
+                assert!(stopped || out.tokens.len() == 25);
+                assert!(!out.tokens[..out.tokens.len() - 1].iter().any(|t| [11, 13].contains(t)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    let model = model("llama");
+    let sampling = Sampling { max_new_tokens: 12, ..Sampling::default() };
+    let first = vec![4, 4, 8];
+    let alone = generate(&model, std::slice::from_ref(&first), &[], &sampling, 9).unwrap();
+    let among = generate(&model, &[first, vec![1; 30], vec![2]], &[], &sampling, 9).unwrap();
+    assert_eq!(alone[0].tokens, among[0].tokens);
+}
+
+#[test]
+fn the_context_bounds_a_row_and_bad_prompts_are_refused() {
+    let model = model("gpt2");
+    let sampling = Sampling { max_new_tokens: 1000, ..Sampling::default() };
+    let out = generate(&model, &[vec![1; 40]], &[], &sampling, 1).unwrap();
+    assert_eq!(out[0].tokens.len(), 8);
+    for bad in [vec![], vec![1; 48], vec![61]] {
+        let error = generate(&model, &[bad], &[], &sampling, 1).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+    }
+}
