@@ -1,1 +1,22 @@
-//! athanor-data
+//! Data: records, templates over them, what is held out, token shards, order and packing.
+//!
+//! Architecture Invariant: everything here is decided by content and seed, never by the clock, the
+//! number of threads or the order of a hash map, so that a stopped run goes on as if it had not been.
+
+mod hash;
+mod heldout;
+mod order;
+mod packing;
+pub mod records;
+mod shard_writer;
+mod shards;
+mod template;
+
+pub use hash::{hash64, splitmix64};
+pub use heldout::heldout;
+pub use order::{Cursor, Order, Shuffle};
+pub use packing::pack;
+pub use records::Record;
+pub use shard_writer::ShardWriter;
+pub use shards::{Dtype, Index, ShardInfo, Shards, Split};
+pub use template::{Expression, Template};

@@ -1,1 +1,24 @@
-//! athanor-corpus
+//! Stage 0, corpus: sources → cleaned, deduplicated, split, tokenised shards, with an account of
+//! what was dropped, where and why.
+//!
+//! A source is one file in `sources/`, a cleaning step one file in `steps/`, each with one line in
+//! its folder's registry.
+//!
+//! Architecture Invariant: a step sees one text and decides about it alone; what needs memory of
+//! others (duplicates) says so in its [`steps::Outcome`]. So steps run on all cores and the result
+//! does not depend on how many there are.
+
+mod account;
+mod document;
+mod encode;
+mod pipeline;
+mod section;
+mod spool;
+
+pub mod sources;
+pub mod steps;
+
+pub use account::{Account, Example, SourceAccount, StepAccount};
+pub use document::Document;
+pub use pipeline::run;
+pub use section::{CorpusSection, SourceSection, TokenizerSection};

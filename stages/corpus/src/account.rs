@@ -1,0 +1,184 @@
+//! What became of every document and byte: `account.json`.
+
+use std::collections::BTreeMap;
+
+use athanor_store::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Document, SourceSection};
+
+/// Examples for each step and reason.
+const EXAMPLES: usize = 3;
+/// Characters of an example.
+const EXAMPLE_CHARACTERS: usize = 300;
+
+/// The account of a corpus.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Account {
+    /// By source, in the recipe's order.
+    pub sources: Vec<SourceAccount>,
+    /// By step, in the recipe's order.
+    pub steps: Vec<StepAccount>,
+    /// Some of what was kept.
+    pub kept_examples: Vec<Example>,
+    /// Documents by their number of tokens: `counts[i]` have from `edges[i]` up to `edges[i + 1]`.
+    pub lengths: Histogram,
+    /// Tokens in the shards, closing tokens and repeats included.
+    pub tokens: Tokens,
+    /// Bytes of kept text for each token, closing tokens included, repeats not.
+    pub bytes_per_token: f64,
+    /// The tokeniser's size.
+    pub vocab_size: usize,
+}
+
+/// What a source gave.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SourceAccount {
+    /// Its name.
+    pub name: String,
+    /// Its path, as the recipe has it.
+    pub path: String,
+    /// Its licence.
+    pub licence: String,
+    /// Documents read.
+    pub documents: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+    /// Documents kept (after splitting), held-out ones included.
+    pub kept_documents: u64,
+    /// Bytes kept.
+    pub kept_bytes: u64,
+    /// Documents held out.
+    pub heldout_documents: u64,
+    /// Tokens in the shards, closing tokens and repeats included.
+    pub tokens: u64,
+}
+
+/// What a step did. `documents_in + documents_added = documents_out + Σ dropped`, and
+/// `bytes_in = bytes_out + bytes_dropped + bytes_removed`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StepAccount {
+    /// Its name.
+    pub name: String,
+    /// Its parameters.
+    pub parameters: Value,
+    /// Documents that came.
+    pub documents_in: u64,
+    /// Documents that went on.
+    pub documents_out: u64,
+    /// Documents that splitting added.
+    pub documents_added: u64,
+    /// Bytes that came.
+    pub bytes_in: u64,
+    /// Bytes that went on.
+    pub bytes_out: u64,
+    /// Bytes of dropped documents.
+    pub bytes_dropped: u64,
+    /// Bytes by which changed documents shrank (negative: grew).
+    pub bytes_removed: i64,
+    /// Documents dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Documents changed.
+    pub changed: u64,
+    /// Some of the dropped and changed ones.
+    pub examples: Vec<Example>,
+}
+
+/// A document, cut.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Example {
+    /// Why it was dropped; "changed", "split" or "kept".
+    pub reason: String,
+    /// Its source's name.
+    pub source: String,
+    /// Its name there.
+    pub id: String,
+    /// Its beginning; of a changed one, from shortly before the first change.
+    pub text: String,
+    /// The same place after the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// A histogram.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Histogram {
+    /// Lower bounds; the last bin has no upper one.
+    pub edges: Vec<u64>,
+    /// How many fell between.
+    pub counts: Vec<u64>,
+}
+
+/// Tokens by split.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Tokens {
+    /// To train on.
+    pub train: u64,
+    /// Held out.
+    pub heldout: u64,
+}
+
+impl Histogram {
+    /// Bins that double: 0, 16, 32, … 65,536.
+    pub(crate) fn doubling() -> Self {
+        let edges: Vec<u64> = std::iter::once(0).chain((4..=16).map(|n| 1 << n)).collect();
+        Self { counts: vec![0; edges.len()], edges }
+    }
+
+    pub(crate) fn add(&mut self, value: u64) {
+        let bin = self.edges.partition_point(|&e| e <= value).saturating_sub(1);
+        self.counts[bin] += 1;
+    }
+}
+
+impl SourceAccount {
+    pub(crate) fn new(source: &SourceSection) -> Self {
+        Self {
+            name: source.name.clone(),
+            path: source.path.display().to_string(),
+            licence: source.licence.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+impl StepAccount {
+    pub(crate) fn example(&mut self, source: &str, document: &Document, reason: &str, after: Option<&str>) {
+        if self.examples.iter().filter(|e| e.reason == reason).count() < EXAMPLES {
+            self.examples.push(Example::new(source, document, reason, after));
+        }
+    }
+
+    /// Checks that nothing came from nowhere or went nowhere.
+    ///
+    /// # Errors
+    /// Failed: a bug of ours, with the figures.
+    pub(crate) fn balance(&self) -> Result<()> {
+        let dropped: u64 = self.dropped.values().sum();
+        let documents = self.documents_in + self.documents_added == self.documents_out + dropped;
+        let out = (self.bytes_out + self.bytes_dropped) as i64 + self.bytes_removed;
+        if documents && self.bytes_in as i64 == out {
+            return Ok(());
+        }
+        Err(Error::failed(format!("the account of step {} does not add up: {self:?}", self.name))
+            .hint("this is a bug: please report it with the recipe"))
+    }
+}
+
+impl Example {
+    pub(crate) fn new(source: &str, document: &Document, reason: &str, after: Option<&str>) -> Self {
+        let same = after.map_or(0, |after| {
+            let pairs = document.text.chars().zip(after.chars());
+            pairs.take_while(|(a, b)| a == b).count().saturating_sub(20)
+        });
+        let cut = |t: &str| t.chars().skip(same).take(EXAMPLE_CHARACTERS).collect::<String>();
+        Self {
+            reason: reason.into(),
+            source: source.into(),
+            id: document.id.clone(),
+            text: cut(&document.text),
+            after: after.map(cut),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What flows through the stage.
+
+/// One text on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Which source it is from: its place in the recipe's list.
+    pub source: usize,
+    /// Its name within the source: the record's `id`, or file and line.
+    pub id: String,
+    /// The text.
+    pub text: String,
+    /// Whether it is held out: decided by the text as it came, before cleaning, so that later
+    /// stages, which see the records and not our cleaning, hold out the same ones.
+    pub heldout: bool,
+}

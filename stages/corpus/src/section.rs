@@ -1,0 +1,112 @@
+//! The recipe's `[corpus]`.
+
+use std::path::PathBuf;
+
+use athanor_store::{Check, Problem, section};
+
+use crate::{sources, steps};
+
+section! {
+    /// From sources to token shards.
+    pub struct CorpusSection {
+        /// Where the text comes from, one `[[corpus.sources]]` each, in this order.
+        sources: Vec<SourceSection> = Vec::new(),
+        /// The cleaning steps, in this order. Their parameters are in `[corpus.settings.NAME]`.
+        steps: Vec<String> = steps::DEFAULT.iter().map(|s| s.to_string()).collect(),
+        /// Parameters of the steps.
+        settings: steps::Settings = steps::Settings::default(),
+        /// Documents of a thousand that are held out, chosen by a hash of their text.
+        heldout_per_thousand: usize = 50,
+        /// The tokeniser.
+        tokenizer: TokenizerSection = TokenizerSection::default(),
+        /// Tokens of a shard file.
+        shard_tokens: usize = 33_554_432,
+    }
+}
+
+section! {
+    /// One source.
+    pub struct SourceSection {
+        /// Its name in the account.
+        name: String = String::new(),
+        /// A file, or a folder whose files are read in the order of their names.
+        path: PathBuf = PathBuf::new(),
+        /// How to read it: "auto" (by the file's name), "jsonl" (one JSON object a line) or "text"
+        /// (one document a file). Gzip is known by its content.
+        format: String = "auto".to_string(),
+        /// The field that holds the text, or a template over fields: "{{ title }}\n{{ text }}".
+        text: String = "text".to_string(),
+        /// Take only records for which this expression holds: "genre == 'humor'". Empty: all.
+        only: String = String::new(),
+        /// The licence, for the account.
+        licence: String = String::new(),
+        /// Stop behind this many bytes of text; 0: read all.
+        max_bytes: u64 = 0,
+        /// How often its training documents enter the shards.
+        repeat: usize = 1,
+    }
+}
+
+section! {
+    /// The tokeniser that turns text into ids.
+    pub struct TokenizerSection {
+        /// Tokens of the vocabulary, the special ones included.
+        vocab_size: usize = 4096,
+        /// Train on about this many bytes of the kept training text, taken evenly; 0: all.
+        max_bytes: u64 = 1_073_741_824,
+        /// Take this tokeniser (a folder or a tokenizer.json) instead of training one.
+        load: Option<PathBuf> = None,
+    }
+}
+
+impl Check for CorpusSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless(
+            !self.sources.is_empty(),
+            "sources",
+            "no sources; give at least one [[corpus.sources]] with name and path",
+        )?;
+        for (i, step) in self.steps.iter().enumerate() {
+            Problem::unless_one_of(format!("steps.{i}"), step, steps::NAMES)?;
+            Problem::unless(
+                !self.steps[..i].contains(step),
+                format!("steps.{i}"),
+                format!("{step:?} is there twice"),
+            )?;
+        }
+        for (i, source) in self.sources.iter().enumerate() {
+            Problem::unless(
+                self.sources[..i].iter().all(|s| s.name != source.name),
+                format!("sources.{i}.name"),
+                format!("{:?} is the name of another source, too", source.name),
+            )?;
+        }
+        Problem::unless(
+            self.heldout_per_thousand < 1000,
+            "heldout_per_thousand",
+            "must be below 1000: something has to be left to train on",
+        )?;
+        Problem::unless(self.shard_tokens > 0, "shard_tokens", "must be positive")
+    }
+}
+
+impl Check for SourceSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless(!self.name.is_empty(), "name", "a source needs a name")?;
+        Problem::unless(!self.path.as_os_str().is_empty(), "path", "a source needs a path")?;
+        let mut formats = vec!["auto"];
+        formats.extend(sources::FORMATS.iter().map(|f| f.name));
+        Problem::unless_one_of("format", &self.format, &formats)?;
+        Problem::unless(self.repeat > 0, "repeat", "must be at least 1; leave the source out instead")
+    }
+}
+
+impl Check for TokenizerSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless(
+            (262..=1 << 24).contains(&self.vocab_size),
+            "vocab_size",
+            "must be between 262 (256 bytes and 6 special tokens) and 16777216",
+        )
+    }
+}
