@@ -34,6 +34,20 @@ pub fn number(x: f64) -> String {
     if x < 0.0 { format!("−{text}") } else { text }
 }
 
+/// As [`number`], without noughts at the end: for labels such as `0.5`.
+pub fn short(x: f64) -> String {
+    let text = number(x);
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
+    }
+}
+
+/// A number of things with its noun: `1 value`, `2 values`.
+pub fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// As [`number`], with a plus before what is not negative: for differences.
 pub fn signed(x: f64) -> String {
     if x.is_finite() && x > 0.0 { format!("+{}", number(x)) } else { number(x) }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use athanor_store::{Error, Result, write_atomic};
-use minijinja::{AutoEscape, Environment, Value, syntax::SyntaxConfig};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
 
 use crate::{
     format,
@@ -49,6 +49,8 @@ fn page(run: &RunFiles) -> Result<String, minijinja::Error> {
 
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut env = Environment::new();
+    // Figures that a stage did not write are shown as missing.
+    env.set_undefined_behavior(UndefinedBehavior::Chainable);
     env.set_auto_escape_callback(|_| AutoEscape::Html);
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     env.add_template("page.html", include_str!("../templates/page.html"))?;

@@ -87,7 +87,6 @@ pub fn grouped(
     }
     let line = y.place(chance, AREA.bottom, AREA.top);
     body += &segment(AREA.left, line, AREA.right, line, "reference");
-    body += &text(AREA.right, line - 4.0, "end", "tick halo", "chance");
     let legend = series.iter().map(|(class, name)| Legend {
         class,
         label: (*name).into(),
@@ -97,7 +96,7 @@ pub fn grouped(
         title: title.into(),
         svg: svg(title, HEIGHT, &body),
         legend: legend.collect(),
-        note: String::new(),
+        note: format!("dashed: chance, {}", format::percent(chance)),
     })
 }
 
@@ -146,7 +145,7 @@ pub fn stacked(title: &str, parts: &[(String, f64)], show: fn(f64) -> String) ->
         let share = value(*part) / whole;
         let class = CLASSES[i % CLASSES.len()];
         let words = format!("{label}: {} ({})", show(value(*part)), format::percent(share));
-        body += &rect(left, 0.0, share * WIDTH, 22.0, &format!("bar {class}"), &words);
+        body += &rect(left, 0.0, share * WIDTH, 14.0, &format!("bar {class}"), &words);
         left += share * WIDTH;
         legend.push(Legend {
             class,
@@ -154,7 +153,7 @@ pub fn stacked(title: &str, parts: &[(String, f64)], show: fn(f64) -> String) ->
             value: format!("{} ({})", show(value(*part)), format::percent(share)),
         });
     }
-    Some(Figure { title: title.into(), svg: svg(title, 22.0, &body), legend, note: String::new() })
+    Some(Figure { title: title.into(), svg: svg(title, 14.0, &body), legend, note: String::new() })
 }
 
 #[cfg(test)]

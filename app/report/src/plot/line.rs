@@ -82,18 +82,23 @@ impl LinePlot {
         if beyond > 0 && !y.is_log() {
             let peak = values.iter().copied().fold(f64::MIN, f64::max);
             notes.push(format!(
-                "{beyond} values lie above the plot, the greatest is {}",
-                format::number(peak)
+                "{} above the plot, the greatest is {}",
+                format::plural(beyond, "value"),
+                format::short(peak)
             ));
         }
         let gaps = all().filter(|p| !p.1.is_finite()).count();
         if gaps > 0 {
-            notes.push(format!("{gaps} values were not finite (gaps)"));
+            notes
+                .push(format!("{} not finite (a gap in the curve)", format::plural(gaps, "value")));
         }
         let legend = self.curves.iter().filter(|c| !c.label.is_empty()).map(|c| Legend {
             class: c.class,
             label: c.label.into(),
-            value: last(&c.points).map_or_else(String::new, format::number),
+            value: match c.class.contains("faint") {
+                true => String::new(),
+                false => last(&c.points).map_or_else(String::new, format::number),
+            },
         });
         let legend = legend.collect();
         Some(Figure {
@@ -165,7 +170,7 @@ mod tests {
         let figure = LinePlot::new("loss", "nats").curve("train", "s1", points).figure().unwrap();
         assert_eq!(figure.svg.matches('M').count(), 3);
         assert!(!figure.svg.contains("NaN") && !figure.svg.contains("inf"), "{}", figure.svg);
-        assert!(figure.note.contains("2 values were not finite"));
+        assert!(figure.note.contains("2 values not finite"));
     }
 
     #[test]
@@ -174,7 +179,7 @@ mod tests {
             (0..200).map(|i| (f64::from(i), 2.0 + 0.01 * f64::from(i % 7))).collect();
         points[100].1 = 1e6;
         let figure = LinePlot::new("loss", "").curve("", "s1", points).figure().unwrap();
-        assert!(figure.note.contains("1 values lie above the plot"), "{}", figure.note);
+        assert!(figure.note.contains("1 value above the plot"), "{}", figure.note);
         assert!(
             LinePlot::new("none", "").curve("", "s1", vec![(0.0, f64::NAN)]).figure().is_none()
         );

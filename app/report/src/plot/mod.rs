@@ -66,7 +66,7 @@ struct Area {
     bottom: f64,
 }
 
-const AREA: Area = Area { left: 54.0, right: WIDTH - 14.0, top: 14.0, bottom: HEIGHT - 42.0 };
+const AREA: Area = Area { left: 62.0, right: WIDTH - 14.0, top: 14.0, bottom: HEIGHT - 42.0 };
 
 /// The element around a picture, read out by screen readers under `title`.
 fn svg(title: &str, height: f64, body: &str) -> String {

@@ -56,14 +56,9 @@ fn view(run: &RunFiles) -> Option<Value> {
     let mut figures = Figures::default();
     if !account.is_null() {
         figures.add("document lengths", lengths(account));
-        let by_source = sources
-            .iter()
-            .map(|s| (words(s.get("name")), number(s, &["tokens"]).unwrap_or(f64::NAN)));
-        figures.add(
-            "tokens by source",
-            stacked("Tokens by source", &by_source.collect::<Vec<_>>(), format::count),
-        );
     }
+    let tokens_of = |s: &Json| (words(s.get("name")), number(s, &["tokens"]).unwrap_or(f64::NAN));
+    let by_source: Vec<_> = sources.iter().map(tokens_of).collect();
     let first =
         steps.first().and_then(|s| number(s, &["bytes_in"])).or_else(|| total(sources, "bytes"));
     Some(view! {
@@ -83,6 +78,7 @@ fn view(run: &RunFiles) -> Option<Value> {
         },
         sources => sources,
         steps => steps.iter().map(|s| step(s, first)).collect::<Vec<_>>(),
+        by_source => if by_source.len() > 1 { stacked("Tokens by source", &by_source, format::count) } else { None },
         went => went(steps),
         figures => figures,
     })

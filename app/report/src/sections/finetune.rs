@@ -32,6 +32,9 @@ fn key(stage: &StageFiles) -> String {
 
 fn view(run: &RunFiles) -> Option<Value> {
     let stage = shown(run, "finetune")?;
-    let tasks = view! { tasks => list(&stage.summary, "tasks") };
+    let tasks = view! {
+        tasks => list(&stage.summary, "tasks"),
+        baselines => list(&stage.summary, "tasks").iter().any(|t| number(t, &["baseline"]).is_some()),
+    };
     Some(minijinja::value::merge_maps([tasks, pretrain::common(stage)]))
 }

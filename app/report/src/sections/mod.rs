@@ -22,7 +22,9 @@ use crate::{
 /// A template's context from names and anything that serializes.
 macro_rules! view {
     ($($key:ident => $value:expr),* $(,)?) => {
-        minijinja::Value::from_iter([$((stringify!($key), minijinja::Value::from(minijinja::value::Serde(&$value)))),*])
+        minijinja::Value::from(std::collections::BTreeMap::from([
+            $((stringify!($key), minijinja::Value::from(minijinja::value::Serde(&$value)))),*
+        ]))
     };
 }
 pub(crate) use view;

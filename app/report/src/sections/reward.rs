@@ -43,6 +43,9 @@ fn view(run: &RunFiles) -> Option<Value> {
         });
         figures.add("calibration", calibration("Calibration", &dots.collect::<Vec<_>>()));
     }
+    let curves = curves(&stage.metrics, "nats", false);
+    figures.shown.extend(curves.shown);
+    figures.absent.extend(curves.absent);
     const TOLD: &[&str] = &[
         "seconds",
         "parameters",
@@ -62,14 +65,13 @@ fn view(run: &RunFiles) -> Option<Value> {
         lead => accuracy.zip(base).map(|(a, b)| 100.0 * (a - b)),
         sure => accuracy.zip(base).zip(margin).map(|((a, b), m)| (a - b).abs() > m),
         figures => figures,
-        curves => curves(&stage.metrics, "nats", false),
     })
 }
 
 fn by_gap(stage: &StageFiles) -> Option<crate::plot::Figure> {
     let rows = list(&stage.summary, "by_gap");
     let groups = rows.iter().map(|row| {
-        let end = |key| number(row, &[key]).map(format::number);
+        let end = |key| number(row, &[key]).map(format::short);
         let label = match (end("from"), end("to")) {
             (Some(from), Some(to)) => format!("{from}–{to}"),
             (Some(from), None) => format!("{from} and up"),
@@ -91,7 +93,7 @@ fn by_gap(stage: &StageFiles) -> Option<crate::plot::Figure> {
     let pairs: Vec<String> =
         rows.iter().filter_map(|r| number(r, &["pairs"])).map(format::count).collect();
     if pairs.len() == rows.len() {
-        figure.note = format!("pairs in each group: {}", pairs.join(", "));
+        figure.note += &format!("; pairs in each group: {}", pairs.join(", "));
     }
     Some(figure)
 }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::{Section, view, words};
 use crate::{
     format,
-    run_files::{RunFiles, StageFiles, number},
+    run_files::{RunFiles, StageFiles, Status, number},
 };
 
 pub const SECTION: Section = Section {
@@ -79,7 +79,13 @@ fn columns(stage: &StageFiles) -> Vec<Column> {
                 .entry(words(row.get("prompt")))
                 .or_insert(Cell { text, reward: number(row, &["reward"]) });
         }
-        Column { label: format!("{when} {} · step {}", stage.name, format::number(which)), cells }
+        // The state before a stage is that of step 0, and the one after it that of a stage that is done.
+        let when = match when {
+            "before" if which == 0.0 => "before ",
+            "after" if stage.status == Status::Done => "after ",
+            _ => "",
+        };
+        Column { label: format!("{when}{} · step {}", stage.name, format::number(which)), cells }
     };
     if first == last {
         vec![at(last, "after")]
@@ -91,9 +97,19 @@ fn columns(stage: &StageFiles) -> Vec<Column> {
 /// Puts columns side by side; one that says the same as the one before it (a stage's start is the end of the
 /// stage before) is left out. Prompts stand in the order in which they were first written.
 fn grid(mut columns: Vec<Column>, limit: usize, samples: &[Json]) -> Grid {
-    let texts =
-        |c: &Column| c.cells.iter().map(|(p, c)| (p.clone(), c.text.clone())).collect::<Vec<_>>();
-    columns.dedup_by(|b, a| texts(a) == texts(b));
+    columns.dedup_by(|later, kept| {
+        let same = kept.cells.len() == later.cells.len()
+            && kept
+                .cells
+                .iter()
+                .all(|(prompt, cell)| later.cells.get(prompt).is_some_and(|c| c.text == cell.text));
+        if same {
+            for (prompt, cell) in &mut kept.cells {
+                cell.reward = cell.reward.or_else(|| later.cells.get(prompt)?.reward);
+            }
+        }
+        same
+    });
     // Prompts in most columns come first: those are the ones that can be compared.
     let mut prompts: Vec<(usize, String)> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();

@@ -29,8 +29,7 @@ pub fn curves(metrics: &[Json], unit: &'static str, text: bool) -> Figures {
     let train = |keys| column(metrics, Rows::Train, keys);
     let mut figures = Figures::default();
     let heldout = column(metrics, Rows::Heldout, HELDOUT);
-    let loss =
-        with_mean(LinePlot::new("Loss", unit).log_beyond(50.0), "train, running mean", train(LOSS));
+    let loss = with_mean(LinePlot::new("Loss", unit).log_beyond(50.0), "running mean", train(LOSS));
     figures.add("loss", loss.marked("held-out", "s2", heldout).figure());
     if text {
         let mut bits = column(metrics, Rows::Heldout, BITS);
@@ -54,7 +53,7 @@ pub fn curves(metrics: &[Json], unit: &'static str, text: bool) -> Figures {
     }
     figures.add(
         "learning rate",
-        LinePlot::new("Learning rate", "").curve("", "s3", train(RATE)).figure(),
+        LinePlot::new("Learning rate", "").curve("at the end", "s3", train(RATE)).figure(),
     );
     let norm =
         with_mean(LinePlot::new("Gradient norm", "").log_beyond(30.0), "running mean", train(NORM));
