@@ -1,5 +1,7 @@
 //! Elementwise kernels.
 
+use rayon::prelude::*;
+
 use super::{math, parallel::rows, simd::simd};
 
 /// A function of one value.
@@ -265,10 +267,9 @@ pub(crate) fn total_squares(x: &[f32]) -> f64 {
 fn block_sums(x: &[f32], piece: impl Fn(&[f32]) -> f32 + Sync) -> f64 {
     const SIZE: usize = 16 * 1024;
     let mut sums = vec![0.0f32; x.len().div_ceil(SIZE)];
-    rows(&mut sums, SIZE, |first, sums| {
-        for (s, block) in sums.iter_mut().zip(x[first * SIZE..].chunks(SIZE)) {
-            *s = piece(block);
-        }
-    });
+    sums.par_iter_mut()
+        .zip(x.par_chunks(SIZE))
+        .with_min_len(4)
+        .for_each(|(sum, block)| *sum = piece(block));
     sums.into_iter().map(f64::from).sum()
 }

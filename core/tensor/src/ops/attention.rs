@@ -220,7 +220,11 @@ pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
     let mut out = Tensor::stale(x.device(), &shape[..]);
     match x.device() {
         Device::Cpu => {
-            for (out, row) in out.cpu_mut().chunks_exact_mut((to - from).max(1)).zip(x.cpu().chunks_exact(width.max(1))) {
+            for (out, row) in out
+                .cpu_mut()
+                .chunks_exact_mut((to - from).max(1))
+                .zip(x.cpu().chunks_exact(width.max(1)))
+            {
                 out.copy_from_slice(&row[from..to]);
             }
         }
@@ -234,7 +238,11 @@ pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
 /// If a row is not there.
 pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
     let count = x.shape().first().copied().unwrap_or(0);
-    assert!(rows.host().iter().all(|&r| r >= 0 && (r as usize) < count), "take_rows: {rows:?} of {:?}", x.shape());
+    assert!(
+        rows.host().iter().all(|&r| r >= 0 && (r as usize) < count),
+        "take_rows: {rows:?} of {:?}",
+        x.shape()
+    );
     let width = x.len().checked_div(count).unwrap_or(0);
     let mut shape = x.shape().to_vec();
     if let Some(first) = shape.first_mut() {

@@ -84,8 +84,7 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
                     |i| pairs[2 * i + 1],
                     |i| weights[i],
                 );
-                let dh =
-                    dh.as_mut().map(|d| &mut d.cpu_mut()[from * width..(from + n) * width]);
+                let dh = dh.as_mut().map(|d| &mut d.cpu_mut()[from * width..(from + n) * width]);
                 let dw = dw.as_mut().map(Tensor::cpu_mut);
                 let dims = [n, vocabulary, width];
                 spread(logits.cpu(), hm, ws, dims, dh, dw, from > 0, 1.0);

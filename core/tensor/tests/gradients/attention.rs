@@ -1,0 +1,248 @@
+//! Attention against plain softmax(q·kᵀ)·v.
+
+use athanor_tensor::{
+    Grads, Ids, Tape, Tensor,
+    ops::{self, Mask, Qkv},
+};
+
+use crate::common::*;
+
+#[derive(Clone, Copy)]
+struct Size {
+    batch: usize,
+    time: usize,
+    heads: usize,
+    kv: usize,
+    dim: usize,
+}
+
+const SCALE: f32 = 0.37;
+
+/// Queries, keys and values as [batch, time, heads or kv, dim].
+fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Vec<f64> {
+    let Size { batch, time, heads, kv, dim } = size;
+    let mut out = vec![0.0; batch * time * heads * dim];
+    for b in 0..batch {
+        for h in 0..heads {
+            let g = h / (heads / kv);
+            for i in 0..time {
+                let query = &q[((b * time + i) * heads + h) * dim..][..dim];
+                let scores: Vec<f64> = (0..time)
+                    .map(|j| {
+                        let same = |m: &Ids| m.host()[b * time + i] == m.host()[b * time + j];
+                        let seen = (!mask.causal || j <= i)
+                            && mask.documents.as_ref().is_none_or(same)
+                            && mask.keys.as_ref().is_none_or(|m| m.host()[b * time + j] != 0);
+                        if !seen {
+                            return f64::NEG_INFINITY;
+                        }
+                        let key = &k[((b * time + j) * kv + g) * dim..][..dim];
+                        f64::from(SCALE) * query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>()
+                    })
+                    .collect();
+                for (j, p) in softmax(&scores).into_iter().enumerate() {
+                    for d in 0..dim {
+                        out[((b * time + i) * heads + h) * dim + d] +=
+                            p * v[((b * time + j) * kv + g) * dim + d];
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+fn masks(batch: usize, time: usize) -> Vec<(&'static str, Mask)> {
+    let shape = [batch, time];
+    // Documents of unequal length, ids not in order; padding on the left of one row, right of others.
+    let documents: Vec<i32> = (0..batch * time)
+        .map(|i| [5, 2, 9, 2][(i % time + 3 * (i / time)) * 4 / (time + 3 * batch)])
+        .collect();
+    let keys: Vec<i32> = (0..batch * time)
+        .map(|i| {
+            let (b, t) = (i / time, i % time);
+            i32::from(if b % 2 == 0 { t >= time / 3 } else { t < time - time / 3 })
+        })
+        .collect();
+    let documents = Some(Ids::new(CPU, documents, shape));
+    let keys = Some(Ids::new(CPU, keys, shape));
+    let mut all = Vec::new();
+    for causal in [true, false] {
+        all.push(("plain", Mask { causal, ..Mask::default() }));
+        all.push(("documents", Mask { causal, documents: documents.clone(), keys: None }));
+        all.push(("keys", Mask { causal, documents: None, keys: keys.clone() }));
+        all.push(("both", Mask { causal, documents: documents.clone(), keys: keys.clone() }));
+    }
+    all
+}
+
+fn separate(size: Size) {
+    let Size { batch, time, heads, kv, dim } = size;
+    for (name, mask) in masks(batch, time) {
+        check(
+            &format!("attention {batch} {time} {heads}/{kv} {dim} {name} {}", mask.causal),
+            &[
+                normal(&[batch, time, heads, dim], 1),
+                normal(&[batch, time, kv, dim], 2),
+                normal(&[batch, time, kv, dim], 3),
+            ],
+            |v| {
+                let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
+                vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
+            },
+            |x| vec![reference(size, &x[0], &x[1], &x[2], &mask)],
+        );
+    }
+}
+
+#[test]
+fn separate_small() {
+    for (batch, time, heads, kv, dim) in [(1, 1, 1, 1, 1), (2, 5, 3, 3, 3), (2, 17, 6, 2, 4)] {
+        separate(Size { batch, time, heads, kv, dim });
+    }
+}
+
+#[test]
+fn separate_beyond_one_tile() {
+    separate(Size { batch: 1, time: 150, heads: 2, kv: 2, dim: 5 });
+}
+
+#[test]
+fn separate_grouped_at_tile_borders() {
+    separate(Size { batch: 1, time: 129, heads: 2, kv: 1, dim: 3 });
+}
+
+#[test]
+fn packed() {
+    for (batch, time, heads, kv, dim) in [(2, 5, 3, 1, 3), (1, 65, 2, 2, 5), (1, 130, 2, 1, 3)] {
+        let size = Size { batch, time, heads, kv, dim };
+        let (wide, narrow) = (heads * dim, kv * dim);
+        let width = wide + 2 * narrow;
+        for (name, mask) in masks(batch, time) {
+            let cut = |x: &[f64], from: usize, len: usize| -> Vec<f64> {
+                x.chunks(width).flat_map(|r| r[from..from + len].to_vec()).collect()
+            };
+            check(
+                &format!("packed {batch} {time} {heads}/{kv} {dim} {name} {}", mask.causal),
+                &[normal(&[batch, time, width], 1)],
+                |v| vec![ops::attention(&Qkv::Packed(&v[0]), heads, kv, SCALE, &mask)],
+                |x| {
+                    let q = cut(&x[0], 0, wide);
+                    let k = cut(&x[0], wide, narrow);
+                    let v = cut(&x[0], wide + narrow, narrow);
+                    vec![reference(size, &q, &k, &v, &mask)]
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_query_that_sees_nothing_gives_zeros() {
+    // Row 0 sees no key at all; row 1 only keys from 140 on, so causal queries before see none.
+    let (time, heads, dim) = (150, 2, 5);
+    let keys: Vec<i32> = (0..2 * time).map(|i| i32::from(i >= time + 140)).collect();
+    let mask = Mask { causal: true, documents: None, keys: Some(Ids::new(CPU, keys, [2, time])) };
+    poison();
+    let tape = Tape::new();
+    let x = normal(&[2, time, 3 * heads * dim], 1);
+    let x = tape.leaf(Tensor::from_slice(CPU, &x.0, &x.1[..]));
+    let y = ops::attention(&Qkv::Packed(&x), heads, heads, SCALE, &mask);
+    let out = y.value().to_vec();
+    let dark = (time + 140) * heads * dim;
+    assert!(out[..dark].iter().all(|&v| v == 0.0));
+    assert!(out[dark..].iter().all(|&v| v.is_finite() && v != 0.0));
+    let mut grads = Grads::new();
+    tape.backward(&ops::sum(&ops::square(&y)), &mut grads);
+    let grad = grads.take(&x).unwrap().to_vec();
+    assert!(grad.iter().all(|v| v.is_finite()));
+    assert!(grad[..(time + 140) * 3 * heads * dim].iter().all(|&v| v == 0.0));
+    assert!(grad.iter().any(|&v| v != 0.0));
+}
+
+#[test]
+fn large_scores_do_not_overflow() {
+    let size = Size { batch: 1, time: 150, heads: 1, kv: 1, dim: 3 };
+    let mut q = normal(&[1, 150, 1, 3], 1);
+    q.0.iter_mut().for_each(|v| *v *= 100.0);
+    let (k, v) = (normal(&[1, 150, 1, 3], 2), normal(&[1, 150, 1, 3], 3));
+    let [qt, kt, vt] = [&q, &k, &v]
+        .map(|x| athanor_tensor::Var::constant(Tensor::from_slice(CPU, &x.0, &x.1[..])));
+    let y = ops::attention(&Qkv::Separate(&qt, &kt, &vt), 1, 1, SCALE, &Mask::causal());
+    let want = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &Mask::causal());
+    close("large scores", &y.value().to_vec(), &want, 1e-4);
+}
+
+#[test]
+fn cached_equals_plain() {
+    let (batch, heads, kv, dim, capacity) = (2, 4, 2, 5, 160);
+    // Each row has its own past; the new tokens come in two pieces.
+    let (starts, new) = ([3usize, 140], 7usize);
+    let total = 160;
+    let q = normal(&[batch, total, heads, dim], 1);
+    let k = normal(&[batch, total, kv, dim], 2);
+    let v = normal(&[batch, total, kv, dim], 3);
+    let size = Size { batch, time: total, heads, kv, dim };
+    let full = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &Mask::causal());
+    // Places after the last written one hold NaN: nobody may look.
+    let mut ck = Tensor::full(CPU, [batch, capacity, kv, dim], f32::NAN);
+    let mut cv = ck.clone();
+    let pick = |x: &In, b: usize, from: usize, n: usize, width: usize| -> Vec<f32> {
+        x.0[(b * total + from) * width..(b * total + from + n) * width].to_vec()
+    };
+    let both = |x: &In, from: [usize; 2], n: usize, h: usize| {
+        let rows: Vec<f32> = (0..2).flat_map(|b| pick(x, b, from[b], n, h * dim)).collect();
+        Tensor::from_slice(CPU, &rows, [2, n, h, dim])
+    };
+    for (b, &start) in starts.iter().enumerate() {
+        let (kp, vp) = (pick(&k, b, 0, start, kv * dim), pick(&v, b, 0, start, kv * dim));
+        let one = |x: &Tensor, p: &[f32]| {
+            let mut row = Tensor::from_slice(
+                CPU,
+                &x.to_vec()[b * capacity * kv * dim..(b + 1) * capacity * kv * dim],
+                [1, capacity, kv, dim],
+            );
+            let p = Tensor::from_slice(CPU, p, [1, start, kv, dim]);
+            ops::cache_write(&mut row, &p, &Ids::new(CPU, vec![0], [1]));
+            row.to_vec()
+        };
+        let join = |x: &Tensor, row: Vec<f32>| {
+            let mut all = x.to_vec();
+            all[b * capacity * kv * dim..(b + 1) * capacity * kv * dim].copy_from_slice(&row);
+            Tensor::from_slice(CPU, &all, [batch, capacity, kv, dim])
+        };
+        ck = join(&ck, one(&ck, &kp));
+        cv = join(&cv, one(&cv, &vp));
+    }
+    let mut done = 0;
+    for n in [1, new - 1] {
+        let from = starts.map(|s| s + done);
+        let at = Ids::new(CPU, from.iter().map(|&s| s as i32).collect(), [2]);
+        ops::cache_write(&mut ck, &both(&k, from, n, kv), &at);
+        ops::cache_write(&mut cv, &both(&v, from, n, kv), &at);
+        let y = ops::attention_cached(&both(&q, from, n, heads), &ck, &cv, &at, SCALE);
+        assert_eq!(y.shape()[..], [2, n, heads * dim]);
+        let want: Vec<f64> = (0..2)
+            .flat_map(|b| {
+                full[(b * total + from[b]) * heads * dim..(b * total + from[b] + n) * heads * dim]
+                    .to_vec()
+            })
+            .collect();
+        close("attention_cached", &y.to_vec(), &want, 1e-5);
+        done += n;
+    }
+}
+
+#[test]
+#[should_panic(expected = "cache_write")]
+fn cache_write_refuses_a_negative_place() {
+    let mut cache = Tensor::zeros(CPU, [1, 4, 1, 2]);
+    ops::cache_write(&mut cache, &Tensor::zeros(CPU, [1, 1, 1, 2]), &Ids::new(CPU, vec![-1], [1]));
+}
+
+#[test]
+#[should_panic(expected = "cache_write")]
+fn cache_write_refuses_overflow() {
+    let mut cache = Tensor::zeros(CPU, [1, 4, 1, 2]);
+    ops::cache_write(&mut cache, &Tensor::zeros(CPU, [1, 2, 1, 2]), &Ids::new(CPU, vec![3], [1]));
+}

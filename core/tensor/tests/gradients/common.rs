@@ -1,0 +1,185 @@
+//! The check itself: an op against an f64 reference and its finite differences.
+
+use athanor_tensor::{Device, Grads, Ids, Rng, Tape, Tensor, Var, ops};
+
+pub const CPU: Device = Device::Cpu;
+
+/// Normal values.
+pub fn noise(n: usize, seed: u64) -> Vec<f32> {
+    let mut x = vec![0.0; n];
+    Rng::new(seed).fork("noise").fill_normal(&mut x, 0.0, 1.0);
+    x
+}
+
+pub fn ids(n: usize, below: u64, seed: u64, shape: &[usize]) -> Ids {
+    let rng = Rng::new(seed).fork("ids");
+    Ids::new(CPU, (0..n as u64).map(|i| rng.below(i, below) as i32).collect(), shape)
+}
+
+pub fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Leaves NaN in the pool's spare buffers, so that an op that forgets to write shows it.
+pub fn poison() {
+    let mut held = Vec::new();
+    let mut lines = 1usize;
+    while lines < 4096 {
+        for eighth in 8..16 {
+            for _ in 0..3 {
+                held.push(Tensor::full(CPU, [lines * 16 * eighth / 8], f32::NAN));
+            }
+        }
+        lines *= 2;
+    }
+}
+
+/// An input: values and shape.
+#[derive(Clone)]
+pub struct In(pub Vec<f32>, pub Vec<usize>);
+
+/// Normal values of a shape.
+pub fn normal(shape: &[usize], seed: u64) -> In {
+    In(noise(shape.iter().product(), seed), shape.to_vec())
+}
+
+fn peak(x: &[f64]) -> f64 {
+    x.iter().fold(1e-3, |m, v| m.max(v.abs()))
+}
+
+/// Compares values, relative to the greatest.
+pub fn close(name: &str, got: &[f32], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len(), "{name}: length");
+    let limit = tolerance * peak(want);
+    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
+        assert!((f64::from(g) - w).abs() <= limit, "{name}[{i}]: {g}, not {w} (limit {limit:e})");
+    }
+}
+
+/// Forward against `reference`, backward against its central differences: at some elements of each
+/// input, and along a direction that touches all of them.
+pub fn check(
+    name: &str,
+    inputs: &[In],
+    op: impl Fn(&[Var]) -> Vec<Var>,
+    reference: impl Fn(&[Vec<f64>]) -> Vec<Vec<f64>>,
+) {
+    check_near(name, inputs, 1e-5, op, reference);
+}
+
+/// [`check`] with another tolerance of the forward pass, for approximated functions.
+pub fn check_near(
+    name: &str,
+    inputs: &[In],
+    tolerance: f64,
+    op: impl Fn(&[Var]) -> Vec<Var>,
+    reference: impl Fn(&[Vec<f64>]) -> Vec<Vec<f64>>,
+) {
+    poison();
+    let tape = Tape::new();
+    let leaves: Vec<Var> =
+        inputs.iter().map(|x| tape.leaf(Tensor::from_slice(CPU, &x.0, &x.1[..]))).collect();
+    let outs = op(&leaves);
+    let exact: Vec<Vec<f64>> = inputs.iter().map(|x| wide(&x.0)).collect();
+    let want = reference(&exact);
+    assert_eq!(outs.len(), want.len());
+    let mut loss: Option<Var> = None;
+    let mut cotangents = Vec::new();
+    for (i, (out, want)) in outs.iter().zip(&want).enumerate() {
+        close(&format!("{name} output {i}"), &out.value().to_vec(), want, tolerance);
+        let cotangent = noise(want.len(), 900 + i as u64);
+        let c = Var::constant(Tensor::from_slice(CPU, &cotangent, *out.shape()));
+        cotangents.push(wide(&cotangent));
+        let part = ops::sum(&ops::mul(out, &c));
+        loss = Some(match loss {
+            None => part,
+            Some(sum) => ops::add(&sum, &part),
+        });
+    }
+    let mut grads = Grads::new();
+    tape.backward(&loss.unwrap(), &mut grads);
+    let scalar = |x: &[Vec<f64>]| -> f64 {
+        let outs = reference(x);
+        outs.iter().flatten().zip(cotangents.iter().flatten()).map(|(a, b)| a * b).sum()
+    };
+    let slope = |move_by: &dyn Fn(&mut Vec<Vec<f64>>, f64)| {
+        let h = 1e-5;
+        let (mut up, mut down) = (exact.clone(), exact.clone());
+        move_by(&mut up, h);
+        move_by(&mut down, -h);
+        (scalar(&up) - scalar(&down)) / (2.0 * h)
+    };
+    for (i, leaf) in leaves.iter().enumerate() {
+        let n = leaf.value().len();
+        let grad = grads.take(leaf).unwrap_or_else(|| panic!("{name}: no gradient of input {i}"));
+        assert_eq!(grad.shape()[..], leaf.shape()[..], "{name}: shape of gradient {i}");
+        let grad = wide(&grad.to_vec());
+        let scale = peak(&grad);
+        let count = n.min(40);
+        for pick in 0..count {
+            let at = if n <= 40 { pick } else { (pick * 7919 + 13) % n };
+            let want = slope(&|x, h| x[i][at] += h);
+            assert!(
+                (grad[at] - want).abs() <= 1e-4 * scale,
+                "{name}: gradient of input {i} at {at}: {}, not {want} (scale {scale})",
+                grad[at]
+            );
+        }
+        let direction = wide(&noise(n, 77 + i as u64));
+        let want = slope(&|x, h| x[i].iter_mut().zip(&direction).for_each(|(x, d)| *x += h * d));
+        let got: f64 = grad.iter().zip(&direction).map(|(a, b)| a * b).sum();
+        let limit = 1e-4 * scale * (n as f64).sqrt();
+        assert!((got - want).abs() <= limit, "{name}: slope of input {i}: {got}, not {want}");
+    }
+}
+
+/// Softmax-weighted sum over f64 scores; -inf is what may not be seen. Zeros where all is.
+pub fn softmax(scores: &[f64]) -> Vec<f64> {
+    let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if top == f64::NEG_INFINITY {
+        return vec![0.0; scores.len()];
+    }
+    let e: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
+    let total: f64 = e.iter().sum();
+    e.into_iter().map(|v| v / total).collect()
+}
+
+/// a[m, k] · b[k, n] with strides (row, column).
+pub fn product(
+    [m, n, k]: [usize; 3],
+    a: &[f64],
+    (ar, ac): (usize, usize),
+    b: &[f64],
+    (br, bc): (usize, usize),
+) -> Vec<f64> {
+    let mut out = vec![0.0; m * n];
+    for i in 0..m {
+        for x in 0..k {
+            let left = a[i * ar + x * ac];
+            for j in 0..n {
+                out[i * n + j] += left * b[x * br + j * bc];
+            }
+        }
+    }
+    out
+}
+
+/// erf by its series, and by its continued fraction far out.
+pub fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    let y = if a < 3.0 {
+        let (mut term, mut sum) = (a, a);
+        for n in 1..80 {
+            term *= -a * a / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    } else {
+        let mut f = a;
+        for n in (1..60).rev() {
+            f = a + f64::from(n) * 0.5 / f;
+        }
+        1.0 - (-a * a).exp() / (f * std::f64::consts::PI.sqrt())
+    };
+    y.copysign(x)
+}

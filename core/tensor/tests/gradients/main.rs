@@ -1,0 +1,8 @@
+//! Every op: forward against a plain f64 reference, backward against its finite differences.
+
+mod attention;
+mod common;
+mod dense;
+mod elementwise;
+mod losses;
+mod tape;
