@@ -40,10 +40,10 @@ pub fn last(points: &Points) -> Option<f64> {
     points.iter().rev().map(|p| p.1).find(|y| y.is_finite())
 }
 
-/// An exponential mean over about a thirtieth of the curve, without the start's bias
+/// An exponential mean over about an eightieth of the curve, without the start's bias
 /// (Kingma and Ba 2015, section 3); NaNs are passed over.
 pub fn smooth(points: &Points) -> Points {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 30.0).max(2.0);
+    let keep = 1.0 - 1.0 / (points.len() as f64 / 80.0).max(2.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     let finite = points.iter().filter(|p| p.1.is_finite());
     finite

@@ -59,7 +59,7 @@ pub fn calibration(title: &str, dots: &[Dot]) -> Option<Figure> {
     })
 }
 
-/// Reward against KL, one point for each iteration, darker as training goes on.
+/// Reward against KL, one point for each iteration, stronger as training goes on.
 pub fn frontier(title: &str, dots: &[Dot]) -> Option<Figure> {
     let dots = finite(dots);
     let x = Scale::around(dots.iter().map(|d| d.x))?;
@@ -88,7 +88,7 @@ pub fn frontier(title: &str, dots: &[Dot]) -> Option<Figure> {
                 &text(px + shift, (py + 16.0).min(AREA.bottom - 6.0), anchor, "value halo", word);
         }
     }
-    let note = "each point is one iteration, the later the darker; up is better, right is further from where it began";
+    let note = "each point is one iteration, the later the stronger; up is better, right is further from where it began";
     Some(Figure {
         title: title.into(),
         svg: svg(title, HEIGHT, &body),
