@@ -215,7 +215,7 @@ impl Model {
     pub fn output(&self, graph: &Graph<'_>) -> Var {
         graph.param(match (self.head, self.head_weight) {
             (Head::CausalLm, Some(weight)) => weight,
-            _ => self.network.embedding(),
+            _ => self.network.embeddings()[0],
         })
     }
 
@@ -264,16 +264,25 @@ impl Model {
         ops::embedding(&flat, &Ids::new(self.device, rows, [count]))
     }
 
+    /// Whether the parameter at `index` is a matrix between hidden layers: neither embedding nor head.
+    pub fn is_hidden_matrix(&self, index: usize) -> bool {
+        let outer =
+            self.network.embeddings().into_iter().chain(self.head_weight).chain(self.value_head);
+        let matrix = self.params.iter().nth(index).is_some_and(|p| p.value.shape().len() == 2);
+        matrix && outer.map(ParamId::index).all(|i| i != index)
+    }
+
     /// Floating-point operations of one training step per token at a context of `time`: 6 for each
     /// parameter of a matrix product, and causal attention (PaLM, Chowdhery et al. 2022, appendix B).
     pub fn flops_per_token(&self, time: usize) -> f64 {
         let Sizes { vocabulary, hidden, layers, heads, head_dim, .. } = self.sizes();
-        let embedding = self.network.embedding();
+        let embeddings: Vec<usize> =
+            self.network.embeddings().into_iter().map(ParamId::index).collect();
         let matrices: usize = self
             .params
             .iter()
             .enumerate()
-            .filter(|(i, p)| *i != embedding.index() && p.value.shape().len() == 2)
+            .filter(|(i, p)| !embeddings.contains(i) && p.value.shape().len() == 2)
             .map(|(_, p)| p.value.len())
             .sum();
         let output = if self.head_weight.is_none() { vocabulary * hidden } else { 0 };

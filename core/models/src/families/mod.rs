@@ -113,8 +113,8 @@ pub trait Architecture: Send + Sync {
     fn sizes(&self) -> Sizes;
     /// Hidden states after the final norm, [batch, time, hidden].
     fn forward(&self, pass: &mut Pass<'_>) -> Var;
-    /// The input embedding [vocabulary, hidden].
-    fn embedding(&self) -> ParamId;
+    /// The tables that are looked up, first the input embedding [vocabulary, hidden].
+    fn embeddings(&self) -> Vec<ParamId>;
     /// Whether the output embedding is the input embedding.
     fn tied(&self) -> bool;
 }

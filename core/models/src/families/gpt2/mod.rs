@@ -176,8 +176,8 @@ impl Architecture for Gpt2 {
         normed
     }
 
-    fn embedding(&self) -> ParamId {
-        self.tokens
+    fn embeddings(&self) -> Vec<ParamId> {
+        vec![self.tokens, self.positions]
     }
 
     fn tied(&self) -> bool {

@@ -248,8 +248,8 @@ impl Architecture for Llama {
         normed
     }
 
-    fn embedding(&self) -> ParamId {
-        self.tokens
+    fn embeddings(&self) -> Vec<ParamId> {
+        vec![self.tokens]
     }
 
     fn tied(&self) -> bool {

@@ -1,0 +1,231 @@
+//! Supervised training of a task.
+
+use std::collections::BTreeMap;
+
+use athanor_models::{Dropout, Model};
+use athanor_store::{ArrayDataRef, ArrayRef, Result, load_arrays, save_arrays};
+use athanor_tensor::{GradSet, Graph, Var};
+use serde_json::{Value, json};
+
+use crate::{
+    record::Sample,
+    trainer::{Trainer, restore_weights},
+};
+
+/// One forward and backward pass.
+pub struct Micro<B> {
+    /// What the task made of the data.
+    pub batch: B,
+    /// How much it counts: targets, or pairs. The loss is divided by the sum over the step's
+    /// micro-batches, so accumulation does not change the mean.
+    pub weight: f64,
+    /// Tokens that pass through the model.
+    pub tokens: usize,
+}
+
+/// A loss and what else a batch tells.
+pub struct Loss {
+    /// Sum over the batch, divided by the `total` that the task was given.
+    pub loss: Var,
+    /// Further figures, summed over micro-batches.
+    pub figures: Vec<(&'static str, f64)>,
+}
+
+/// What is being learned.
+pub trait Task {
+    /// What [`Task::loss`] needs of the data.
+    type Batch;
+
+    /// The micro-batches of a step; they depend on the step alone.
+    ///
+    /// # Errors
+    /// Those of reading data.
+    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Self::Batch>>>;
+
+    /// The loss of a micro-batch, `total` being the weight of all of the step's.
+    ///
+    /// # Errors
+    /// Those of the task.
+    fn loss(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Self::Batch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Result<Loss>;
+
+    /// Figures on held-out data, the first of which is the loss that early stopping watches; none
+    /// without held-out data.
+    ///
+    /// # Errors
+    /// Those of the task.
+    fn evaluate(&mut self, model: &Model) -> Result<Vec<(&'static str, f64)>>;
+
+    /// Texts that show what the model can do by now.
+    ///
+    /// # Errors
+    /// Those of generation.
+    fn sample(&mut self, _model: &Model) -> Result<Vec<Sample>> {
+        Ok(Vec::new())
+    }
+
+    /// Where in the data a step begins, for the checkpoint's reader.
+    fn cursor(&self, step: u64) -> Value {
+        json!({ "step": step })
+    }
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    loss: f64,
+    step: u64,
+    since: u64,
+}
+
+const BEST_FILE: &str = "best.safetensors";
+
+/// Trains until the steps are done or patience ends. Returns the last figures on held-out data,
+/// those of the best weights if the recipe keeps them.
+///
+/// # Errors
+/// Interrupted after a checkpoint; those of the task and of writing.
+pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Vec<(&'static str, f64)>> {
+    let section = trainer.section().clone();
+    let saved = &trainer.state()["best"];
+    let mut best = Best {
+        loss: saved["loss"].as_f64().unwrap_or(f64::INFINITY),
+        step: saved["step"].as_u64().unwrap_or(0),
+        since: saved["since"].as_u64().unwrap_or(0),
+    };
+    let mut stopped = trainer.state()["stopped"].as_bool().unwrap_or(false);
+    if trainer.step() == 0 {
+        let samples = task.sample(&trainer.model)?;
+        trainer.sample(&samples)?;
+        evaluate(trainer, task)?;
+    }
+    while trainer.step() < trainer.steps() && !stopped {
+        train_step(trainer, task)?;
+        let done = trainer.step() + 1;
+        let last = done == trainer.steps();
+        // Figures and samples belong to the step that is ending: the bar moves in end_step.
+        let mut after = |trainer: &mut Trainer<'_>| -> Result<()> {
+            if section.eval_every > 0 && done % section.eval_every == 0 && !last {
+                let figures = evaluate_at(trainer, task, done)?;
+                if let Some((_, loss)) = figures.first() {
+                    best.since += 1;
+                    if *loss < best.loss {
+                        best = Best { loss: *loss, step: done, since: 0 };
+                        if section.keep_best {
+                            save_best(trainer)?;
+                        }
+                    }
+                    stopped = section.patience > 0 && best.since >= section.patience;
+                }
+            }
+            if section.sample_every > 0 && done % section.sample_every == 0 && !last {
+                let samples = task.sample(&trainer.model)?;
+                trainer.sample(&samples)?;
+                trainer.reset_rates();
+            }
+            Ok(())
+        };
+        after(trainer)?;
+        let best = json!({ "loss": finite(best.loss), "step": best.step, "since": best.since });
+        trainer
+            .end_step(json!({ "best": best, "stopped": stopped, "cursor": task.cursor(done) }))?;
+    }
+    let mut figures = evaluate(trainer, task)?;
+    let worse = figures.first().is_some_and(|(_, loss)| best.loss < *loss);
+    if section.keep_best && worse {
+        let path = trainer.context.folder.path(BEST_FILE);
+        restore_weights(&mut trainer.model, load_arrays(&path)?)?;
+        trainer.context.run.console.say(&format!(
+            "{}: took the weights of step {}, the best on held-out data",
+            trainer.context.folder.name(),
+            best.step
+        ));
+        figures = evaluate(trainer, task)?;
+    }
+    let samples = task.sample(&trainer.model)?;
+    trainer.sample(&samples)?;
+    Ok(figures)
+}
+
+fn finite(x: f64) -> Value {
+    if x.is_finite() { json!(x) } else { Value::Null }
+}
+
+fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
+    let batches = task.batches(trainer.step())?;
+    let total: f64 = batches.iter().map(|b| b.weight).sum();
+    let mut grads = GradSet::new();
+    let mut loss = 0.0;
+    let mut figures: BTreeMap<&'static str, f64> = BTreeMap::new();
+    let mut tokens = 0;
+    for (i, micro) in batches.iter().enumerate() {
+        let dropout = trainer.dropout(i as u64);
+        let graph = Graph::training(&trainer.model.params);
+        let part = task.loss(&trainer.model, &graph, &micro.batch, total.max(1.0), dropout)?;
+        loss += f64::from(part.loss.value().item());
+        for (name, value) in part.figures {
+            *figures.entry(name).or_default() += value;
+        }
+        tokens += micro.tokens;
+        graph.backward(&part.loss, &mut grads);
+    }
+    let update = trainer.update(&grads, loss)?;
+    let context = trainer.model.sizes().context;
+    let flops = trainer.model.flops_per_token(context) * tokens as f64;
+    trainer.count(tokens as u64, flops);
+    let done = trainer.step() + 1;
+    if done % trainer.section().log_every == 0 || done == trainer.steps() {
+        let (rate, flops) = trainer.rates();
+        let mut values = vec![
+            ("loss", loss),
+            ("learning_rate", update.learning_rate),
+            ("grad_norm", update.grad_norm),
+            ("tokens", trainer.tokens() as f64),
+            ("tokens_per_second", rate),
+            ("flops_per_second", flops),
+            ("withheld", trainer.withheld() as f64),
+        ];
+        values.extend(figures);
+        trainer.record_at("train", done, &values)?;
+        trainer.message(&format!("loss {loss:.4}  {rate:.0} tok/s  {:.1} GFLOP/s", flops / 1e9));
+    }
+    Ok(())
+}
+
+fn evaluate<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Vec<(&'static str, f64)>> {
+    let step = trainer.step();
+    evaluate_at(trainer, task, step)
+}
+
+fn evaluate_at<T: Task>(
+    trainer: &mut Trainer<'_>,
+    task: &mut T,
+    step: u64,
+) -> Result<Vec<(&'static str, f64)>> {
+    let figures = task.evaluate(&trainer.model)?;
+    if !figures.is_empty() {
+        trainer.record_at("eval", step, &figures)?;
+    }
+    trainer.reset_rates();
+    Ok(figures)
+}
+
+fn save_best(trainer: &Trainer<'_>) -> Result<()> {
+    let host: Vec<(String, Vec<usize>, Vec<f32>)> = trainer
+        .model
+        .params
+        .iter()
+        .map(|p| (p.name.clone(), p.value.shape().to_vec(), p.value.to_vec()))
+        .collect();
+    let refs: Vec<ArrayRef<'_>> = host
+        .iter()
+        .map(|(name, shape, data)| ArrayRef { name, shape, data: ArrayDataRef::F32(data) })
+        .collect();
+    save_arrays(&trainer.context.folder.path(BEST_FILE), &refs, &BTreeMap::new())
+}

@@ -1,0 +1,148 @@
+//! Optimisers: a rule is one file and one line in [`rule_for`].
+
+mod adamw;
+mod muon;
+
+use athanor_models::Model;
+use athanor_store::{Array, ArrayData, Error, Result};
+use athanor_tensor::{GradSet, Tensor};
+
+use crate::section::TrainSection;
+
+/// Names that `optimizer` may have.
+pub const NAMES: &[&str] = &["adamw", "muon"];
+
+/// What a rule sees of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct StepInfo {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Factor on every gradient, from clipping.
+    pub grad_scale: f64,
+    /// Decay of this parameter.
+    pub weight_decay: f64,
+    /// Updates done before this one.
+    pub updates: u64,
+}
+
+/// How one parameter is updated.
+pub trait Rule: Send + Sync {
+    /// Names of the state tensors, each of the parameter's shape.
+    fn state(&self) -> &'static [&'static str];
+    /// Changes the parameter and its state.
+    fn update(
+        &self,
+        parameter: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+        step: StepInfo,
+    );
+}
+
+/// The rule of the parameter at `index`.
+fn rule_for(section: &TrainSection, model: &Model, index: usize) -> Box<dyn Rule> {
+    match section.optimizer.as_str() {
+        "muon" if model.is_hidden_matrix(index) => Box::new(muon::Muon::new(section)),
+        _ => Box::new(adamw::AdamWRule::new(section)),
+    }
+}
+
+struct Slot {
+    rule: Box<dyn Rule>,
+    state: Vec<Tensor>,
+    decays: bool,
+}
+
+/// All parameters' rules and states.
+pub struct Optimizer {
+    slots: Vec<Slot>,
+    weight_decay: f64,
+    updates: u64,
+}
+
+impl Optimizer {
+    /// Fresh state for a model.
+    pub fn new(section: &TrainSection, model: &Model) -> Self {
+        let slots = model.params.iter().enumerate().map(|(i, p)| {
+            let rule = rule_for(section, model, i);
+            let state = rule
+                .state()
+                .iter()
+                .map(|_| Tensor::zeros(p.value.device(), *p.value.shape()))
+                .collect();
+            Slot { rule, state, decays: p.value.shape().len() >= 2 }
+        });
+        Self { slots: slots.collect(), weight_decay: section.weight_decay, updates: 0 }
+    }
+
+    /// One update of every parameter that has a gradient.
+    pub fn update(
+        &mut self,
+        model: &mut Model,
+        grads: &GradSet,
+        learning_rate: f64,
+        grad_scale: f64,
+    ) {
+        let updates = self.updates;
+        let mut params: Vec<_> = model.params.iter_mut().collect();
+        for (i, gradient) in grads.iter() {
+            let slot = &mut self.slots[i];
+            let weight_decay = if slot.decays { self.weight_decay } else { 0.0 };
+            let step = StepInfo { learning_rate, grad_scale, weight_decay, updates };
+            slot.rule.update(&mut params[i].value, gradient, &mut slot.state, step);
+        }
+        self.updates += 1;
+    }
+
+    /// Updates done.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// The state as (name, tensor), for a checkpoint.
+    pub fn tensors<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = (String, &'a Tensor)> {
+        self.slots.iter().zip(model.params.iter()).flat_map(|(slot, p)| {
+            slot.rule.state().iter().zip(&slot.state).map(|(s, t)| (format!("{}.{s}", p.name), t))
+        })
+    }
+
+    /// Takes the state from a checkpoint.
+    ///
+    /// # Errors
+    /// Input, for a tensor that is missing or has another shape.
+    pub fn restore(&mut self, model: &Model, arrays: Vec<Array>, updates: u64) -> Result<()> {
+        let mut by_name: std::collections::HashMap<String, Array> =
+            arrays.into_iter().map(|a| (a.name.clone(), a)).collect();
+        for (slot, p) in self.slots.iter_mut().zip(model.params.iter()) {
+            for (name, tensor) in slot.rule.state().iter().zip(&mut slot.state) {
+                let name = format!("{}.{name}", p.name);
+                *tensor = restore_tensor(by_name.remove(&name), &name, &p.value)?;
+            }
+        }
+        self.updates = updates;
+        Ok(())
+    }
+}
+
+/// A checkpoint's tensor, which must have the shape of `like`.
+pub(crate) fn restore_tensor(array: Option<Array>, name: &str, like: &Tensor) -> Result<Tensor> {
+    match array {
+        Some(Array { shape, data: ArrayData::F32(values), .. })
+            if shape[..] == like.shape()[..] =>
+        {
+            Ok(Tensor::from_slice(like.device(), &values, &shape[..]))
+        }
+        found => Err(Error::input(format!(
+            "{}, shape {:?} was expected",
+            found.map_or("it is missing".into(), |a| format!("shape {:?}", a.shape)),
+            like.shape()
+        ))
+        .at(format!("tensor {name}"))
+        .hint(
+            "the checkpoint is of another model: choose another --out, or --force to begin anew",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+use athanor_models::{Head, Model, Shape, families};
+use athanor_tensor::{Device, GradSet, Graph, ops};
+
+use super::*;
+
+fn model() -> Model {
+    let shape = Shape {
+        vocabulary: 11,
+        context: 8,
+        hidden: 8,
+        layers: 1,
+        heads: 2,
+        kv_heads: 2,
+        intermediate: 12,
+        qk_norm: false,
+        tied: true,
+        rope_theta: 1e4,
+    };
+    Model::new(families::by_name("llama").unwrap(), &shape, Head::CausalLm, 1, Device::Cpu).unwrap()
+}
+
+/// Gradient of half the squared distance of each parameter to 1, plus that distance.
+fn pull(model: &Model) -> (GradSet, f32) {
+    let graph = Graph::training(&model.params);
+    let terms = (0..model.params.len()).map(|i| {
+        let name = model.params.iter().nth(i).map(|p| p.name.clone()).unwrap();
+        let p = graph.param(model.params.find(&name).unwrap());
+        ops::sum(&ops::square(&ops::add_scalar(&p, -1.0)))
+    });
+    let loss = terms.reduce(|a, b| ops::add(&a, &b)).unwrap();
+    let value = loss.value().item();
+    let mut grads = GradSet::new();
+    graph.backward(&loss, &mut grads);
+    (grads, value)
+}
+
+#[test]
+fn both_optimisers_descend_and_resume_to_the_same_bytes() {
+    for name in NAMES {
+        let section = TrainSection {
+            optimizer: (*name).into(),
+            weight_decay: 0.01,
+            ..TrainSection::default()
+        };
+        let mut model = model();
+        let mut optimizer = Optimizer::new(&section, &model);
+        let (_, first) = pull(&model);
+        let mut middle = None;
+        for i in 0..40 {
+            let (grads, _) = pull(&model);
+            optimizer.update(&mut model, &grads, 0.02, 0.5);
+            if i == 19 {
+                let state: Vec<Array> = optimizer
+                    .tensors(&model)
+                    .map(|(name, t)| Array {
+                        name,
+                        shape: t.shape().to_vec(),
+                        data: ArrayData::F32(t.to_vec()),
+                    })
+                    .collect();
+                middle = Some((state, model.params.clone(), optimizer.updates()));
+            }
+        }
+        let (_, last) = pull(&model);
+        assert!(last < 0.5 * first, "{name}: {first} → {last}");
+        let (state, params, updates) = middle.unwrap();
+        let mut again = super::tests::model();
+        again.params = params;
+        let mut optimizer = Optimizer::new(&section, &again);
+        optimizer.restore(&again, state, updates).unwrap();
+        for _ in 0..20 {
+            let (grads, _) = pull(&again);
+            optimizer.update(&mut again, &grads, 0.02, 0.5);
+        }
+        for (a, b) in model.params.iter().zip(again.params.iter()) {
+            assert_eq!(a.value.to_vec(), b.value.to_vec(), "{name}: {}", a.name);
+        }
+    }
+}
+
+#[test]
+fn norms_do_not_decay_and_muon_takes_hidden_matrices() {
+    let section = TrainSection { optimizer: "muon".into(), ..TrainSection::default() };
+    let model = model();
+    let optimizer = Optimizer::new(&section, &model);
+    for (slot, p) in optimizer.slots.iter().zip(model.params.iter()) {
+        assert_eq!(slot.decays, !p.name.contains("norm"), "{}", p.name);
+        let muon = slot.rule.state().len() == 1;
+        assert_eq!(muon, p.name.contains("proj"), "{}", p.name);
+    }
+}
+
+#[test]
+fn a_foreign_checkpoint_is_refused() {
+    let section = TrainSection::default();
+    let model = model();
+    let error = Optimizer::new(&section, &model).restore(&model, Vec::new(), 0).unwrap_err();
+    assert!(error.to_string().contains("it is missing"), "{error}");
+}
