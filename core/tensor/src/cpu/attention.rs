@@ -64,6 +64,14 @@ impl MaskView<'_> {
         q1 < k0 || k1 < q0
     }
 
+    /// Whether query `i` may see any key.
+    fn sees(&self, row: usize, i: usize, time: usize) -> bool {
+        (0..if self.causal { i + 1 } else { time }).any(|j| {
+            self.documents.is_none_or(|d| d[row + j] == d[row + i])
+                && self.keys.is_none_or(|k| k[row + j] != 0)
+        })
+    }
+
     /// Sets what must not be seen to -inf. `row` is b·time.
     fn apply(
         &self,
@@ -248,15 +256,22 @@ pub(crate) fn forward(
                 }
             }
             for (i, t) in qr.clone().enumerate() {
-                let none = sum[i] == 0.0;
+                let (scale, log) = if sum[i] != 0.0 {
+                    (1.0 / sum[i], top[i] + sum[i].ln())
+                } else if mask.sees(row, t, time) {
+                    // Scores of -inf alone: something overflowed, which must not look like a mask.
+                    (f32::NAN, f32::NAN)
+                } else {
+                    // +inf makes every probability of the backward pass 0.
+                    (0.0, f32::INFINITY)
+                };
                 // SAFETY: head h of token t, and its log-sum-exp, belong to this task alone.
                 #[allow(unsafe_code)]
                 let (o, l) = unsafe {
                     (out.slice(((row + t) * heads + h) * dim, dim), lse.slice(task * time + t, 1))
                 };
-                finish_row(&acc[i * dim..(i + 1) * dim], if none { 0.0 } else { 1.0 / sum[i] }, o);
-                // +inf makes every probability of the backward pass 0.
-                l[0] = if none { f32::INFINITY } else { top[i] + sum[i].ln() };
+                finish_row(&acc[i * dim..(i + 1) * dim], scale, o);
+                l[0] = log;
             }
         }
     });
