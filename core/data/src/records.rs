@@ -169,7 +169,8 @@ impl Lines {
 
     fn broken(&self, error: io::Error) -> Error {
         use io::ErrorKind as K;
-        if self.gzip && matches!(error.kind(), K::UnexpectedEof | K::InvalidData | K::InvalidInput) {
+        if self.gzip && matches!(error.kind(), K::UnexpectedEof | K::InvalidData | K::InvalidInput)
+        {
             let what = if error.kind() == K::UnexpectedEof {
                 "the gzip file is torn: its end is missing".to_string()
             } else {
@@ -193,7 +194,8 @@ impl Iterator for Lines {
                 if self.buffer.last() == Some(&b'\n') {
                     self.buffer.pop();
                 }
-                let start = if self.line == 1 && self.buffer.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+                let start =
+                    if self.line == 1 && self.buffer.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
                 match std::str::from_utf8(&self.buffer[start..]) {
                     Ok(text) => return Some(Ok(text.to_string())),
                     Err(e) => Err(Error::input(format!(
@@ -259,7 +261,10 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         let bad = error(b"{\"a\": 1}\n{\"a\": 1,}\n");
-        assert!(bad.starts_with("F:2: bad JSON at column 9") && bad.contains(r#"{\"a\": 1,}"#), "{bad}");
+        assert!(
+            bad.starts_with("F:2: bad JSON at column 9") && bad.contains(r#"{\"a\": 1,}"#),
+            "{bad}"
+        );
         assert!(error(b"[1]\n").starts_with("F:1: a JSON object was expected, found [1]"));
         assert!(error(b"{}\n\n{\"a\": \"\xFF\"}\n").starts_with("F:3: not UTF-8 text at byte 8"));
         let whole = gzip("{\"text\": \"some text\"}\n".repeat(50).as_bytes());

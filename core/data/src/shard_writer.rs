@@ -179,7 +179,12 @@ mod tests {
         let good = std::fs::read(&bin).unwrap();
         let open = || Shards::open(folder.path(), Split::Train);
         std::fs::write(&bin, &good[..good.len() - 2]).unwrap();
-        assert!(open().unwrap_err().to_string().contains("train-00000.bin: 10 bytes, index.json says 12"));
+        assert!(
+            open()
+                .unwrap_err()
+                .to_string()
+                .contains("train-00000.bin: 10 bytes, index.json says 12")
+        );
         let mut flipped = good.clone();
         flipped[3] ^= 1;
         std::fs::write(&bin, &flipped).unwrap();

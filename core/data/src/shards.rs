@@ -101,11 +101,14 @@ impl Index {
     /// Input, if there is none or it is of another version.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join("index.json");
-        let index: Self = read_json(&path)
-            .map_err(|e| e.hint("token shards are made by `athanor corpus`"))?;
+        let index: Self =
+            read_json(&path).map_err(|e| e.hint("token shards are made by `athanor corpus`"))?;
         if index.version != 1 {
-            return Err(Error::input(format!("shards of version {}, 1 was expected", index.version))
-                .at(path.display()));
+            return Err(Error::input(format!(
+                "shards of version {}, 1 was expected",
+                index.version
+            ))
+            .at(path.display()));
         }
         Ok(index)
     }
@@ -238,7 +241,9 @@ impl Shards {
             let bytes = part.bin.bytes().get(a * width..b * width).unwrap_or_default();
             match self.index.dtype {
                 Dtype::U16 => {
-                    out.extend(bytes.as_chunks::<2>().0.iter().map(|b| u32::from(u16::from_le_bytes(*b))));
+                    out.extend(
+                        bytes.as_chunks::<2>().0.iter().map(|b| u32::from(u16::from_le_bytes(*b))),
+                    );
                 }
                 Dtype::U32 => {
                     out.extend(bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)));

@@ -43,7 +43,9 @@ fn environment() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    env.add_filter("words", |text: String, from: usize, to: Option<usize>| words(&text, from, to).to_string());
+    env.add_filter("words", |text: String, from: usize, to: Option<usize>| {
+        words(&text, from, to).to_string()
+    });
     env.add_filter("mean", mean);
     env.add_filter("bucket", bucket);
     env.add_filter("choose", choose);
@@ -220,21 +222,35 @@ mod tests {
 
     #[test]
     fn filters() {
-        let r = record(r#"{"text": "One two, three  four.", "zh": "春風 又綠。江南岸", "ratings": [1, 2, -4, 4], "domain": "movie"}"#);
+        let r = record(
+            r#"{"text": "One two, three  four.", "zh": "春風 又綠。江南岸", "ratings": [1, 2, -4, 4], "domain": "movie"}"#,
+        );
         let render = |t: &str| Template::new(t).unwrap().render(&r).unwrap();
-        assert_eq!(render("{{ text | words(1, 3) }}|{{ text | words(2) }}|{{ text | words(9) }}"), "two, three|three  four.|");
+        assert_eq!(
+            render("{{ text | words(1, 3) }}|{{ text | words(2) }}|{{ text | words(9) }}"),
+            "two, three|three  four.|"
+        );
         assert_eq!(render("{{ zh | words(0, 2) }}|{{ zh | words(2, 5) }}"), "春風|又綠。江");
-        assert_eq!(render("{{ ratings | mean }} {{ ratings | mean | bucket([-1, 0.75, 2]) }}"), "0.75 2");
+        assert_eq!(
+            render("{{ ratings | mean }} {{ ratings | mean | bucket([-1, 0.75, 2]) }}"),
+            "0.75 2"
+        );
         assert_eq!(render("{{ 3 | bucket([-1, 1], ['bad', 'so-so', 'good']) }}"), "good");
         assert_eq!(render("{{ domain.upper() }}"), "MOVIE");
-        assert!(Expression::new("domain == 'movie' and ratings | mean > 0.5").unwrap().holds(&r).unwrap());
+        assert!(
+            Expression::new("domain == 'movie' and ratings | mean > 0.5")
+                .unwrap()
+                .holds(&r)
+                .unwrap()
+        );
         assert_eq!(Expression::new("ratings | mean").unwrap().number(&r).unwrap(), 0.75);
         assert_eq!(Expression::new("ratings[0]").unwrap().value(&r).unwrap(), 1);
     }
 
     #[test]
     fn choices_depend_on_the_record() {
-        let template = Template::new("{{ choose(['a', 'b', 'c']) }}{{ ['d', 'e', 'f'] | choose }}").unwrap();
+        let template =
+            Template::new("{{ choose(['a', 'b', 'c']) }}{{ ['d', 'e', 'f'] | choose }}").unwrap();
         let render = |i: usize| template.render(&record(&format!(r#"{{"i": {i}}}"#))).unwrap();
         let all: Vec<String> = (0..300).map(render).collect();
         assert!((0..300).map(render).eq(all.iter().cloned()));

@@ -144,7 +144,13 @@ impl SourceAccount {
 }
 
 impl StepAccount {
-    pub(crate) fn example(&mut self, source: &str, document: &Document, reason: &str, after: Option<&str>) {
+    pub(crate) fn example(
+        &mut self,
+        source: &str,
+        document: &Document,
+        reason: &str,
+        after: Option<&str>,
+    ) {
         if self.examples.iter().filter(|e| e.reason == reason).count() < EXAMPLES {
             self.examples.push(Example::new(source, document, reason, after));
         }
@@ -167,7 +173,12 @@ impl StepAccount {
 }
 
 impl Example {
-    pub(crate) fn new(source: &str, document: &Document, reason: &str, after: Option<&str>) -> Self {
+    pub(crate) fn new(
+        source: &str,
+        document: &Document,
+        reason: &str,
+        after: Option<&str>,
+    ) -> Self {
         let same = after.map_or(0, |after| {
             let pairs = document.text.chars().zip(after.chars());
             pairs.take_while(|(a, b)| a == b).count().saturating_sub(20)

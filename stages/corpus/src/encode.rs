@@ -79,8 +79,7 @@ pub(crate) fn shards(
     // Ids may have gaps in foreign tokenisers: the last id decides.
     let size = tokenizer.vocab_size();
     let hash = sha256_file(&folder.join("tokenizer/tokenizer.json"))?;
-    let mut writer =
-        ShardWriter::new(folder, size, &hash, end)?.shard_tokens(section.shard_tokens);
+    let mut writer = ShardWriter::new(folder, size, &hash, end)?.shard_tokens(section.shard_tokens);
     let total: u64 = account.sources.iter().map(|s| s.kept_bytes).sum();
     let bar = run.console.bar("tokenise", total, "bytes");
     account.lengths = Histogram::doubling();

@@ -191,8 +191,7 @@ fn balance(account: &Account) -> Result<()> {
 
 impl Stage {
     fn pass(&mut self, batch: Vec<Document>, source: &str, per_thousand: u32) -> Vec<Document> {
-        let outcomes: Vec<Outcome> =
-            batch.par_iter().map(|d| self.step.apply(&d.text)).collect();
+        let outcomes: Vec<Outcome> = batch.par_iter().map(|d| self.step.apply(&d.text)).collect();
         let account = &mut self.account;
         let mut out = Vec::with_capacity(batch.len());
         for (document, outcome) in batch.into_iter().zip(outcomes) {

@@ -97,7 +97,11 @@ impl Check for SourceSection {
         let mut formats = vec!["auto"];
         formats.extend(sources::FORMATS.iter().map(|f| f.name));
         Problem::unless_one_of("format", &self.format, &formats)?;
-        Problem::unless(self.repeat > 0, "repeat", "must be at least 1; leave the source out instead")
+        Problem::unless(
+            self.repeat > 0,
+            "repeat",
+            "must be at least 1; leave the source out instead",
+        )
     }
 }
 

@@ -59,7 +59,8 @@ pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Kept>>> {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
         }
-        let number = |at: usize| header[at..at + 8].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
+        let number =
+            |at: usize| header[at..at + 8].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
         let mut bytes = vec![0; number(8) as usize];
         file.read_exact(&mut bytes)?;
         let text = String::from_utf8(bytes).map_err(io::Error::other)?;

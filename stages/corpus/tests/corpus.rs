@@ -66,10 +66,19 @@ fn account_shards_and_tokeniser_agree() {
     assert_eq!(last["documents_out"], sum(sources, "kept_documents"));
     assert_eq!(last["bytes_out"], sum(sources, "kept_bytes"));
     for step in steps {
-        let dropped: i64 = step["dropped"].as_object().unwrap().values().map(|n| n.as_i64().unwrap()).sum();
+        let dropped: i64 =
+            step["dropped"].as_object().unwrap().values().map(|n| n.as_i64().unwrap()).sum();
         let n = |k: &str| step[k].as_i64().unwrap();
-        assert_eq!(n("documents_in") + n("documents_added"), n("documents_out") + dropped, "{step}");
-        assert_eq!(n("bytes_in"), n("bytes_out") + n("bytes_dropped") + n("bytes_removed"), "{step}");
+        assert_eq!(
+            n("documents_in") + n("documents_added"),
+            n("documents_out") + dropped,
+            "{step}"
+        );
+        assert_eq!(
+            n("bytes_in"),
+            n("bytes_out") + n("bytes_dropped") + n("bytes_removed"),
+            "{step}"
+        );
     }
     assert!(steps.iter().any(|s| s["name"] == "entities" && s["changed"].as_i64() > Some(20)));
     assert!(sources[0]["bytes"].as_i64().unwrap() >= 300_000);
@@ -85,14 +94,17 @@ fn account_shards_and_tokeniser_agree() {
     assert_eq!(sum(sources, "tokens") as u64, train.len() + held.len());
     assert_eq!(held.documents() as i64, sum(sources, "heldout_documents"));
     // Repeats: all but the held-out ones of the first source are there twice.
-    let twice = sources[0]["kept_documents"].as_i64().unwrap() - sources[0]["heldout_documents"].as_i64().unwrap();
+    let twice = sources[0]["kept_documents"].as_i64().unwrap()
+        - sources[0]["heldout_documents"].as_i64().unwrap();
     let kept = sum(sources, "kept_documents") - sum(sources, "heldout_documents");
     assert_eq!(train.documents() as i64, kept + twice);
-    let counted: i64 = account["lengths"]["counts"].as_array().unwrap().iter().filter_map(Value::as_i64).sum();
+    let counted: i64 =
+        account["lengths"]["counts"].as_array().unwrap().iter().filter_map(Value::as_i64).sum();
     assert_eq!(counted, sum(sources, "kept_documents"));
 
     // What is held out is what every stage holds out, by the records' own texts.
-    let texts: Vec<String> = (0..held.documents()).map(|i| tokenizer.decode(&held.document(i)).unwrap()).collect();
+    let texts: Vec<String> =
+        (0..held.documents()).map(|i| tokenizer.decode(&held.document(i)).unwrap()).collect();
     let mut found = 0;
     for record in records::open(data("human_ratings.jsonl.gz")).unwrap().take(1000) {
         let record = record.unwrap();
@@ -114,7 +126,8 @@ fn account_shards_and_tokeniser_agree() {
 
 #[test]
 fn the_same_bytes_on_one_thread_and_on_many() {
-    let recipe = small().replace("{% if title %}", "{% if title is defined %}").replace("300000", "60000");
+    let recipe =
+        small().replace("{% if title %}", "{% if title is defined %}").replace("300000", "60000");
     let mut folders = Vec::new();
     for threads in [1, 3] {
         let dir = tempfile::tempdir().unwrap();
@@ -122,8 +135,15 @@ fn the_same_bytes_on_one_thread_and_on_many() {
         pool.install(|| make(dir.path(), &recipe)).unwrap();
         let read = |f: &str| std::fs::read(dir.path().join("corpus").join(f)).unwrap();
         folders.push(
-            ["index.json", "train-00000.bin", "train-00000.docs", "heldout-00000.bin",
-             "account.json", "tokenizer/tokenizer.json"].map(read),
+            [
+                "index.json",
+                "train-00000.bin",
+                "train-00000.docs",
+                "heldout-00000.bin",
+                "account.json",
+                "tokenizer/tokenizer.json",
+            ]
+            .map(read),
         );
     }
     assert!(folders[0] == folders[1]);
@@ -137,7 +157,8 @@ fn interrupted_it_leaves_nothing_behind() {
     let error = athanor_corpus::run(&open(dir.path(), &small(), interrupt)).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     assert!(!dir.path().join("corpus/index.json").exists());
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(left.iter().all(|n| !n.to_string_lossy().contains("partial")), "{left:?}");
 }
 
@@ -150,19 +171,27 @@ fn bad_input_is_told() {
         assert_eq!(error.kind(), Kind::Input, "{error}");
         error.to_string()
     };
-    let source = |path: &Path| format!("[corpus]\n[[corpus.sources]]\nname = \"a\"\npath = {:?}\n", path.display());
+    let source = |path: &Path| {
+        format!("[corpus]\n[[corpus.sources]]\nname = \"a\"\npath = {:?}\n", path.display())
+    };
     assert!(fails("[corpus]\n").contains("no sources"));
     assert!(fails(&source(&dir.path().join("none.jsonl"))).contains("none.jsonl"));
     let file = dir.path().join("a.jsonl");
     std::fs::write(&file, "{\"text\": \"a\"}\n{\"text\": \"b\"}\n").unwrap();
     let error = fails(&source(&file));
-    assert!(error.contains("none of 2 documents") && error.contains("length: 2 too short"), "{error}");
+    assert!(
+        error.contains("none of 2 documents") && error.contains("length: 2 too short"),
+        "{error}"
+    );
     std::fs::write(&file, "").unwrap();
     assert!(fails(&source(&file)).contains("no documents"));
     std::fs::write(&file, "{\"body\": \"a\"}\n").unwrap();
     let error = fails(&source(&file));
     assert!(error.contains("a.jsonl:1: no field `text`") && error.contains("body"), "{error}");
-    let error = fails(&format!("{}\n", source(&file).replace("[corpus]\n", "[corpus]\nsteps = [\"lenght\"]\n")));
+    let error = fails(&format!(
+        "{}\n",
+        source(&file).replace("[corpus]\n", "[corpus]\nsteps = [\"lenght\"]\n")
+    ));
     assert!(error.contains("did you mean \"length\"?"), "{error}");
     std::fs::write(dir.path().join("b.xyz"), "x").unwrap();
     assert!(fails(&source(dir.path())).contains("does not tell its format"));
@@ -208,15 +237,35 @@ fn figures() {
         println!("vocab {vocab}: {:.2} s", began.elapsed().as_secs_f64());
         let corpus = dir.path().join("corpus");
         let account: Value = read_json(&corpus.join("account.json")).unwrap();
-        println!("{} bytes/token, tokens {}, lengths {}", account["bytes_per_token"], account["tokens"], account["lengths"]);
+        println!(
+            "{} bytes/token, tokens {}, lengths {}",
+            account["bytes_per_token"], account["tokens"], account["lengths"]
+        );
         for source in account["sources"].as_array().unwrap() {
             println!("  {source}");
         }
         for step in account["steps"].as_array().unwrap() {
-            println!("  {} in {} out {} added {} bytes {} → {} changed {} dropped {}", step["name"], step["documents_in"], step["documents_out"], step["documents_added"], step["bytes_in"], step["bytes_out"], step["changed"], step["dropped"]);
+            println!(
+                "  {} in {} out {} added {} bytes {} → {} changed {} dropped {}",
+                step["name"],
+                step["documents_in"],
+                step["documents_out"],
+                step["documents_added"],
+                step["bytes_in"],
+                step["bytes_out"],
+                step["changed"],
+                step["dropped"]
+            );
             for e in step["examples"].as_array().unwrap() {
-                let cut = |v: &Value| v.as_str().unwrap_or("").chars().take(110).collect::<String>();
-                println!("      {} {} {:?} → {:?}", e["reason"], e["id"], cut(&e["text"]), cut(&e["after"]));
+                let cut =
+                    |v: &Value| v.as_str().unwrap_or("").chars().take(110).collect::<String>();
+                println!(
+                    "      {} {} {:?} → {:?}",
+                    e["reason"],
+                    e["id"],
+                    cut(&e["text"]),
+                    cut(&e["after"])
+                );
             }
         }
     }

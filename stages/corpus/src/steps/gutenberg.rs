@@ -202,8 +202,8 @@ fn paragraphs<'a, 'b>(lines: &'a [&'b str]) -> Vec<&'a [&'b str]> {
     let mut out = Vec::new();
     let mut start = 0;
     for i in 1..=lines.len() {
-        let ends = i == lines.len()
-            || (lines[i - 1].trim().is_empty() && !lines[i].trim().is_empty());
+        let ends =
+            i == lines.len() || (lines[i - 1].trim().is_empty() && !lines[i].trim().is_empty());
         if ends && start < i {
             out.push(&lines[start..i]);
             start = i;
@@ -259,7 +259,8 @@ mod tests {
     fn pictures_go_and_other_texts_stay() {
         let text = "One.\n\n[Illustration: A horse.\nIn two lines.]\n\nTwo.";
         assert_eq!(clean(text), "One.\n\nTwo.");
-        for text in ["End of the line.\nProject plans.", "", "『春』\n\n*** 終 ***", "[Exeunt.]"] {
+        for text in ["End of the line.\nProject plans.", "", "『春』\n\n*** 終 ***", "[Exeunt.]"]
+        {
             assert_eq!(Gutenberg::default().apply(text), Outcome::Keep, "{text}");
         }
     }

@@ -5,8 +5,12 @@
 //! `datatrove` counts them: without overlap, each character once. In text without spaces an
 //! ideograph stands for half a word, so n-grams have twice as many.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
+};
 
+use athanor_data::splitmix64;
 use athanor_store::{Check, Problem, section};
 use serde_json::Value;
 
@@ -62,15 +66,15 @@ impl Step for Repetition {
         }
         let ideographs = words.iter().filter(|w| w.starts_with(is_ideograph)).count();
         let unit = if 2 * ideographs > words.len() { 2 } else { 1 };
-        let sizes: Vec<usize> = words.iter().map(|w| w.chars().count()).collect();
-        let all = sizes.iter().sum::<usize>() as f64;
+        let grams = Grams::new(&words);
+        let all = grams.characters() as f64;
         for (n, &most) in (2..).zip(&self.top_ngrams) {
-            if top(&words, &sizes, n * unit) as f64 > most * all {
+            if grams.top(n * unit) as f64 > most * all {
                 return Outcome::Drop("a commonest n-gram");
             }
         }
         for (n, &most) in (5..).zip(&self.duplicate_ngrams) {
-            if repeated(&words, &sizes, n * unit) as f64 > most * all {
+            if grams.repeated(n * unit) as f64 > most * all {
                 return Outcome::Drop("duplicate n-grams");
             }
         }
@@ -100,33 +104,92 @@ fn duplicates<'a>(parts: impl Iterator<Item = &'a str>) -> (f64, f64) {
     (count as f64 / all.max(1) as f64, size as f64 / all_size.max(1) as f64)
 }
 
-/// Characters in the commonest n-gram. One that comes once is none; overlaps count once each.
-fn top(words: &[&str], sizes: &[usize], n: usize) -> usize {
-    let mut counts: HashMap<&[&str], (usize, usize)> = HashMap::new();
-    for (i, gram) in words.windows(n).enumerate() {
-        let entry = counts.entry(gram).or_insert((0, i));
-        entry.0 += 1;
-    }
-    (counts.into_values().filter(|c| c.0 > 1))
-        .map(|(count, i)| count * sizes[i..i + n].iter().sum::<usize>())
-        .max()
-        .unwrap_or(0)
+/// A text's n-grams as 64-bit hashes: differences of prefix hashes (Karp and Rabin 1987). Two
+/// different n-grams of a text have the same one with a chance of about 2⁻⁶⁴.
+struct Grams {
+    /// Hash of the words before each place.
+    prefix: Vec<u64>,
+    /// Characters before each place.
+    sizes: Vec<usize>,
 }
 
-/// Characters in n-grams that came before.
-fn repeated(words: &[&str], sizes: &[usize], n: usize) -> usize {
-    let mut seen: HashSet<&[&str]> = HashSet::new();
-    let mut size = 0;
-    let mut i = 0;
-    while i + n <= words.len() {
-        if seen.insert(&words[i..i + n]) {
-            i += 1;
-        } else {
-            size += sizes[i..i + n].iter().sum::<usize>();
-            i += n;
+/// Odd, so that powers of it keep all 64 bits.
+const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Grams {
+    fn new(words: &[&str]) -> Self {
+        let (mut prefix, mut sizes) = (vec![0u64], vec![0]);
+        let (mut hash, mut size) = (0u64, 0);
+        let mut ids: HashMap<&str, u64> = HashMap::new();
+        for word in words {
+            let next = ids.len() as u64;
+            let id = *ids.entry(word).or_insert(next);
+            hash = hash.wrapping_mul(BASE).wrapping_add(splitmix64(id));
+            size += word.chars().count();
+            prefix.push(hash);
+            sizes.push(size);
         }
+        Self { prefix, sizes }
     }
-    size
+
+    /// Characters of all words.
+    fn characters(&self) -> usize {
+        self.sizes.last().copied().unwrap_or(0)
+    }
+
+    /// The n-grams in order: hash and number of characters.
+    fn of(&self, n: usize) -> impl Iterator<Item = (u64, usize)> + '_ {
+        let power = (0..n).fold(1u64, |power, _| power.wrapping_mul(BASE));
+        let ends = self.prefix.iter().zip(&self.sizes).skip(n);
+        self.prefix.iter().zip(&self.sizes).zip(ends).map(move |((h, s), (end, end_size))| {
+            (splitmix64(end.wrapping_sub(h.wrapping_mul(power))), end_size - s)
+        })
+    }
+
+    /// Characters in the commonest n-gram. One that comes once is none; overlaps count once each.
+    fn top(&self, n: usize) -> usize {
+        let mut counts: HashMap<u64, (usize, usize), Hashed> = HashMap::default();
+        for (hash, size) in self.of(n) {
+            counts.entry(hash).or_insert((0, size)).0 += 1;
+        }
+        counts.into_values().filter(|c| c.0 > 1).map(|(n, size)| n * size).max().unwrap_or(0)
+    }
+
+    /// Characters in n-grams that came before.
+    fn repeated(&self, n: usize) -> usize {
+        let mut seen: HashSet<u64, Hashed> = HashSet::default();
+        let mut size = 0;
+        let mut skip = 0;
+        for (hash, characters) in self.of(n) {
+            if skip > 0 {
+                skip -= 1;
+            } else if !seen.insert(hash) {
+                size += characters;
+                skip = n - 1;
+            }
+        }
+        size
+    }
+}
+
+/// For keys that are hashes already.
+type Hashed = BuildHasherDefault<Same>;
+
+#[derive(Default)]
+struct Same(u64);
+
+impl Hasher for Same {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |h, &b| splitmix64(h ^ u64::from(b)));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ pub(super) fn words(text: &str) -> Vec<&str> {
         let mut start = 0;
         for (at, c) in run.char_indices() {
             let end = at + c.len_utf8();
-            if is_ideograph(c) || ('\u{3000}'..='\u{303F}').contains(&c) || ('\u{FF01}'..='\u{FF0F}').contains(&c) {
+            if is_ideograph(c)
+                || ('\u{3000}'..='\u{303F}').contains(&c)
+                || ('\u{FF01}'..='\u{FF0F}').contains(&c)
+            {
                 if start < at {
                     out.push(&run[start..at]);
                 }
