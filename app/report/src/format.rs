@@ -4,7 +4,7 @@
 //! use athanor_report::format;
 //! assert_eq!(format::count(12_345_678.0), "12.3 M");
 //! assert_eq!(format::seconds(192.0), "3 min 12 s");
-//! assert_eq!(format::number(3.14159), "3.142");
+//! assert_eq!(format::number(3.27149), "3.271");
 //! ```
 
 /// What stands where a number is missing or is not one.
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn numbers_have_four_digits() {
         for (x, want) in [
-            (3.14159, "3.142"),
+            (3.27149, "3.271"),
             (0.001234567, "0.001235"),
             (12345.67, "12,346"),
             (2000.0, "2,000"),

@@ -21,7 +21,7 @@ fn matches(path: &Path) -> bool {
         |s: &&str| ["done.json", "started.json"].iter().any(|f| path.join(s).join(f).is_file());
     path.join("recipe.toml").is_file()
         || (path.join("manifest.json").is_file() && stages())
-        || STAGES.iter().any(|s| stamped(&s))
+        || STAGES.iter().any(stamped)
 }
 
 fn describe(path: &Path) -> Result<Value> {

@@ -1,15 +1,11 @@
 //! A shard folder: documents, tokens, sizes, the first tokens, and its files against their hashes.
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Component, Path},
-};
+use std::{fs::File, io::Read, path::Path};
 
 use athanor_store::{Error, Result, read_json};
 use serde_json::{Value, json};
 
-use super::{Kind, count, intact, show_facts, verify};
+use super::{Kind, count, inside, intact, show_facts, verify};
 use crate::{
     format,
     hashes::hashes,
@@ -32,16 +28,26 @@ fn describe(path: &Path) -> Result<Value> {
             .at(file.display()));
     }
     let dtype = string(&index, "dtype");
-    let states = verify(path, &hashes(&json!({ "shards": shards })));
+    let mut files = hashes(&json!({ "shards": shards }));
+    files.extend(shards.iter().filter_map(documents));
+    let states = verify(path, &files);
     let rows = shards.iter().map(|shard| {
         let name = string(shard, "file");
-        let state = states.iter().find(|s| string(s, "name") == name);
+        let of = |name: &str| {
+            states.iter().find(|s| string(s, "name") == name).map(|s| string(s, "state"))
+        };
+        // What is wrong with the documents' offsets is told where the tokens are whole.
+        let offsets = documents(shard).and_then(|(name, _)| of(&name)).unwrap_or("ok");
+        let state = match of(name).unwrap_or("no hash") {
+            "ok" if offsets != "ok" => format!("offsets of documents {offsets}"),
+            state => state.to_owned(),
+        };
         json!({
             "file": name,
             "documents": shard.get("documents"),
             "tokens": shard.get("tokens"),
             "bytes": shard.get("bytes"),
-            "state": state.map_or("no hash", |s| string(s, "state")),
+            "state": state,
             "first": first(path, name, dtype),
         })
     });
@@ -52,20 +58,28 @@ fn describe(path: &Path) -> Result<Value> {
         "vocab_size": number(&index, &["vocab_size"]).map(|v| v as u64),
         "documents": sum("documents"),
         "tokens": sum("tokens"),
-        "intact": intact(&states) && states.len() == rows.len(),
+        "intact": intact(&states) && states.len() >= rows.len(),
         "shards": rows,
     }))
 }
 
+/// The file of the documents' offsets and its hash.
+fn documents(shard: &Value) -> Option<(String, String)> {
+    let hash = Some(string(shard, "docs_sha256")).filter(|h| !h.is_empty())?;
+    Some((
+        Path::new(string(shard, "file")).with_extension("docs").display().to_string(),
+        hash.to_owned(),
+    ))
+}
+
 /// The first tokens of a shard; none where it cannot be read or its name leads out of the folder.
 fn first(dir: &Path, name: &str, dtype: &str) -> Option<Vec<u32>> {
-    let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
     let width = match dtype {
         "u16" | "uint16" => 2,
         "u32" | "uint32" => 4,
         _ => return None,
     };
-    if !inside {
+    if !inside(name) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -100,7 +114,7 @@ fn show(value: &Value) -> String {
         ("shard", Align::Left),
         ("documents", Align::Right),
         ("tokens", Align::Right),
-        ("text", Align::Right),
+        ("size", Align::Right),
         ("state", Align::Left),
         ("first tokens", Align::Left),
     ]);

@@ -102,6 +102,10 @@ pub fn grouped(
 
 /// Counts between edges; `edges` has one more entry than `counts`, or as many (the last bin is open).
 pub fn histogram(title: &str, x_name: &str, edges: &[f64], counts: &[f64]) -> Option<Figure> {
+    // Empty bins at the end say nothing.
+    let filled = counts.iter().rposition(|c| *c > 0.0).map_or(0, |last| last + 1);
+    let counts = &counts[..filled];
+    let edges = &edges[..edges.len().min(filled + 1)];
     let most = counts.iter().copied().filter(|c| c.is_finite()).fold(0.0, f64::max);
     if counts.is_empty() || edges.len() < counts.len() || most <= 0.0 {
         return None;
