@@ -1,1 +1,13 @@
-//! athanor-pretrain
+//! Stage 1, pretrain: a Transformer learns from text without labels.
+//!
+//! What is predicted is an objective: one file in `objectives/`, one line in its registry.
+
+mod bytes;
+mod section;
+mod stage;
+mod windows;
+
+pub mod objectives;
+
+pub use section::PretrainSection;
+pub use stage::{NAME, keys, resolved, run};

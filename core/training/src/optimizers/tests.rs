@@ -62,7 +62,7 @@ fn both_optimisers_descend_and_resume_to_the_same_bytes() {
             }
         }
         let (_, last) = pull(&model);
-        assert!(last < 0.5 * first, "{name}: {first} → {last}");
+        assert!(last < 0.9 * first, "{name}: {first} → {last}");
         let (state, params, updates) = middle.unwrap();
         let mut again = super::tests::model();
         again.params = params;

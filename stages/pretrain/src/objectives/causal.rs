@@ -1,0 +1,124 @@
+//! Causal language modelling: Radford et al. 2018, "Improving language understanding by generative
+//! pre-training", eq. 1: -Σ log p(token | the tokens before it), as a mean over tokens.
+
+use athanor_data::{Cursor, Order, Split};
+use athanor_generation::{Sampling, generate, text::stops};
+use athanor_models::{Dropout, Model, Pass};
+use athanor_store::Result;
+use athanor_tensor::{Graph, Ids, ops};
+use athanor_text::Tokenizer;
+use athanor_training::{Loss, Micro, Sample, Task, Trainer, fit};
+use serde_json::{Value, json};
+
+use crate::{
+    bytes::token_bytes,
+    section::PretrainSection,
+    stage::Materials,
+    windows::{Batch, Windows},
+};
+
+struct Causal<'a> {
+    train: Windows,
+    heldout: Option<Windows>,
+    section: &'a PretrainSection,
+    tokenizer: &'a Tokenizer,
+    bytes: Vec<u32>,
+    seed: u64,
+}
+
+pub(crate) fn train(trainer: &mut Trainer<'_>, m: Materials<'_>) -> Result<Vec<(&'static str, f64)>> {
+    let time = trainer.model.sizes().context;
+    let train = Windows::new(m.open(Split::Train)?, time, m.section.document_mask);
+    train.check(m.corpus)?;
+    let heldout = Windows::new(m.open(Split::Heldout)?, time, m.section.document_mask);
+    let mut task = Causal {
+        heldout: (heldout.count() > 0).then_some(heldout),
+        train,
+        section: m.section,
+        tokenizer: m.tokenizer,
+        bytes: token_bytes(m.tokenizer),
+        seed: trainer.context.run.seed,
+    };
+    fit(trainer, &mut task)
+}
+
+impl Causal<'_> {
+    fn hidden(model: &Model, graph: &Graph<'_>, batch: &Batch, dropout: Option<Dropout>) -> athanor_tensor::Var {
+        model.hidden(&mut Pass::new(graph, &batch.input).with_dropout(dropout))
+    }
+}
+
+impl Task for Causal<'_> {
+    type Batch = Batch;
+
+    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+        let t = &self.section.train;
+        let per_step = (t.batch_size * t.accumulate) as u64;
+        let items = self.train.count() as u64;
+        let first = step * per_step;
+        let cursor = Cursor { epoch: first / items, position: first % items };
+        let windows: Vec<usize> = Order::new(items as usize, self.seed, cursor).take(per_step as usize).collect();
+        Ok(windows
+            .chunks(t.batch_size)
+            .map(|w| {
+                let batch = self.train.batch(w, athanor_tensor::Device::Cpu);
+                let tokens = batch.targets.len();
+                Micro { batch, weight: tokens as f64, tokens }
+            })
+            .collect())
+    }
+
+    fn loss(&self, model: &Model, graph: &Graph<'_>, batch: &Batch, total: f64, dropout: Option<Dropout>) -> Result<Loss> {
+        let hidden = Self::hidden(model, graph, batch, dropout);
+        let count = batch.targets.len();
+        let targets = Ids::new(model.device(), batch.targets.clone(), [count]);
+        let weights = vec![(1.0 / total) as f32; count];
+        let (loss, _) = ops::linear_cross_entropy(&hidden, &model.output(graph), &targets, &weights);
+        Ok(Loss { loss, figures: Vec::new() })
+    }
+
+    fn evaluate(&mut self, model: &Model) -> Result<Vec<(&'static str, f64)>> {
+        let Some(heldout) = &self.heldout else { return Ok(Vec::new()) };
+        let count = heldout.count().min(self.section.train.eval_items.max(1));
+        // Spread over the whole split, so that every source has its part.
+        let windows: Vec<usize> = (0..count).map(|i| i * heldout.count() / count).collect();
+        let (mut nats, mut tokens, mut bytes) = (0.0, 0usize, 0u64);
+        for chunk in windows.chunks(self.section.train.batch_size) {
+            let batch = heldout.batch(chunk, model.device());
+            let graph = Graph::inference(&model.params);
+            let hidden = Self::hidden(model, &graph, &batch, None);
+            let n = batch.targets.len();
+            let targets = Ids::new(model.device(), batch.targets.clone(), [n]);
+            let (loss, _) = ops::linear_cross_entropy(&hidden, &model.output(&graph), &targets, &vec![1.0; n]);
+            nats += f64::from(loss.value().item());
+            tokens += n;
+            bytes += batch.targets.iter().map(|&t| u64::from(self.bytes.get(t as usize).copied().unwrap_or(0))).sum::<u64>();
+        }
+        let loss = nats / tokens.max(1) as f64;
+        let bits = nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
+        Ok(vec![("loss", loss), ("bits_per_byte", bits), ("perplexity", loss.exp())])
+    }
+
+    fn sample(&mut self, model: &Model) -> Result<Vec<Sample>> {
+        let prompts = &self.section.sample_prompts;
+        let bos = self.tokenizer.bos_id();
+        let ids = prompts
+            .iter()
+            .map(|p| Ok(bos.into_iter().chain(self.tokenizer.encode(p)?).collect()))
+            .collect::<Result<Vec<Vec<u32>>>>()?;
+        let sampling: &Sampling = &self.section.sampling;
+        let written = generate(model, &ids, &stops(self.tokenizer), sampling, self.seed)?;
+        prompts
+            .iter()
+            .zip(written)
+            .map(|(p, c)| Ok(Sample { prompt: p.clone(), text: self.tokenizer.decode(&c.tokens)?, reward: None }))
+            .collect()
+    }
+
+    fn cursor(&self, step: u64) -> Value {
+        let t = &self.section.train;
+        let items = self.train.count() as u64;
+        let first = step * (t.batch_size * t.accumulate) as u64;
+        json!(Cursor { epoch: first / items, position: first % items })
+    }
+}

@@ -1,0 +1,105 @@
+//! The stage: from token shards to a model folder.
+
+use std::path::Path;
+
+use athanor_data::{Shards, Split};
+use athanor_models::{Head, Model, families};
+use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_folder};
+use athanor_tensor::{Device, pool_stats};
+use athanor_text::Tokenizer;
+use athanor_training::{StageContext, Trainer, load_tokenizer, save_model};
+use serde_json::{Value, json};
+
+use crate::{objectives, section::PretrainSection};
+
+/// The stage's name.
+pub const NAME: &str = "pretrain";
+
+/// The stage's keys.
+pub fn keys() -> Vec<Key> {
+    PretrainSection::keys()
+}
+
+/// The stage's section with every key, checked.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn resolved(recipe: &Recipe) -> Result<Value> {
+    Ok(athanor_store::recipe::json(&recipe.section::<PretrainSection>(NAME)?))
+}
+
+/// What an objective works with.
+pub(crate) struct Materials<'a> {
+    pub section: &'a PretrainSection,
+    pub tokenizer: &'a Tokenizer,
+    pub corpus: &'a Path,
+}
+
+impl Materials<'_> {
+    pub fn open(&self, split: Split) -> Result<Shards> {
+        Shards::open(self.corpus, split)
+    }
+}
+
+/// Pretrains a model and writes RUN/pretrain/model.
+///
+/// # Errors
+/// Input for a wrong recipe or corpus, Interrupted after a checkpoint, Failed otherwise.
+pub fn run(run: &Run) -> Result<()> {
+    let section: PretrainSection = run.recipe.section(NAME)?;
+    let corpus = match &section.corpus {
+        Some(path) => run.recipe.resolve(path),
+        None => run.stage("corpus").dir().to_owned(),
+    };
+    if !corpus.join("index.json").exists() {
+        return Err(Error::input("no token shards here (index.json is missing)")
+            .at(corpus.display())
+            .hint("run `athanor corpus` first, or name a folder of shards with pretrain.corpus"));
+    }
+    let mut fingerprint =
+        run.fingerprint(&section).input("corpus", athanor_store::sha256_file(&corpus.join("index.json"))?);
+    let init = section.init.as_ref().map(|p| run.recipe.resolve(p));
+    if let Some(init) = &init {
+        fingerprint = fingerprint.input("init", sha256_folder(init)?);
+    }
+    let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
+
+    let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
+    let family = families::by_name(&section.model.family)?;
+    let model = match &init {
+        Some(dir) => Model::load(dir, Device::Cpu)?,
+        None => Model::new(family, &section.model.shape(tokenizer.vocab_size()), Head::CausalLm, run.seed, Device::Cpu)?,
+    };
+    if let Some(dir) = &init {
+        load_tokenizer(dir, &model)?;
+    }
+    let mut model = model;
+    let start = context.folder.path("init");
+    if !start.join("config.json").exists() {
+        save_model(&start, &mut model, &tokenizer, None)?;
+    }
+    let parameters = model.params.count();
+    let steps = section.train.steps;
+    let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
+    let objective = objectives::OBJECTIVES.iter().find(|o| o.name == section.objective);
+    let objective = objective.ok_or_else(|| Error::input(format!("unknown objective {:?}", section.objective)))?;
+    let materials = Materials { section: &section, tokenizer: &tokenizer, corpus: &corpus };
+    let figures = (objective.train)(&mut trainer, materials)?;
+
+    let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
+    let told = figure("bits_per_byte").map_or(String::new(), |b| format!("held-out {b:.3} bits per byte"));
+    let mut model = trainer.close(&told)?;
+    save_model(&context.folder.path("model"), &mut model, &tokenizer, None)?;
+    let summary = json!({
+        "seconds": seconds,
+        "parameters": parameters,
+        "tokens": tokens,
+        "heldout_loss": figure("loss"),
+        "heldout_bits_per_byte": figure("bits_per_byte"),
+        "heldout_perplexity": figure("perplexity"),
+        "withheld_updates": withheld,
+        "peak_memory_bytes": pool_stats().peak,
+    });
+    context.folder.finish(&context.fingerprint, seconds, &summary)
+}
