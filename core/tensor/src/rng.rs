@@ -77,6 +77,34 @@ impl Rng {
         )
     }
 
+    /// The blocks at `counter`, `counter` + 1, … of sixteen counters, in lanes: `[word][block]`.
+    #[inline(always)]
+    pub(crate) fn blocks16(&self, counter: u64) -> [[u32; 16]; 4] {
+        let mut c = [[0u32; 16]; 4];
+        for i in 0..16 {
+            let at = counter + i as u64;
+            c[0][i] = at as u32;
+            c[1][i] = (at >> 32) as u32;
+        }
+        c[2] = [self.stream as u32; 16];
+        c[3] = [(self.stream >> 32) as u32; 16];
+        let mut k = self.key;
+        for _ in 0..10 {
+            let mut next = [[0u32; 16]; 4];
+            for i in 0..16 {
+                let a = u64::from(M0) * u64::from(c[0][i]);
+                let b = u64::from(M1) * u64::from(c[2][i]);
+                next[0][i] = (b >> 32) as u32 ^ c[1][i] ^ k[0];
+                next[1][i] = b as u32;
+                next[2][i] = (a >> 32) as u32 ^ c[3][i] ^ k[1];
+                next[3][i] = a as u32;
+            }
+            c = next;
+            k = [k[0].wrapping_add(W0), k[1].wrapping_add(W1)];
+        }
+        c
+    }
+
     /// Uniform in [0, 1) with 24 bits.
     pub fn uniform(&self, counter: u64) -> f32 {
         (self.block(counter)[0] >> 8) as f32 * (1.0 / 16_777_216.0)
@@ -130,6 +158,17 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn lanes_are_the_same_blocks() {
+        let rng = Rng::new(0xfeed_0123_4567).fork("lanes");
+        for first in [0, 5, u64::from(u32::MAX) - 7] {
+            let lanes = rng.blocks16(first);
+            for i in 0..16 {
+                assert_eq!(rng.block(first + i as u64), [0, 1, 2, 3].map(|w: usize| lanes[w][i]));
+            }
+        }
     }
 
     #[test]

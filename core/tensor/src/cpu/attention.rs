@@ -48,12 +48,14 @@ pub(crate) struct MaskView<'a> {
 }
 
 impl MaskView<'_> {
+    /// The keys from 0 on that some query of a block may see, as far as the order says.
+    fn reach(&self, q: &std::ops::Range<usize>, time: usize) -> usize {
+        if self.causal { q.end } else { time }
+    }
+
     /// Whether no query of the block may see any of its keys; keys are looked at only in blocks of
     /// one document each, where the answer is cheap.
     fn empty(&self, row: usize, q: std::ops::Range<usize>, k: std::ops::Range<usize>) -> bool {
-        if self.causal && k.start >= q.end {
-            return true;
-        }
         let Some(documents) = self.documents else { return false };
         let span = |r: std::ops::Range<usize>| {
             documents[row + r.start..row + r.end]
@@ -216,7 +218,7 @@ pub(crate) fn forward(
             acc.fill(0.0);
             let (mut top, mut sum) = ([f32::NEG_INFINITY; QUERIES], [0.0f32; QUERIES]);
             let qm = head(q, ql, &dims, row + qr.start, h);
-            for kr in blocks(time, KEYS) {
+            for kr in blocks(mask.reach(&qr, time), KEYS) {
                 if mask.empty(row, qr.clone(), kr.clone()) {
                     continue;
                 }
@@ -321,7 +323,7 @@ pub(crate) fn backward(
                 let n = qr.len();
                 let qm = head(saved.q, saved.ql, &dims, row + qr.start, h);
                 let dom = head(saved.dout, own, &dims, row + qr.start, h);
-                for kr in blocks(time, KEYS) {
+                for kr in blocks(mask.reach(&qr, time), KEYS) {
                     if mask.empty(row, qr.clone(), kr.clone()) {
                         continue;
                     }

@@ -7,13 +7,7 @@ use super::{math, parallel::rows, simd::simd};
 simd! {
     fn log_sum_exp(row: &[f32]) -> f32 {
         let top = math::max(row);
-        let mut sums = [0.0f32; 16];
-        for chunk in row.chunks(16) {
-            for (s, &v) in sums.iter_mut().zip(chunk) {
-                *s += math::exp(v - top);
-            }
-        }
-        top + math::sum(&sums).ln()
+        top + math::sum_of(row, |v| math::exp(v - top)).ln()
     }
 
     /// row = scale · softmax(row)
@@ -32,13 +26,7 @@ simd! {
 
     /// Sum of -p ln p.
     fn entropy_row(row: &[f32], lse: f32) -> f32 {
-        let mut sums = [0.0f32; 16];
-        for chunk in row.chunks(16) {
-            for (s, &v) in sums.iter_mut().zip(chunk) {
-                *s += math::exp(v - lse) * (lse - v);
-            }
-        }
-        math::sum(&sums)
+        math::sum_of(row, |v| math::exp(v - lse) * (lse - v))
     }
 }
 

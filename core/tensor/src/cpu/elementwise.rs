@@ -56,7 +56,7 @@ fn map2(x: &[f32], y: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
 
 #[inline(always)]
 fn log_sigmoid(v: f32) -> f32 {
-    v.min(0.0) - (-v.abs()).exp().ln_1p()
+    v.min(0.0) - math::ln_1p(math::exp(-v.abs()))
 }
 
 #[inline(always)]
@@ -186,9 +186,13 @@ simd! {
     }
 
     fn dropout_piece(x: &[f32], out: &mut [f32], key: crate::Rng, first: usize, below: u32, scale: f32) {
-        for (i, (o, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
-            let words = key.block((first / 4 + i) as u64);
-            for ((o, &x), w) in o.iter_mut().zip(x).zip(words) {
+        let mut words = [0u32; 64];
+        for (i, (o, x)) in out.chunks_mut(64).zip(x.chunks(64)).enumerate() {
+            let lanes = key.blocks16((first / 4 + 16 * i) as u64);
+            for (j, word) in words.iter_mut().enumerate() {
+                *word = lanes[j % 4][j / 4];
+            }
+            for ((o, &x), &w) in o.iter_mut().zip(x).zip(&words) {
                 *o = if w < below { 0.0 } else { x * scale };
             }
         }

@@ -33,6 +33,27 @@ pub(crate) fn exp(x: f32) -> f32 {
     if low { 0.0 } else { y }
 }
 
+/// ln(1 + x) for x in [0, 1], within 2 ulp; NaN stays NaN. Polynomial of Cephes' `logf`.
+#[inline(always)]
+pub(crate) fn ln_1p(x: f32) -> f32 {
+    // 1 + x = 2^e · (1 + m), m in [-0.3, 0.42]
+    let high = x > std::f32::consts::SQRT_2 - 1.0;
+    let m = if high { 0.5 * x - 0.5 } else { x };
+    let e = if high { 1.0f32 } else { 0.0 };
+    let mut p = 7.037_683_6e-2f32;
+    p = p * m - 0.115_146_1;
+    p = p * m + 0.116_769_99;
+    p = p * m - 0.124_201_41;
+    p = p * m + 0.142_493_23;
+    p = p * m - 0.166_680_57;
+    p = p * m + 0.200_007_14;
+    p = p * m - 0.249_999_94;
+    p = p * m + 0.333_333_3;
+    let z = m * m;
+    let y = p * m * z - e * 2.121_944_4e-4 - 0.5 * z;
+    m + y + e * 0.693_359_375
+}
+
 /// tanh within 2e-7 absolute.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
@@ -89,6 +110,12 @@ fn fold(sums: [f32; LANES]) -> f32 {
 #[inline(always)]
 pub(crate) fn sum(x: &[f32]) -> f32 {
     fold(lanes(x, |s, v| s + v, 0.0))
+}
+
+/// Sum of f(x).
+#[inline(always)]
+pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    fold(lanes(x, |s, v| s + f(v), 0.0))
 }
 
 /// Sum of squares of `x - shift`.
@@ -151,6 +178,12 @@ mod tests {
             }
             assert!((f64::from(tanh(x)) - f64::from(x).tanh()).abs() < 3e-7, "tanh {x}");
         }
+        for i in 0..=10_000 {
+            let x = i as f32 * 1e-4;
+            let want = f64::from(x).ln_1p();
+            assert!((f64::from(ln_1p(x)) - want).abs() <= 2.5e-7 * want, "ln_1p {x}");
+        }
+        assert!(ln_1p(f32::NAN).is_nan());
         assert_eq!(exp(-1e30), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(1e30), f32::INFINITY);

@@ -84,10 +84,12 @@ fn analytic(
 
 #[test]
 fn several_blocks_of_a_large_vocabulary() {
-    let (rows, width, vocabulary) = (40, 3, 70_000);
+    // 64 rows a block: three blocks.
+    let (rows, width, vocabulary) = (130, 3, 70_000);
     let targets = ids(rows, vocabulary as u64, 8, &[rows]);
     let (hs, ws) = (noise(rows * width, 1), noise(vocabulary * width, 2));
-    let weights: Vec<f32> = (0..rows).map(|i| if i == 20 { 0.0 } else { 0.1 * i as f32 }).collect();
+    let weights: Vec<f32> =
+        (0..rows).map(|i| if i == 20 { 0.0 } else { 0.03 * i as f32 }).collect();
     let (hw, ww) = (wide(&hs), wide(&ws));
     poison();
     {
