@@ -78,6 +78,8 @@ impl Rng {
     }
 
     /// The blocks at `counter`, `counter` + 1, … of sixteen counters, in lanes: `[word][block]`.
+    // Indices, so that each line is one instruction over sixteen lanes.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     pub(crate) fn blocks16(&self, counter: u64) -> [[u32; 16]; 4] {
         let mut c = [[0u32; 16]; 4];
@@ -165,8 +167,8 @@ mod tests {
         let rng = Rng::new(0xfeed_0123_4567).fork("lanes");
         for first in [0, 5, u64::from(u32::MAX) - 7] {
             let lanes = rng.blocks16(first);
-            for i in 0..16 {
-                assert_eq!(rng.block(first + i as u64), [0, 1, 2, 3].map(|w: usize| lanes[w][i]));
+            for (i, counter) in (first..first + 16).enumerate() {
+                assert_eq!(rng.block(counter), lanes.map(|word| word[i]));
             }
         }
     }

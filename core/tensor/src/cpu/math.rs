@@ -15,7 +15,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let x = if high { 88.72 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + MAGIC;
     let n = shifted - MAGIC;
-    let r = x - n * 0.693_359_375;
+    let r = x - n * (355.0 / 512.0);
     let r = r + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4f32;
     p = p * r + 1.398_199_9e-3;
@@ -51,7 +51,7 @@ pub(crate) fn ln_1p(x: f32) -> f32 {
     p = p * m + 0.333_333_3;
     let z = m * m;
     let y = p * m * z - e * 2.121_944_4e-4 - 0.5 * z;
-    m + y + e * 0.693_359_375
+    m + y + e * (355.0 / 512.0)
 }
 
 /// tanh within 2e-7 absolute.

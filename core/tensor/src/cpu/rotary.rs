@@ -22,6 +22,7 @@ simd! {
 ///
 /// # Panics
 /// If a position has no row in the tables.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn rotate(
     x: &[f32],
     positions: &[i32],

@@ -80,7 +80,7 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
     let masks =
         [&mask.documents, &mask.keys].into_iter().flatten().all(|m| m.len() == batch * time);
     assert!(
-        fits && masks && heads % kv_heads == 0,
+        fits && masks && heads.is_multiple_of(kv_heads),
         "attention: {:?} with {heads} heads, {kv_heads} key heads",
         first.shape()
     );
@@ -181,7 +181,7 @@ pub fn attention_cached(q: &Tensor, k: &Tensor, v: &Tensor, starts: &Ids, scale:
         batch == cb
             && dim == cd
             && k.shape() == v.shape()
-            && heads % kv_heads == 0
+            && heads.is_multiple_of(kv_heads)
             && starts.len() == batch,
         "attention_cached: {:?} over {:?}",
         q.shape(),

@@ -1,5 +1,5 @@
 //! The ops: each in one file with its derivative's source. Inputs and outputs are [`Var`](crate::Var)s; the
-//! gradient of an op is checked against finite differences of an f64 reference in tests/gradients.rs.
+//! gradient of an op is checked against finite differences of an f64 reference in tests/gradients.
 //!
 //! | op | output |
 //! |---|---|
