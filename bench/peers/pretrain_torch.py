@@ -1,11 +1,11 @@
 """Athanor's pretraining once more in plain PyTorch: is the loss curve the same?
 
-    python bench/peers/pretrain_torch.py train RUN --init FOLDER --csv torch.csv
+    python bench/peers/pretrain_torch.py train RUN --csv torch.csv
     python bench/peers/pretrain_torch.py compare RUN torch.csv
     python bench/peers/pretrain_torch.py check tests/fixtures/hf/llama-gqa-tied
 
-`train` reads RUN/recipe.toml ([pretrain.model], [pretrain.train]) and the shards in RUN/corpus,
-starts from the weights in FOLDER (a Hugging Face folder: what `athanor` started from), takes the
+`train` reads RUN/recipe.toml ([pretrain], [pretrain.train]), the seed in RUN/manifest.json, the
+shards in RUN/corpus and the first weights in RUN/pretrain/init (a Hugging Face folder), takes the
 same windows in the same order, and writes step,loss,learning_rate,grad_norm for every step.
 `compare` puts that beside RUN/pretrain/metrics.jsonl: the relative difference at each 50th step,
 exit 1 if any is above 1 %. `check` compares the model below with a fixture's logits and gradients.
@@ -44,11 +44,12 @@ class RMSNorm(nn.Module):
         return self.weight * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps))
 
 
-def rotate(x, theta):
-    """Rotary embedding on [B, H, T, D], halves paired as transformers pairs them (Su et al. 2021)."""
-    _, _, time_steps, size = x.shape
+def rotate(x, positions, theta):
+    """Rotary embedding on [B, H, T, D] at positions [B, T], halves paired as transformers pairs them
+    (Su et al. 2021)."""
+    size = x.shape[-1]
     frequency = 1.0 / theta ** (torch.arange(0, size, 2, dtype=torch.float32, device=x.device) / size)
-    angle = torch.arange(time_steps, dtype=torch.float32, device=x.device)[:, None] * frequency[None, :]
+    angle = positions[:, None, :, None].float() * frequency
     cos, sin = torch.cat([angle.cos()] * 2, -1), torch.cat([angle.sin()] * 2, -1)
     left, right = x.chunk(2, -1)
     return x * cos + torch.cat([-right, left], -1) * sin
@@ -71,16 +72,16 @@ class LlamaLayer(nn.Module):
         self.up_proj = nn.Linear(hidden, c["intermediate_size"], bias=c["mlp_bias"])
         self.down_proj = nn.Linear(c["intermediate_size"], hidden, bias=c["mlp_bias"])
 
-    def forward(self, x):
+    def forward(self, x, positions, mask):
         batch, steps, _ = x.shape
         h = self.input_layernorm(x)
         q = self.q_norm(self.q_proj(h).view(batch, steps, self.heads, self.size)).transpose(1, 2)
         k = self.k_norm(self.k_proj(h).view(batch, steps, self.kv_heads, self.size)).transpose(1, 2)
         v = self.v_proj(h).view(batch, steps, self.kv_heads, self.size).transpose(1, 2)
-        q, k = rotate(q, self.theta), rotate(k, self.theta)
+        q, k = rotate(q, positions, self.theta), rotate(k, positions, self.theta)
         repeat = self.heads // self.kv_heads
         k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         x = x + self.o_proj(attended.transpose(1, 2).reshape(batch, steps, -1))
         h = self.post_attention_layernorm(x)
         return x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
@@ -98,10 +99,10 @@ class Llama(nn.Module):
         if c["tied"]:
             self.lm_head.weight = self.embed_tokens.weight
 
-    def forward(self, ids):
+    def forward(self, ids, positions, mask=None):
         x = self.embed_tokens(ids)
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, positions, mask)
         return self.lm_head(self.norm(x))
 
     @staticmethod
@@ -122,11 +123,11 @@ class GPT2Layer(nn.Module):
         self.mlp_c_fc = nn.Linear(hidden, c["intermediate_size"])
         self.mlp_c_proj = nn.Linear(c["intermediate_size"], hidden)
 
-    def forward(self, x):
+    def forward(self, x, mask):
         batch, steps, hidden = x.shape
         q, k, v = self.attn_c_attn(self.ln_1(x)).split(hidden, -1)
         q, k, v = (part.view(batch, steps, self.heads, hidden // self.heads).transpose(1, 2) for part in (q, k, v))
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         x = x + self.attn_c_proj(attended.transpose(1, 2).reshape(batch, steps, hidden))
         return x + self.mlp_c_proj(F.gelu(self.mlp_c_fc(self.ln_2(x)), approximate="tanh"))
 
@@ -144,10 +145,10 @@ class GPT2(nn.Module):
         if c["tied"]:
             self.lm_head.weight = self.wte.weight
 
-    def forward(self, ids):
-        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]
+    def forward(self, ids, positions, mask=None):
+        x = self.wte(ids) + self.wpe(positions)
         for layer in self.h:
-            x = layer(x)
+            x = layer(x, mask)
         return self.lm_head(self.ln_f(x))
 
     @staticmethod
@@ -239,18 +240,21 @@ def shuffle(n, seed, epoch):
 
 
 class Windows:
-    """The train split as one stream of tokens, cut into windows of `context` inputs and targets."""
+    """The train split as one row of tokens: window i has the inputs from i * context on, and at each
+    place the token that follows as its target."""
 
-    def __init__(self, corpus, context, seed):
+    def __init__(self, corpus, context, seed, document_mask):
         index = json.loads((corpus / "index.json").read_text())
         dtype = {"u16": "<u2", "u32": "<u4"}[index["dtype"]]
-        shards = [shard["file"] for shard in index["shards"] if shard["file"].startswith("train-")]
+        shards = [shard["file"] for shard in index["shards"] if shard["split"] == "train"]
         self.tokens = numpy.concatenate([numpy.fromfile(corpus / file, dtype=dtype) for file in shards])
         self.context, self.seed = context, seed
+        self.end_of_document = index["end_of_document"] if document_mask else None
         self.count = (len(self.tokens) - 1) // context
         self.epoch, self.position, self.order = -1, self.count, None
 
     def take(self, batch):
+        """Inputs, targets and positions [B, T], and the attention mask or None for a causal one."""
         rows = []
         for _ in range(batch):
             if self.position == self.count:
@@ -260,25 +264,41 @@ class Windows:
             rows.append(self.tokens[start : start + self.context + 1].astype(numpy.int64))
             self.position += 1
         rows = torch.from_numpy(numpy.stack(rows))
-        return rows[:, :-1], rows[:, 1:]
+        inputs, targets = rows[:, :-1], rows[:, 1:]
+        place = torch.arange(self.context).expand(batch, -1)
+        if self.end_of_document is None:
+            return inputs, targets, place, None
+        # The token that closes a document begins the next one, as an input.
+        begins = inputs == self.end_of_document
+        begins[:, 0] = True
+        document = begins.cumsum(1)
+        positions = place - torch.where(begins, place, 0).cummax(1).values
+        causal = torch.ones(self.context, self.context, dtype=torch.bool).tril()
+        mask = causal & (document[:, :, None] == document[:, None, :])
+        return inputs, targets, positions, mask[:, None]
 
 
 # ------------------------------------------------------------------------- optimiser and schedule
 
 
 def learning_rate(step, t):
-    """The rate of step 0, 1, …: linear warm-up, then cosine, linear or warm-up-stable-decay."""
-    peak, low, warmup, steps = t["learning_rate"], t["min_learning_rate"], t["warmup_steps"], t["steps"]
+    """The rate of step 0, 1, … as in core/training: linear warm-up, then cosine, linear, wsd
+    (warm-up, stable, decay) or constant."""
+    peak, steps = t["learning_rate"], t["steps"]
+    last, warmup = peak * t["final_share"], min(t["warmup_steps"], steps)
     if step < warmup:
-        return peak * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
+        return peak * (step + 1) / (warmup + 1)
+
+    def share(start):
+        return min(1.0, max(0, step - start) / max(1, steps - start - 1))
+
     if t["schedule"] == "cosine":
-        return low + 0.5 * (peak - low) * (1.0 + math.cos(math.pi * done))
+        return peak + (last - peak) * (0.5 - 0.5 * math.cos(math.pi * share(warmup)))
     if t["schedule"] == "linear":
-        return peak + (low - peak) * done
+        return peak + (last - peak) * share(warmup)
     if t["schedule"] == "wsd":
-        decay = t["decay_fraction"]
-        return peak if done < 1.0 - decay else peak + (low - peak) * (done - (1.0 - decay)) / decay
+        decay = math.floor(steps * t["decay_share"] + 0.5)
+        return peak + (last - peak) * share(max(steps - decay, warmup))
     if t["schedule"] == "constant":
         return peak
     sys.exit(f"recipe.toml: pretrain.train.schedule: this peer does not know {t['schedule']!r}")
@@ -298,11 +318,14 @@ def newton_schulz(g, steps=5, eps=1e-7):
 class Muon(torch.optim.Optimizer):
     """Momentum orthogonalised by Newton-Schulz, for the 2-D matrices of the layers, [out, in].
 
-    https://kellerjordan.github.io/posts/muon/; in float32 here, where the original takes bfloat16.
+    https://kellerjordan.github.io/posts/muon/, in float32, where the original takes bfloat16. The
+    update's size is Athanor's, 0.2 sqrt(max(rows, cols)) (Liu et al. 2025, eq. 4), or with scale
+    "keller" the original's, sqrt(max(1, rows / cols)).
     """
 
-    def __init__(self, parameters, momentum, weight_decay):
+    def __init__(self, parameters, momentum, weight_decay, scale):
         super().__init__(parameters, dict(lr=0.0, momentum=momentum, weight_decay=weight_decay))
+        self.scale = scale
 
     @torch.no_grad()
     def step(self):
@@ -313,67 +336,51 @@ class Muon(torch.optim.Optimizer):
                 buffer.mul_(group["momentum"]).add_(p.grad)
                 update = newton_schulz(p.grad + group["momentum"] * buffer)
                 p.mul_(1.0 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+                rows, cols = p.shape
+                size = max(1.0, rows / cols) ** 0.5 if self.scale == "keller" else 0.2 * max(rows, cols) ** 0.5
+                p.add_(update, alpha=-group["lr"] * size)
 
 
-def make_optimizers(names, t):
-    """Decay on the layers' matrices (and lm_head); none on norms, biases and embeddings."""
+def make_optimizers(names, t, muon_scale):
+    """Decay on everything with two dimensions, embeddings too; none on norms and biases."""
     decayed, plain, hidden = [], [], []
     for name, (p, _) in names.items():
-        embedding = any(part in name for part in ("embed_tokens", "wte", "wpe"))
-        in_layers = ".layers." in name or ".h." in name or name.startswith("h.")
+        in_layers = "layers." in name or "h." in name
         if t["optimizer"] == "muon" and p.dim() == 2 and in_layers:
             hidden.append(p)
-        elif p.dim() == 2 and not embedding:
-            decayed.append(p)
         else:
-            plain.append(p)
+            (decayed if p.dim() >= 2 else plain).append(p)
     groups = [{"params": decayed, "weight_decay": t["weight_decay"]}, {"params": plain, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     adam = torch.optim.AdamW(groups, lr=0.0, betas=(t["beta1"], t["beta2"]), eps=t["epsilon"])
     if t["optimizer"] == "muon":
-        return [(adam, 1.0), (Muon(hidden, 0.95, t["weight_decay"]), t["muon_scale"])]
+        return [adam, Muon(hidden, t["momentum"], t["weight_decay"], muon_scale)]
     if t["optimizer"] != "adamw":
         sys.exit(f"recipe.toml: pretrain.train.optimizer: this peer does not know {t['optimizer']!r}")
-    return [(adam, 1.0)]
+    return [adam]
 
 
 # -------------------------------------------------------------------------------------- commands
 
-# Used where the recipe does not name the key; a resolved recipe names every key.
-DEFAULTS = {
-    "accumulate": 1,
-    "beta1": 0.9,
-    "beta2": 0.95,
-    "clip": 1.0,
-    "decay_fraction": 0.2,
-    "epsilon": 1e-8,
-    "min_learning_rate": 0.0,
-    "muon_learning_rate": None,
-    "optimizer": "adamw",
-    "schedule": "cosine",
-    "warmup_steps": 0,
-    "weight_decay": 0.1,
-}
-
 
 def train(arguments):
     run = arguments.run
-    recipe = tomllib.loads((run / "recipe.toml").read_text())
-    section = recipe["pretrain"]
-    t = {**DEFAULTS, **section["train"]}
+    section = tomllib.loads((run / "recipe.toml").read_text())["pretrain"]
+    t = section["train"]
     if arguments.optimizer:
         t["optimizer"] = arguments.optimizer
-    t["muon_scale"] = (t["muon_learning_rate"] or t["learning_rate"]) / t["learning_rate"]
-    seed = section.get("seed", recipe.get("seed", 0)) if arguments.seed is None else arguments.seed
-    context = section["model"]["context"]
+    if t["dropout"] > 0:
+        sys.exit("recipe.toml: pretrain.train.dropout: two random streams cannot agree; run with 0")
+    seed = json.loads((run / "manifest.json").read_text())["seed"] if arguments.seed is None else arguments.seed
     torch.set_float32_matmul_precision("highest")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    model, config, names = load_model(arguments.init)
-    model.to(arguments.device).train()
-    windows = Windows(run / "corpus", context, seed)
-    optimizers = make_optimizers(names, t)
+    device = arguments.device
+    model, config, names = load_model(arguments.init or run / "pretrain" / "init")
+    model.to(device).train()
+    context = config["context"]
+    windows = Windows(arguments.corpus or run / "corpus", context, seed, section["document_mask"])
+    optimizers = make_optimizers(names, t, arguments.muon_scale)
     parameters = [p for p, _ in names.values()]
     print(
         f"{config['family']}, {sum(p.numel() for p in parameters):,} parameters, {len(windows.tokens):,} tokens, "
@@ -387,17 +394,18 @@ def train(arguments):
         for step in range(steps):
             total = 0.0
             for _ in range(t["accumulate"]):
-                inputs, targets = windows.take(t["batch_size"])
-                logits = model(inputs.to(arguments.device))
-                loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten().to(arguments.device))
+                inputs, targets, positions, mask = windows.take(t["batch_size"])
+                mask = None if mask is None else mask.to(device)
+                logits = model(inputs.to(device), positions.to(device), mask)
+                loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten().to(device))
                 (loss / t["accumulate"]).backward()
                 total += loss.item() / t["accumulate"]
             limit = t["clip"] if t["clip"] > 0 else math.inf
             norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
             rate = learning_rate(step, t)
-            for optimizer, scale in optimizers:
+            for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * scale
+                    group["lr"] = rate
                 optimizer.step()
             model.zero_grad(set_to_none=True)
             table.writerow([step + 1, f"{total:.6f}", f"{rate:.6g}", f"{norm:.6g}"])
@@ -439,7 +447,8 @@ def check(arguments):
     given, expected = load_file(arguments.fixture / "in.safetensors"), load_file(arguments.fixture / "out.safetensors")
     if "attention_mask" in given or given["labels"].dim() != 2:
         sys.exit("this peer has neither padding nor a regression head: choose a plain language-model fixture")
-    logits = model(given["input_ids"])
+    ids = given["input_ids"]
+    logits = model(ids, torch.arange(ids.shape[1]).expand_as(ids))
     F.cross_entropy(logits[:, :-1].flatten(0, 1), given["labels"][:, 1:].flatten(), ignore_index=-100).backward()
     worst = (logits - expected["logits"]).abs().max().item()
     for name, (p, transposed) in names.items():
@@ -454,11 +463,13 @@ def main():
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("train", help="repeat a run's pretraining")
     command.add_argument("run", type=pathlib.Path)
-    command.add_argument("--init", type=pathlib.Path, required=True, help="Hugging Face folder with the first weights")
+    command.add_argument("--init", type=pathlib.Path, help="the first weights, if not RUN/pretrain/init")
+    command.add_argument("--corpus", type=pathlib.Path, help="folder of shards, if not RUN/corpus")
     command.add_argument("--csv", required=True)
     command.add_argument("--steps", type=int, help="stop after so many (the schedule stays the recipe's)")
     command.add_argument("--optimizer", choices=["adamw", "muon"], help="instead of the recipe's")
-    command.add_argument("--seed", type=int, help="instead of the recipe's")
+    command.add_argument("--muon-scale", choices=["athanor", "keller"], default="athanor")
+    command.add_argument("--seed", type=int, help="instead of RUN/manifest.json's")
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int)
     command.set_defaults(call=train)
