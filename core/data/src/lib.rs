@@ -3,6 +3,7 @@
 //! Architecture Invariant: everything here is decided by content and seed, never by the clock, the
 //! number of threads or the order of a hash map, so that a stopped run goes on as if it had not been.
 
+mod dialogue;
 mod hash;
 mod heldout;
 mod order;
@@ -12,6 +13,7 @@ mod shard_writer;
 mod shards;
 mod template;
 
+pub use dialogue::{Dialogue, DialogueSection};
 pub use hash::{hash64, splitmix64};
 pub use heldout::heldout;
 pub use order::{Cursor, Order, Shuffle};

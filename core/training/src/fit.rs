@@ -28,8 +28,11 @@ pub struct Loss {
     /// Sum over the batch, divided by the `total` that the task was given.
     pub loss: Var,
     /// Further figures, summed over micro-batches.
-    pub figures: Vec<(&'static str, f64)>,
+    pub figures: Figures,
 }
+
+/// Figures by name.
+pub type Figures = Vec<(&'static str, f64)>;
 
 /// What is being learned.
 pub trait Task {
@@ -60,7 +63,7 @@ pub trait Task {
     ///
     /// # Errors
     /// Those of the task.
-    fn evaluate(&mut self, model: &Model) -> Result<Vec<(&'static str, f64)>>;
+    fn evaluate(&mut self, model: &Model) -> Result<Figures>;
 
     /// Texts that show what the model can do by now.
     ///
@@ -91,7 +94,7 @@ const BEST_FILE: &str = "best.safetensors";
 ///
 /// # Errors
 /// Interrupted after a checkpoint; those of the task and of writing.
-pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Vec<(&'static str, f64)>> {
+pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> {
     let section = trainer.section().clone();
     let saved = &trainer.state()["best"];
     let mut best = Best {
@@ -111,7 +114,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Vec<(&'st
         let last = done == trainer.steps();
         // Figures and samples belong to the step that is ending: the bar moves in end_step.
         let mut after = |trainer: &mut Trainer<'_>| -> Result<()> {
-            if section.eval_every > 0 && done % section.eval_every == 0 && !last {
+            if section.eval_every > 0 && done.is_multiple_of(section.eval_every) && !last {
                 let figures = evaluate_at(trainer, task, done)?;
                 if let Some((_, loss)) = figures.first() {
                     best.since += 1;
@@ -124,7 +127,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Vec<(&'st
                     stopped = section.patience > 0 && best.since >= section.patience;
                 }
             }
-            if section.sample_every > 0 && done % section.sample_every == 0 && !last {
+            if section.sample_every > 0 && done.is_multiple_of(section.sample_every) && !last {
                 let samples = task.sample(&trainer.model)?;
                 trainer.sample(&samples)?;
                 trainer.reset_rates();
@@ -180,7 +183,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     let flops = trainer.model.flops_per_token(context) * tokens as f64;
     trainer.count(tokens as u64, flops);
     let done = trainer.step() + 1;
-    if done % trainer.section().log_every == 0 || done == trainer.steps() {
+    if done.is_multiple_of(trainer.section().log_every) || done == trainer.steps() {
         let (rate, flops) = trainer.rates();
         let mut values = vec![
             ("loss", loss),
@@ -198,7 +201,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     Ok(())
 }
 
-fn evaluate<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Vec<(&'static str, f64)>> {
+fn evaluate<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> {
     let step = trainer.step();
     evaluate_at(trainer, task, step)
 }
@@ -207,7 +210,7 @@ fn evaluate_at<T: Task>(
     trainer: &mut Trainer<'_>,
     task: &mut T,
     step: u64,
-) -> Result<Vec<(&'static str, f64)>> {
+) -> Result<Figures> {
     let figures = task.evaluate(&trainer.model)?;
     if !figures.is_empty() {
         trainer.record_at("eval", step, &figures)?;

@@ -15,9 +15,11 @@ mod record;
 pub mod schedule;
 mod section;
 mod trainer;
+mod walk;
 
-pub use fit::{Loss, Micro, Task, fit};
+pub use fit::{Figures, Loss, Micro, Task, fit};
 pub use model_folder::{load_tokenizer, save_model, stage_model};
 pub use record::Sample;
 pub use section::{ModelSection, TrainSection};
 pub use trainer::{StageContext, Trainer, Update};
+pub use walk::Walk;

@@ -1,13 +1,13 @@
 //! Causal language modelling: Radford et al. 2018, "Improving language understanding by generative
 //! pre-training", eq. 1: -Σ log p(token | the tokens before it), as a mean over tokens.
 
-use athanor_data::{Cursor, Order, Split};
+use athanor_data::Split;
 use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{Graph, Ids, ops};
 use athanor_text::Tokenizer;
-use athanor_training::{Loss, Micro, Sample, Task, Trainer, fit};
+use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
 
 struct Causal<'a> {
     train: Windows,
+    walk: Walk,
     heldout: Option<Windows>,
     section: &'a PretrainSection,
     tokenizer: &'a Tokenizer,
@@ -26,13 +27,14 @@ struct Causal<'a> {
     seed: u64,
 }
 
-pub(crate) fn train(trainer: &mut Trainer<'_>, m: Materials<'_>) -> Result<Vec<(&'static str, f64)>> {
+pub(crate) fn train(trainer: &mut Trainer<'_>, m: Materials<'_>) -> Result<Figures> {
     let time = trainer.model.sizes().context;
     let train = Windows::new(m.open(Split::Train)?, time, m.section.document_mask);
     train.check(m.corpus)?;
     let heldout = Windows::new(m.open(Split::Heldout)?, time, m.section.document_mask);
     let mut task = Causal {
         heldout: (heldout.count() > 0).then_some(heldout),
+        walk: Walk::new(train.count(), trainer.context.run.seed),
         train,
         section: m.section,
         tokenizer: m.tokenizer,
@@ -53,11 +55,7 @@ impl Task for Causal<'_> {
 
     fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
         let t = &self.section.train;
-        let per_step = (t.batch_size * t.accumulate) as u64;
-        let items = self.train.count() as u64;
-        let first = step * per_step;
-        let cursor = Cursor { epoch: first / items, position: first % items };
-        let windows: Vec<usize> = Order::new(items as usize, self.seed, cursor).take(per_step as usize).collect();
+        let windows = self.walk.items(step, t.batch_size * t.accumulate);
         Ok(windows
             .chunks(t.batch_size)
             .map(|w| {
@@ -77,7 +75,7 @@ impl Task for Causal<'_> {
         Ok(Loss { loss, figures: Vec::new() })
     }
 
-    fn evaluate(&mut self, model: &Model) -> Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&mut self, model: &Model) -> Result<Figures> {
         let Some(heldout) = &self.heldout else { return Ok(Vec::new()) };
         let count = heldout.count().min(self.section.train.eval_items.max(1));
         // Spread over the whole split, so that every source has its part.
@@ -117,8 +115,6 @@ impl Task for Causal<'_> {
 
     fn cursor(&self, step: u64) -> Value {
         let t = &self.section.train;
-        let items = self.train.count() as u64;
-        let first = step * (t.batch_size * t.accumulate) as u64;
-        json!(Cursor { epoch: first / items, position: first % items })
+        json!(self.walk.cursor(step, t.batch_size * t.accumulate))
     }
 }

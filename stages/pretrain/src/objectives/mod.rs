@@ -3,7 +3,7 @@
 mod causal;
 
 use athanor_store::Result;
-use athanor_training::Trainer;
+use athanor_training::{Figures, Trainer};
 
 use crate::stage::Materials;
 
@@ -12,7 +12,7 @@ pub struct Objective {
     /// Its name in a recipe.
     pub name: &'static str,
     /// Trains until done; gives the last figures on held-out data.
-    pub(crate) train: fn(&mut Trainer<'_>, Materials<'_>) -> Result<Vec<(&'static str, f64)>>,
+    pub(crate) train: fn(&mut Trainer<'_>, Materials<'_>) -> Result<Figures>,
 }
 
 /// All objectives.
