@@ -1,0 +1,224 @@
+//! `athanor chat`: a conversation in the terminal, or over standard input.
+
+use std::{
+    io::{self, BufRead, IsTerminal},
+    path::{Path, PathBuf},
+};
+
+use athanor_generation::{Decoder, Sampling};
+use athanor_store::{Error, Result, write_json};
+use athanor_text::{ChatTemplate, Message, encode_prompt};
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    model_path::{self, Want},
+    out, signals,
+    stream::Cutter,
+    writer::{self, Loaded, SamplingArgs},
+};
+
+const HELP: &str = "\
+/help             this
+/reset            forget the conversation
+/temperature X    0 takes the likeliest words, 1 samples as the model learned
+/save FILE        write the conversation as JSON
+/quit             leave (also Ctrl-D)
+//TEXT            a message that begins with a slash
+Ctrl-C cuts an answer short; at the prompt it leaves.";
+
+/// Talk to a chat model in the terminal
+#[derive(clap::Args)]
+#[command(after_help = "\
+Each line of input is a message; /help lists the commands. When the conversation outgrows the
+model's context its oldest turns are forgotten. Works with piped input, too.
+
+Examples:
+  athanor chat runs/demo
+  printf 'Hello\\nAnd now?\\n' | athanor chat runs/demo/finetune/model --temperature 0")]
+pub struct Args {
+    /// A model folder, a stage's or a run's
+    model: PathBuf,
+    /// A system message before the conversation
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// What all randomness comes from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<()> {
+    context.set_threads(0);
+    let dir = model_path::resolve(context, &args.model, Want::Writer)?;
+    let loaded = writer::load(&dir, Some(true))?;
+    let Some(template) = &loaded.writer.template else {
+        return Err(Error::input("no chat template").at(dir.display()));
+    };
+    let mut chat = Chat {
+        context,
+        sampling: loaded.sampling(&args.sampling)?,
+        loaded: &loaded,
+        template,
+        messages: args.system.map(Message::system).into_iter().collect(),
+        system: 0,
+        seed: args.seed,
+        turns: 0,
+    };
+    chat.system = chat.messages.len();
+    let interactive = io::stdin().is_terminal();
+    if interactive && !context.quiet {
+        out::note("type a message; /help for commands, Ctrl-D to leave");
+    }
+    let mut input = io::stdin().lock();
+    loop {
+        if interactive {
+            prompt()?;
+        }
+        let mut bytes = Vec::new();
+        let read = input.read_until(b'\n', &mut bytes);
+        if read.map_err(|e| Error::io("read", Path::new("standard input"), e))? == 0 {
+            if interactive {
+                out::line("")?;
+            }
+            return Ok(());
+        }
+        let Ok(line) = String::from_utf8(bytes) else {
+            out::note("not UTF-8 text; say it again");
+            continue;
+        };
+        match chat.line(line.trim()) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // A mistake ends a script, but not a conversation.
+            Err(e) if interactive && e.exit_code() == 2 => out::error(context, &e),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn prompt() -> Result<()> {
+    let colours = out::colours() && io::stdout().is_terminal();
+    out::print(if colours { "\x1b[1;36m>\x1b[0m " } else { "> " })
+}
+
+struct Chat<'a> {
+    context: &'a Context,
+    loaded: &'a Loaded,
+    template: &'a ChatTemplate,
+    sampling: Sampling,
+    messages: Vec<Message>,
+    /// How many system messages stand first; they are never forgotten.
+    system: usize,
+    seed: u64,
+    turns: u64,
+}
+
+impl Chat<'_> {
+    /// Takes a line; false to leave.
+    fn line(&mut self, line: &str) -> Result<bool> {
+        if line.is_empty() {
+            return Ok(true);
+        }
+        if line.starts_with('/') && !line.starts_with("//") {
+            return self.command(line);
+        }
+        let text = if line.starts_with("//") { &line[1..] } else { line };
+        self.messages.push(Message::user(text));
+        match self.answer() {
+            Ok(answer) => self.messages.push(Message::assistant(answer)),
+            Err(e) => {
+                self.messages.pop();
+                return Err(e);
+            }
+        }
+        Ok(true)
+    }
+
+    fn command(&mut self, line: &str) -> Result<bool> {
+        let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let rest = rest.trim();
+        match name {
+            "/help" => out::note(HELP),
+            "/quit" | "/exit" => return Ok(false),
+            "/reset" => {
+                self.messages.truncate(self.system);
+                out::note("forgotten");
+            }
+            "/temperature" => {
+                let wanted = rest.parse().map_err(|_| {
+                    Error::input(format!("/temperature {rest:?}: a number was expected"))
+                })?;
+                let sampling = Sampling { temperature: wanted, ..self.sampling.clone() };
+                writer::check(&sampling)?;
+                self.sampling = sampling;
+            }
+            "/save" if rest.is_empty() => {
+                return Err(Error::input("/save needs the name of a file"));
+            }
+            "/save" => {
+                write_json(Path::new(rest), &json!({ "messages": self.messages }))?;
+                out::note(&format!("saved {}", rest));
+            }
+            other => {
+                return Err(Error::input(format!("no command {other}"))
+                    .hint("/help lists them; //… sends a message that begins with a slash"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Token ids of the conversation, its oldest turns left out until an answer has room.
+    fn prompt(&mut self) -> Result<Vec<u32>> {
+        let size = self.loaded.writer.model.sizes().context;
+        // Half the context at most is kept free: what was said matters more than a long answer.
+        let room = self.sampling.max_new_tokens.min(size / 2).max(1);
+        loop {
+            let ids =
+                encode_prompt(&self.loaded.writer.tokenizer, self.template, &self.messages)?;
+            let (first, last) = (self.system, self.messages.len() - 1);
+            if ids.len() + room <= size || (first == last && ids.len() < size) {
+                return Ok(ids);
+            }
+            if first == last {
+                return Err(Error::input(format!(
+                    "the message has {} tokens; the model's context is {size}",
+                    ids.len()
+                ))
+                .hint("say it in fewer words"));
+            }
+            // A user's message goes together with its answer.
+            let end = if first + 1 < last { first + 2 } else { first + 1 };
+            self.messages.drain(first..end);
+        }
+    }
+
+    fn answer(&mut self) -> Result<String> {
+        let ids = self.prompt()?;
+        let (model, tokenizer) = (&self.loaded.writer.model, &self.loaded.writer.tokenizer);
+        let _answering = signals::answering();
+        self.turns += 1;
+        let seed = self.seed.wrapping_add(self.turns - 1);
+        let mut decoder = Decoder::new(model, &[ids], &self.loaded.stops, &self.sampling, seed)?;
+        let mut cutter = Cutter::new(tokenizer, &[]);
+        let mut answer = String::new();
+        let json = self.context.json;
+        let mut show = |text: String| {
+            answer.push_str(&text);
+            if json || text.is_empty() { Ok(()) } else { out::print(&text) }
+        };
+        while !decoder.is_done() && !signals::is_cut() {
+            for (_, token) in decoder.step() {
+                show(cutter.push(token)?)?;
+            }
+        }
+        show(cutter.finish()?)?;
+        if json {
+            out::json(&json!({ "role": "assistant", "content": answer }))?;
+        } else {
+            out::line("")?;
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,93 @@
+//! `athanor demo`: all stages on the data that the binary carries.
+
+use std::path::{Path, PathBuf};
+
+use athanor_store::{Error, Result, sha256_bytes, sha256_file, write_atomic};
+
+use crate::{
+    context::Context,
+    model_path, out, pipeline,
+    plan::{self, RunArgs},
+};
+
+/// The recipe. In the repository its data are in ../data, in a run folder in data.
+const RECIPE: &str = include_str!("../../../../recipes/demo.toml");
+
+macro_rules! data {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../../../../data/", $name)))),+]
+    };
+}
+
+/// What the recipe reads.
+const DATA: &[(&str, &[u8])] =
+    data!["human_ratings.jsonl.gz", "brown.jsonl.gz", "books.jsonl.gz", "zh.jsonl.gz"];
+
+/// `--short`: the same path through all stages in a minute or two, for tests.
+const SHORT: &[&str] = &["corpus.tokenizer.vocab_size=512"];
+
+/// Run all stages on the data that the binary carries, then say how to chat with the result
+#[derive(clap::Args)]
+#[command(after_help = "\
+Nothing is downloaded: the binary carries the data and the recipe and writes both into the run
+folder. Interrupted, the same command goes on from the last checkpoint.
+
+Examples:
+  athanor demo
+  athanor demo --out /tmp/demo --set pretrain.train.steps=200
+  athanor demo --short                         a few steps of everything, for a test")]
+pub struct Args {
+    /// The run's folder
+    #[arg(long, value_name = "DIR", default_value = "runs/demo")]
+    out: PathBuf,
+    /// What all randomness comes from [default: 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Overrides a key of the recipe (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Only a few steps of each stage
+    #[arg(long)]
+    short: bool,
+    /// Redo stages that were made from another recipe
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<()> {
+    let recipe = write(&args.out)?;
+    let short = if args.short { SHORT } else { &[] };
+    let set = short.iter().map(|s| (*s).to_owned()).chain(args.set).collect();
+    let run = RunArgs { out: Some(args.out.clone()), seed: args.seed, set, force: args.force };
+    let plan = plan::load(&recipe, &run)?;
+    pipeline::run(context, plan, None)?;
+    let say = |line: &str| context.console.say(line);
+    say(&format!("report: {}", args.out.join("report.html").display()));
+    if let Some(model) = model_path::writer_of(&args.out) {
+        let verb = if crate::writer::has_template(&model) { "chat" } else { "generate" };
+        let more = if verb == "chat" { "" } else { " --prompt 'The '" };
+        say(&format!("next: athanor {verb} {}{more}", model.display()));
+    }
+    if context.json {
+        out::json(&serde_json::json!({
+            "event": "result", "run": args.out, "report": args.out.join("report.html"),
+            "model": model_path::writer_of(&args.out),
+        }))?;
+    }
+    Ok(())
+}
+
+/// Writes data and recipe into the run folder where they are not there already; the recipe's path.
+fn write(run: &Path) -> Result<PathBuf> {
+    let folder = run.join("data");
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+    for (name, bytes) in DATA {
+        let path = folder.join(name);
+        if !path.is_file() || sha256_file(&path)? != sha256_bytes(bytes) {
+            write_atomic(&path, bytes)?;
+        }
+    }
+    let recipe = run.join("demo.toml");
+    write_atomic(&recipe, RECIPE.replace("../data/", "data/").as_bytes())?;
+    Ok(recipe)
+}

@@ -1,0 +1,36 @@
+//! `athanor run`: all stages of a recipe.
+
+use std::path::PathBuf;
+
+use athanor_store::Result;
+
+use crate::{
+    context::Context,
+    pipeline,
+    plan::{self, RunArgs},
+};
+
+/// Run all the stages that a recipe names; skips what is done, resumes what was cut off
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  athanor run my.toml                          writes runs/my
+  athanor run my.toml --out /data/run1 --seed 7
+  athanor run my.toml --set pretrain.train.steps=2000 --force
+
+Ctrl-C writes a checkpoint; the same command goes on from there. RUN/report.html is written anew
+after each stage, RUN/recipe.toml holds every key.")]
+pub struct Args {
+    /// The recipe (TOML)
+    recipe: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<()> {
+    let plan = plan::load(&args.recipe, &args.run)?;
+    let report = plan.out.join("report.html");
+    pipeline::run(context, plan, None)?;
+    context.console.say(&format!("report: {}", report.display()));
+    Ok(())
+}

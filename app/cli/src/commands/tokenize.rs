@@ -1,0 +1,55 @@
+//! `athanor tokenize`: a text's tokens.
+
+use std::path::PathBuf;
+
+use athanor_report::table::{Align, Table};
+use athanor_store::Result;
+use athanor_text::Tokenizer;
+use serde_json::{Value, json};
+
+use crate::{
+    context::Context,
+    model_path::{self, Want},
+    out,
+};
+
+/// Show the tokens of a text
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  athanor tokenize runs/demo/corpus/tokenizer --text 'Once upon a time 從前'")]
+pub struct Args {
+    /// A tokenizer folder, a tokenizer.json, or a model
+    model: PathBuf,
+    /// The text
+    #[arg(long, short)]
+    text: String,
+    /// Reads the names of special tokens as such
+    #[arg(long)]
+    specials: bool,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<()> {
+    let own = args.model.is_file() || args.model.join("tokenizer.json").is_file();
+    let path = match own {
+        true => args.model,
+        false => model_path::resolve(context, &args.model, Want::Any)?,
+    };
+    let tokenizer = Tokenizer::load(&path)?;
+    let ids = match args.specials {
+        true => tokenizer.encode_with_specials(&args.text)?,
+        false => tokenizer.encode(&args.text)?,
+    };
+    let piece = |id: u32| tokenizer.decode_with_specials(&[id]);
+    if context.json {
+        let tokens: Result<Vec<Value>> =
+            ids.iter().map(|&id| Ok(json!({ "id": id, "text": piece(id)? }))).collect();
+        return out::json(&json!({ "tokens": tokens?, "bytes": args.text.len() }));
+    }
+    let mut table = Table::new(&[("id", Align::Right), ("text", Align::Left)]);
+    for &id in &ids {
+        table.row([id.to_string(), format!("{:?}", piece(id)?)]);
+    }
+    let per = args.text.len() as f64 / ids.len().max(1) as f64;
+    out::print(&format!("{table}\n{} tokens, {per:.2} bytes each\n", ids.len()))
+}

@@ -1,0 +1,133 @@
+//! Import and export: a checked copy of a Hugging Face folder.
+
+use std::path::Path;
+
+use athanor_models::{Head, Input, Model, Pass};
+use athanor_store::{Error, Result, StagedDir, read_json, write_json};
+use athanor_tensor::{Device, Graph};
+use athanor_text::{ChatTemplate, Tokenizer};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    context::Context,
+    model_path::{self, Want},
+    out, writer,
+};
+
+/// Copies the model behind `source` to `destination`: loaded, checked, written, read back.
+///
+/// # Errors
+/// Input: no Hugging Face model, one with damaged weights or a tokenizer that does not fit, or a
+/// destination that exists (unless `force`). Failed: the copy is not the same.
+pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool) -> Result<()> {
+    for path in [source, destination] {
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
+            return Err(Error::input("GGUF is not supported yet")
+                .at(path.display())
+                .hint("only Hugging Face folders are read and written"));
+        }
+    }
+    if destination.exists() && !force {
+        return Err(Error::input("this folder exists already")
+            .at(destination.display())
+            .hint("choose another one, or replace it with --force"));
+    }
+    if std::fs::canonicalize(destination)
+        .is_ok_and(|d| std::fs::canonicalize(source).is_ok_and(|s| s.starts_with(&d)))
+    {
+        return Err(Error::input("the source is in the destination").at(destination.display()));
+    }
+    context.set_threads(0);
+    let dir = model_path::resolve(context, source, Want::Any)?;
+    let mut model = Model::load(&dir, Device::Cpu)?;
+    check(&model).map_err(|e| e.at(dir.display()))?;
+    let tokenizer = match dir.join("tokenizer.json").is_file() {
+        true => Some(Tokenizer::load(&dir)?),
+        false => {
+            context.console.warn("no tokenizer.json: the copy cannot read or write text");
+            None
+        }
+    };
+    if let Some(t) = &tokenizer
+        && t.vocab_size() > model.sizes().vocabulary
+    {
+        return Err(Error::input(format!(
+            "the tokenizer has {} tokens, the model {}",
+            t.vocab_size(),
+            model.sizes().vocabulary
+        ))
+        .at(dir.display()));
+    }
+    let before = probe(&model);
+    if dir.join("value_head.safetensors").is_file() {
+        model.add_value_head(Some(&dir))?;
+    }
+    let parameters: usize = model.params.iter().map(|p| p.value.len()).sum();
+    let tensors = model.params.iter().count();
+
+    let staged = StagedDir::new(destination)?;
+    model.save(staged.path())?;
+    drop(model);
+    generation(&dir, staged.path())?;
+    if let Some(tokenizer) = &tokenizer {
+        tokenizer.save(staged.path())?;
+        if writer::has_template(&dir) {
+            ChatTemplate::load(&dir)?.save(staged.path())?;
+        }
+    }
+    let same = before == probe(&Model::load(staged.path(), Device::Cpu)?);
+    if !same {
+        return Err(Error::failed("the copy gives other logits than the original")
+            .at(destination.display())
+            .hint("nothing was written; please report this with the model's config.json"));
+    }
+    staged.commit()?;
+    if context.json {
+        return out::json(&json!({
+            "source": dir, "destination": destination, "tensors": tensors,
+            "parameters": parameters, "tokenizer": tokenizer.is_some(),
+        }));
+    }
+    out::line(&format!(
+        "{}: {parameters} parameters in {tensors} tensors, checked",
+        destination.display()
+    ))
+}
+
+/// Refuses weights that are no numbers.
+fn check(model: &Model) -> Result<()> {
+    for p in model.params.iter() {
+        if let Some(at) = p.value.to_vec().iter().position(|v| !v.is_finite()) {
+            return Err(Error::input(format!("value {at} is NaN or infinite"))
+                .at(format!("tensor {}", p.name))
+                .hint("the weights are damaged; download them again"));
+        }
+    }
+    Ok(())
+}
+
+/// Bits of the scores of a few tokens.
+fn probe(model: &Model) -> Vec<u32> {
+    let sizes = model.sizes();
+    let time = sizes.context.min(8);
+    let ids = (0..time).map(|i| (i * 7919 % sizes.vocabulary) as i32).collect();
+    let input = Input::causal(model.device(), ids, 1, time);
+    let graph = Graph::inference(&model.params);
+    let hidden = model.hidden(&mut Pass::new(&graph, &input));
+    let out = match model.head() {
+        Head::CausalLm => model.logits(&graph, &hidden),
+        _ => model.scores(&graph, &model.rows(&hidden, vec![time as i32 - 1])),
+    };
+    out.value().to_vec().into_iter().map(f32::to_bits).collect()
+}
+
+/// The original's generation settings over ours.
+fn generation(from: &Path, to: &Path) -> Result<()> {
+    const FILE: &str = "generation_config.json";
+    if !from.join(FILE).is_file() {
+        return Ok(());
+    }
+    let mut settings: Map<String, Value> = read_json(&to.join(FILE))?;
+    settings.extend(read_json::<Map<String, Value>>(&from.join(FILE))?);
+    write_json(&to.join(FILE), &settings)
+}

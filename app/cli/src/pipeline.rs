@@ -1,0 +1,39 @@
+//! Runs the stages of a plan.
+
+use athanor_store::{Error, Result, Run};
+
+use crate::{context::Context, plan::Plan, signals, stages::Stage};
+
+/// Runs the plan's stages, or only those given. Each skips itself when it is done and goes on where
+/// it was cut off; the report is written anew after each.
+///
+/// # Errors
+/// The first stage's that fails; interrupted, if asked to stop.
+pub fn run(context: &Context, plan: Plan, only: Option<&Stage>) -> Result<()> {
+    let Plan { recipe, run, out, stages, resolved, force } = plan;
+    if let Some(only) = only
+        && !stages.iter().any(|s| s.name == only.name)
+    {
+        return Err(Error::input(format!("the recipe has no section [{}]", only.name))
+            .at(recipe.name())
+            .hint(format!("`athanor recipe {}` shows its keys", only.name)));
+    }
+    let _working = signals::working();
+    context.set_threads(run.threads);
+    let (console, interrupt) = (context.console.clone(), context.interrupt.clone());
+    let run = Run::open(&out, recipe, run.seed, console, interrupt, force)?;
+    run.write_recipe(&resolved)?;
+    for stage in stages.into_iter().filter(|s| only.is_none_or(|o| o.name == s.name)) {
+        if context.interrupt.is_set() {
+            return Err(Error::interrupted(format!("stopped before {}", stage.name))
+                .hint("the same command goes on from there"));
+        }
+        let result = (stage.run)(&run);
+        // The report of a stage that failed says how far it came.
+        if let Err(e) = athanor_report::write_report(&run.dir) {
+            context.console.warn(&format!("the report could not be written: {e}"));
+        }
+        result?;
+    }
+    Ok(())
+}

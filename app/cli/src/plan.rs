@@ -1,0 +1,111 @@
+//! From a recipe and the options to what will be done: everything is checked before anything runs.
+
+use std::path::{Path, PathBuf};
+
+use athanor_store::{Check, Error, Key, Problem, Recipe, Result, Section, section};
+use serde_json::Value;
+
+use crate::stages::{STAGES, Stage};
+
+section! {
+    /// The run as a whole.
+    pub struct RunSection {
+        /// The run's name; empty: the name of the recipe's file.
+        #[watch]
+        name: String = String::new(),
+        /// The run's folder, from the current folder; not set: runs/NAME.
+        #[watch]
+        out: Option<PathBuf> = None,
+        /// What all randomness comes from.
+        seed: u64 = 1,
+        /// CPU threads; 0: all cores. Results do not depend on it.
+        #[watch]
+        threads: usize = 0,
+    }
+}
+
+impl Check for RunSection {
+    fn check(&self) -> Result<(), Problem> {
+        let bad = self.name.contains(['/', '\\']) || self.name == "." || self.name == "..";
+        Problem::unless(!bad, "name", "must be the name of a folder, not a path")
+    }
+}
+
+/// Name of the section about the run as a whole.
+pub const RUN: &str = "run";
+
+/// Options of commands that work on a run.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RunArgs {
+    /// The run's folder [default: `out` in the recipe's [run], else runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What all randomness comes from [default: `seed` in the recipe's [run]]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Overrides a key of the recipe, as in --set pretrain.train.steps=100 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Redo stages that were made from another recipe
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A checked recipe.
+pub struct Plan {
+    /// The recipe as read.
+    pub recipe: Recipe,
+    /// Its `[run]` with the options applied.
+    pub run: RunSection,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Its stages, in their order.
+    pub stages: Vec<&'static Stage>,
+    /// The recipe with every key.
+    pub resolved: String,
+    /// `--force`.
+    pub force: bool,
+}
+
+/// Every section's name and keys.
+fn sections() -> Vec<(&'static str, fn() -> Vec<Key>)> {
+    let run: (_, fn() -> Vec<Key>) = (RUN, RunSection::keys);
+    std::iter::once(run).chain(STAGES.iter().map(|s| (s.name, s.keys))).collect()
+}
+
+/// Reads and checks a recipe.
+///
+/// # Errors
+/// Input, at the file and line or the `--set`.
+pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
+    let recipe = Recipe::load(path, &args.set)?;
+    recipe.check_names(&sections())?;
+    let mut run: RunSection = recipe.section(RUN)?;
+    if run.name.is_empty() {
+        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+        run.name = stem.unwrap_or_else(|| RUN.into());
+    }
+    run.seed = args.seed.unwrap_or(run.seed);
+    run.out = args.out.clone().or(run.out);
+    let out = run.out.clone().unwrap_or_else(|| Path::new("runs").join(&run.name));
+    let stages: Vec<&Stage> = STAGES.iter().filter(|s| recipe.has(s.name)).collect();
+    if stages.is_empty() {
+        let names: Vec<_> = STAGES.iter().map(|s| format!("[{}]", s.name)).collect();
+        return Err(Error::input("the recipe names no stage")
+            .at(path.display())
+            .hint(format!("give at least one of the sections {}", names.join(", "))));
+    }
+    let mut values: Vec<(&str, Value)> =
+        vec![(RUN, serde_json::to_value(&run).map_err(Error::failed)?)];
+    for stage in &stages {
+        values.push((stage.name, (stage.resolved)(&recipe)?));
+    }
+    let folder = std::path::absolute(recipe.dir()).unwrap_or_else(|_| recipe.dir().to_owned());
+    let resolved = format!(
+        "# Every key of {}. Relative paths of its stages start from {}.\n\n{}",
+        path.display(),
+        folder.display(),
+        Recipe::resolved(&values)
+    );
+    Ok(Plan { recipe, run, out, stages, resolved, force: args.force })
+}

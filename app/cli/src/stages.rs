@@ -1,0 +1,60 @@
+//! The stages in their order. A new one is one line here; its command, its section of the recipe
+//! and its place in a run follow from that.
+
+use athanor_store::{Error, Key, Recipe, Result, Run, Section, nearest, recipe::Shape};
+use serde_json::{Map, Value};
+
+/// A stage, as its crate exposes it.
+pub struct Stage {
+    /// Its command, its section of the recipe and its folder in a run.
+    pub name: &'static str,
+    /// What it does, for `--help`.
+    pub about: &'static str,
+    /// The keys of its section.
+    pub keys: fn() -> Vec<Key>,
+    /// Its section with every key, checked.
+    pub resolved: fn(&Recipe) -> Result<Value>,
+    /// Does the work, unless it is done.
+    pub run: fn(&Run) -> Result<()>,
+}
+
+/// All stages.
+#[rustfmt::skip]
+pub static STAGES: &[Stage] = &[
+    Stage { name: "corpus", about: "Clean, split and tokenise the sources of text", keys: <athanor_corpus::CorpusSection as Section>::keys, resolved: resolved::<athanor_corpus::CorpusSection>, run: athanor_corpus::run },
+    // Stage { name: athanor_pretrain::NAME, about: "Train a language model on the corpus, without labels", keys: athanor_pretrain::keys, resolved: athanor_pretrain::resolved, run: athanor_pretrain::run },
+    // Stage { name: athanor_finetune::NAME, about: "Teach the model tasks or conversation from examples", keys: athanor_finetune::keys, resolved: athanor_finetune::resolved, run: athanor_finetune::run },
+    // Stage { name: athanor_reward::NAME, about: "Train a reward model on human comparisons and ratings", keys: athanor_reward::keys, resolved: athanor_reward::resolved, run: athanor_reward::run },
+    // Stage { name: athanor_reinforce::NAME, about: "Improve the model by reinforcement learning", keys: athanor_reinforce::keys, resolved: athanor_reinforce::resolved, run: athanor_reinforce::run },
+];
+
+/// Until the corpus stage exposes its own.
+fn resolved<S: Section>(recipe: &Recipe) -> Result<Value> {
+    let section: S = recipe.section("corpus")?;
+    serde_json::to_value(section).map_err(Error::failed)
+}
+
+impl Stage {
+    /// Its section as one key, for the annotated recipe.
+    pub fn key(&self) -> Key {
+        let keys = (self.keys)();
+        let default: Map<String, Value> =
+            keys.iter().map(|k| (k.name.clone(), k.default.clone())).collect();
+        Key::new(self.name, &[self.about], false, Shape::Section(keys), default.into())
+    }
+}
+
+/// A stage by its name.
+///
+/// # Errors
+/// Input, naming the nearest.
+pub fn by_name(name: &str) -> Result<&'static Stage> {
+    STAGES.iter().find(|s| s.name == name).ok_or_else(|| {
+        let names = STAGES.iter().map(|s| s.name);
+        let near = nearest(name, names.clone());
+        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let list: Vec<_> = names.collect();
+        Error::input(format!("no stage `{name}`{near}"))
+            .hint(format!("the stages are {}", list.join(", ")))
+    })
+}

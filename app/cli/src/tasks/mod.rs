@@ -1,0 +1,77 @@
+//! Tasks of `athanor eval`: one file each, with one line in [`TASKS`].
+
+mod bits_per_byte;
+mod perplexity;
+mod score;
+
+use std::path::{Path, PathBuf};
+
+use athanor_store::{Error, Result, nearest};
+
+use crate::context::Context;
+
+/// What a task works on.
+pub struct Subject<'a> {
+    /// The model's folder.
+    pub model: &'a Path,
+    /// Files of documents.
+    pub data: &'a [PathBuf],
+    /// The field that holds a document's text.
+    pub field: &'a str,
+    /// Documents at most; 0: all.
+    pub limit: usize,
+    /// Tokens that the model sees at once; 0: its context, but at most 2048.
+    pub window: usize,
+    /// Tokens by which the window moves on; 0: half of it.
+    pub stride: usize,
+}
+
+/// One number of the result.
+pub struct Figure {
+    /// Its name, in tables and in JSON.
+    pub name: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// Whether it is a count, shown without decimals.
+    pub count: bool,
+}
+
+impl Figure {
+    /// A measure.
+    pub fn new(name: &'static str, value: f64) -> Self {
+        Self { name, value, count: false }
+    }
+
+    /// A count.
+    pub fn count(name: &'static str, value: u64) -> Self {
+        Self { name, value: value as f64, count: true }
+    }
+}
+
+/// A task.
+pub struct Task {
+    /// Its name.
+    pub name: &'static str,
+    /// What it measures, for the help.
+    pub about: &'static str,
+    /// Does it; the first figure is the task's own.
+    pub run: fn(&Context, &Subject<'_>) -> Result<Vec<Figure>>,
+}
+
+/// All tasks.
+pub static TASKS: &[Task] = &[perplexity::TASK, bits_per_byte::TASK];
+
+/// A task by its name.
+///
+/// # Errors
+/// Input, naming the nearest.
+pub fn by_name(name: &str) -> Result<&'static Task> {
+    TASKS.iter().find(|t| t.name == name).ok_or_else(|| {
+        let names = TASKS.iter().map(|t| t.name);
+        let near = nearest(name, names.clone());
+        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let list: Vec<_> = names.collect();
+        Error::input(format!("no task `{name}`{near}"))
+            .hint(format!("the tasks are {}", list.join(", ")))
+    })
+}

@@ -1,0 +1,110 @@
+//! A model folder ready to write text.
+
+use std::path::Path;
+
+use athanor_generation::{Sampling, text};
+use athanor_models::{Head, Model};
+use athanor_store::{Check, Error, Result, read_json};
+use athanor_tensor::Device;
+use athanor_text::{ChatTemplate, Tokenizer};
+use serde_json::{Map, Value};
+
+/// How tokens are chosen; what is not given comes from the model's generation_config.json.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SamplingArgs {
+    /// Divides the logits before sampling; 0 takes the likeliest token [default: the model's, else 1]
+    #[arg(long, value_name = "X")]
+    pub temperature: Option<f64>,
+    /// Samples among that many likeliest tokens; 0 among all [default: the model's, else 0]
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+    /// Samples among the fewest tokens whose probabilities sum to this [default: the model's, else 1]
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f64>,
+    /// Tokens at most
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_tokens: usize,
+}
+
+/// Model, tokenizer and template, with the model's own generation settings.
+pub struct Loaded {
+    /// What writes.
+    pub writer: text::Writer,
+    /// Tokens that end an answer.
+    pub stops: Vec<u32>,
+    generation: Map<String, Value>,
+}
+
+/// Opens a model folder for writing; `chat` wants its chat template, or else it is taken if there
+/// is one.
+///
+/// # Errors
+/// Input, naming the file; also for a model that does not write, and a missing chat template.
+pub fn load(dir: &Path, chat: Option<bool>) -> Result<Loaded> {
+    let tokenizer = Tokenizer::load(dir)?;
+    let template = match chat.unwrap_or_else(|| has_template(dir)) {
+        true => Some(ChatTemplate::load(dir)?),
+        false => None,
+    };
+    let model = Model::load(dir, Device::Cpu)?;
+    if model.head() != Head::CausalLm {
+        return Err(Error::input("this model scores texts, it does not write any")
+            .at(dir.display())
+            .hint("give a model whose config.json names …ForCausalLM"));
+    }
+    if tokenizer.vocab_size() > model.sizes().vocabulary {
+        return Err(Error::input(format!(
+            "the tokenizer has {} tokens, the model {}",
+            tokenizer.vocab_size(),
+            model.sizes().vocabulary
+        ))
+        .at(dir.display())
+        .hint("tokenizer.json and model.safetensors must belong together"));
+    }
+    let path = dir.join("generation_config.json");
+    let generation: Map<String, Value> =
+        if path.is_file() { read_json(&path)? } else { Map::new() };
+    let writer = text::Writer { model, tokenizer, template };
+    let mut stops = writer.stops();
+    for config in [&generation, &writer.model.config] {
+        let eos = config.get("eos_token_id").cloned().unwrap_or_default();
+        let list = eos.as_array().cloned().unwrap_or_else(|| vec![eos]);
+        stops.extend(list.iter().filter_map(|v| u32::try_from(v.as_u64()?).ok()));
+    }
+    stops.sort_unstable();
+    stops.dedup();
+    Ok(Loaded { writer, stops, generation })
+}
+
+impl Loaded {
+    /// The options over the model's own settings.
+    ///
+    /// # Errors
+    /// Input, naming the option that is out of range.
+    pub fn sampling(&self, args: &SamplingArgs) -> Result<Sampling> {
+        let number = |key: &str| self.generation.get(key).and_then(Value::as_f64);
+        let sampling = Sampling {
+            temperature: args.temperature.or(number("temperature")).unwrap_or(1.0),
+            top_k: args.top_k.or(number("top_k").map(|k| k as usize)).unwrap_or(0),
+            top_p: args.top_p.or(number("top_p")).unwrap_or(1.0),
+            max_new_tokens: args.max_tokens,
+        };
+        check(&sampling)?;
+        Ok(sampling)
+    }
+}
+
+/// # Errors
+/// Input, naming the setting that is out of range.
+pub fn check(sampling: &Sampling) -> Result<()> {
+    sampling.check().map_err(|p| {
+        let what = p.to_string().replace("max_new_tokens", "max-tokens").replace('_', "-");
+        Error::input(what)
+    })
+}
+
+/// Whether a model folder has a chat template.
+pub fn has_template(dir: &Path) -> bool {
+    let config: Value = read_json(&dir.join("tokenizer_config.json")).unwrap_or_default();
+    dir.join("chat_template.jinja").is_file() || !config["chat_template"].is_null()
+}
