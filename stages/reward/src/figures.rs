@@ -1,0 +1,70 @@
+//! What is told of a reward model: accuracy by gap, calibration.
+
+use athanor_tensor::Rng;
+use serde_json::{Value, json};
+
+use crate::{
+    pairs::{Pair, confidence},
+    task::Scores,
+    texts::Texts,
+};
+
+/// Borders of the gaps in mean rating.
+const GAPS: [f64; 6] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0];
+
+/// Share of pairs for which `right` holds.
+pub(crate) fn accuracy(pairs: &[Pair], right: impl Fn(&Pair) -> bool) -> f64 {
+    pairs.iter().filter(|p| right(p)).count() as f64 / pairs.len().max(1) as f64
+}
+
+/// Accuracy by size of gap, ours and the baseline's.
+pub(crate) fn by_gap(pairs: &[Pair], ours: impl Fn(&Pair) -> bool + Copy, baseline: impl Fn(&Pair) -> bool + Copy) -> Vec<Value> {
+    let ends = GAPS.iter().skip(1).copied().chain([f64::INFINITY]);
+    GAPS.into_iter()
+        .zip(ends)
+        .filter_map(|(from, to)| {
+            let inside: Vec<Pair> = pairs.iter().copied().filter(|p| p.gap >= from && p.gap < to).collect();
+            (!inside.is_empty()).then(|| {
+                json!({
+                    "from": from,
+                    "to": to.is_finite().then_some(to),
+                    "pairs": inside.len(),
+                    "accuracy": accuracy(&inside, ours),
+                    "tfidf": accuracy(&inside, baseline),
+                })
+            })
+        })
+        .collect()
+}
+
+/// Predicted probability against the raters', in tenths, over random held-out pairs whatever their
+/// gap; and the expected calibration error (Naeini et al. 2015).
+pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Value>, f64) {
+    const BINS: usize = 10;
+    const PAIRS_PER_TEXT: u64 = 4;
+    let rng = Rng::new(seed).fork("calibration");
+    let mut bins = [(0.0f64, 0.0f64, 0usize); BINS];
+    for group in texts.indices(true).into_values().filter(|g| g.len() > 1) {
+        for &a in &group {
+            for k in 0..PAIRS_PER_TEXT {
+                let b = group[rng.at(a as u64).below(k, group.len() as u64) as usize];
+                if a == b {
+                    continue;
+                }
+                let predicted = 1.0 / (1.0 + (scores.get(b) - scores.get(a)).exp());
+                let bin = &mut bins[((predicted * BINS as f64) as usize).min(BINS - 1)];
+                bin.0 += predicted;
+                bin.1 += confidence(&texts.all[a], &texts.all[b]);
+                bin.2 += 1;
+            }
+        }
+    }
+    let total = bins.iter().map(|b| b.2).sum::<usize>().max(1) as f64;
+    let error = bins.iter().map(|(p, o, _)| (p - o).abs()).sum::<f64>() / total;
+    let table = bins
+        .iter()
+        .filter(|b| b.2 > 0)
+        .map(|&(p, o, n)| json!({ "predicted": p / n as f64, "observed": o / n as f64, "pairs": n }))
+        .collect();
+    (table, error)
+}

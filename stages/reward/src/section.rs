@@ -1,0 +1,68 @@
+//! The stage's keys.
+
+use std::path::PathBuf;
+
+use athanor_data::{DialogueSection, Expression, Template};
+use athanor_store::{Check, Problem, section};
+use athanor_training::TrainSection;
+
+section! {
+    /// A source of texts with ratings.
+    pub struct RatedSection {
+        /// The conversations that were rated.
+        dialogue: DialogueSection = DialogueSection::default(),
+        /// Expression that gives the list of ratings, one for each rater.
+        ratings: String = "ratings".into(),
+        /// Template of the group within which texts are compared; all of the source if empty.
+        group: String = String::new(),
+    }
+}
+
+impl Check for RatedSection {
+    fn check(&self) -> Result<(), Problem> {
+        Expression::new(&self.ratings).map_err(|e| Problem::new("ratings", e.to_string()))?;
+        Template::new(&self.group).map(drop).map_err(|e| Problem::new("group", e.to_string()))
+    }
+}
+
+section! {
+    /// Reward modelling.
+    pub struct RewardSection {
+        /// Model folder whose trunk is taken; that of this run's finetune stage if not set.
+        model: Option<PathBuf> = None,
+        /// Sources of rated texts.
+        data: Vec<RatedSection> = Vec::new(),
+        /// Texts held out, of a thousand.
+        heldout_per_thousand: usize = 100,
+        /// Texts compared with each other in one go, all pairs of them; train.batch_size counts these groups.
+        texts_per_group: usize = 16,
+        /// Held-out pairs that accuracy is taken over.
+        heldout_pairs: usize = 4000,
+        /// Least gap in mean rating of a held-out pair.
+        heldout_gap: f64 = 0.5,
+        /// Least confidence in the order of a held-out pair, from the raters' spread.
+        heldout_confidence: f64 = 0.95,
+        /// Weight of the square of the reward, which keeps rewards around 0.
+        centre: f64 = 0.01,
+        /// Weight of the next-token loss on the texts themselves, which keeps a small trunk from
+        /// forgetting language while it learns to score.
+        language: f64 = 0.0,
+        /// Longest text in tokens; 0 takes the model's context.
+        context: usize = 0,
+        /// How the model is trained.
+        train: TrainSection = TrainSection::default(),
+    }
+}
+
+impl Check for RewardSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless(self.heldout_per_thousand < 1000, "heldout_per_thousand", "must be below 1000")?;
+        Problem::unless(self.texts_per_group >= 2, "texts_per_group", "must be at least 2")?;
+        let share = (0.5..1.0).contains(&self.heldout_confidence);
+        Problem::unless(share, "heldout_confidence", "must be 0.5 or more and below 1")?;
+        Problem::unless(self.heldout_gap >= 0.0, "heldout_gap", "must be 0 or more")?;
+        Problem::unless(self.centre >= 0.0, "centre", "must be 0 or more")?;
+        Problem::unless(self.language >= 0.0, "language", "must be 0 or more")?;
+        Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
+    }
+}

@@ -1,0 +1,215 @@
+//! Learning to score: every pair within a group of texts is a comparison, as in Ouyang et al. 2022,
+//! section 3.5 (all comparisons of one prompt are one batch element).
+//!
+//! Departure: the target of a pair is not 1 but the confidence p in its order, so the loss is
+//! -p·ln σ(r_i - r_j) - (1-p)·ln σ(r_j - r_i): near ties teach that there is nothing to choose.
+
+use athanor_data::Cursor;
+use athanor_models::{Dropout, Input, Model, Pass};
+use athanor_store::Result;
+use athanor_tensor::{Device, Graph, Ids, Tensor, Var, ops};
+use athanor_training::{Figures, Loss, Micro, Task};
+use serde_json::{Value, json};
+
+use crate::{
+    figures::accuracy,
+    pairs::{Pair, confidence},
+    section::RewardSection,
+    texts::{Text, Texts},
+};
+
+/// Texts side by side, and pairs of them.
+pub(crate) struct Batch {
+    texts: Vec<usize>,
+    left: Vec<i32>,
+    right: Vec<i32>,
+    targets: Vec<f32>,
+}
+
+pub(crate) struct Comparisons<'a> {
+    pub texts: &'a Texts,
+    pub pairs: &'a [Pair],
+    pub section: &'a RewardSection,
+    pub pad: u32,
+    pub seed: u64,
+    /// Groups of one epoch.
+    epoch: Option<(u64, Vec<Vec<usize>>)>,
+    per_epoch: usize,
+}
+
+impl<'a> Comparisons<'a> {
+    pub fn new(texts: &'a Texts, pairs: &'a [Pair], section: &'a RewardSection, pad: u32, seed: u64) -> Self {
+        let mut new = Self { texts, pairs, section, pad, seed, epoch: None, per_epoch: 1 };
+        new.per_epoch = new.groups_of(0).len().max(1);
+        new
+    }
+
+    /// An epoch's comparison groups: the texts of each group shuffled and cut, then all shuffled.
+    fn groups_of(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let size = self.section.texts_per_group;
+        let mut groups = Vec::new();
+        for (number, members) in self.texts.indices(false) {
+            let seed = athanor_tensor::splitmix64(self.seed ^ number as u64);
+            let order = athanor_data::Shuffle::new(members.len(), seed, epoch);
+            let shuffled: Vec<usize> = order.as_slice().iter().map(|&i| members[i]).collect();
+            groups.extend(shuffled.chunks(size).filter(|c| c.len() > 1).map(<[usize]>::to_vec));
+        }
+        let order = athanor_data::Shuffle::new(groups.len(), self.seed, epoch);
+        order.as_slice().iter().map(|&i| std::mem::take(&mut groups[i])).collect()
+    }
+
+    fn group(&mut self, index: u64) -> Vec<usize> {
+        let (epoch, place) = (index / self.per_epoch as u64, index % self.per_epoch as u64);
+        if self.epoch.as_ref().is_none_or(|(e, _)| *e != epoch) {
+            self.epoch = Some((epoch, self.groups_of(epoch)));
+        }
+        self.epoch.as_ref().and_then(|(_, g)| g.get(place as usize)).cloned().unwrap_or_default()
+    }
+
+    fn batch(&self, groups: &[Vec<usize>]) -> Batch {
+        let mut batch = Batch { texts: Vec::new(), left: Vec::new(), right: Vec::new(), targets: Vec::new() };
+        for group in groups {
+            let base = batch.texts.len() as i32;
+            for i in 0..group.len() {
+                for j in i + 1..group.len() {
+                    batch.left.push(base + i as i32);
+                    batch.right.push(base + j as i32);
+                    let p = confidence(&self.texts.all[group[i]], &self.texts.all[group[j]]);
+                    batch.targets.push(p as f32);
+                }
+            }
+            batch.texts.extend(group);
+        }
+        batch
+    }
+}
+
+/// Right-padded rows of tokens, and where each ends. Causal attention keeps padding from being seen.
+pub(crate) fn rows<'t>(texts: impl ExactSizeIterator<Item = &'t [u32]>, pad: u32) -> (Input, Vec<i32>) {
+    let texts: Vec<&[u32]> = texts.collect();
+    let time = texts.iter().map(|t| t.len()).max().unwrap_or(1);
+    let ids = texts
+        .iter()
+        .flat_map(|t| t.iter().copied().chain(std::iter::repeat(pad)).take(time).map(|t| t as i32))
+        .collect();
+    let last = texts.iter().enumerate().map(|(i, t)| (i * time + t.len() - 1) as i32).collect();
+    (Input::causal(Device::Cpu, ids, texts.len(), time), last)
+}
+
+/// Rewards of texts, without gradient.
+pub(crate) fn score(model: &Model, texts: &[&Text], pad: u32) -> Vec<f32> {
+    // Texts of like length together: less padding.
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|&i| texts[i].tokens.len());
+    let mut rewards = vec![0.0; texts.len()];
+    for chunk in order.chunks(64) {
+        let (input, last) = rows(chunk.iter().map(|&i| &texts[i].tokens[..]), pad);
+        let graph = Graph::inference(&model.params);
+        let hidden = model.hidden(&mut Pass::new(&graph, &input));
+        let scores = model.scores(&graph, &model.rows(&hidden, last)).value().to_vec();
+        for (&i, s) in chunk.iter().zip(scores) {
+            rewards[i] = s;
+        }
+    }
+    rewards
+}
+
+impl Task for Comparisons<'_> {
+    type Batch = Batch;
+
+    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+        let t = &self.section.train;
+        let (size, per_step) = (t.batch_size, (t.batch_size * t.accumulate) as u64);
+        let groups: Vec<Vec<usize>> = (step * per_step..(step + 1) * per_step).map(|i| self.group(i)).collect();
+        Ok(groups
+            .chunks(size)
+            .map(|g| {
+                let batch = self.batch(g);
+                let tokens = batch.texts.iter().map(|&i| self.texts.all[i].tokens.len()).sum();
+                Micro { weight: batch.targets.len() as f64, batch, tokens }
+            })
+            .collect())
+    }
+
+    fn loss(&self, model: &Model, graph: &Graph<'_>, batch: &Batch, total: f64, dropout: Option<Dropout>) -> Result<Loss> {
+        let device = model.device();
+        let tokens = || batch.texts.iter().map(|&i| &self.texts.all[i].tokens[..]);
+        let (input, last) = rows(tokens(), self.pad);
+        let hidden = model.hidden(&mut Pass::new(graph, &input).with_dropout(dropout));
+        let rewards = model.scores(graph, &model.rows(&hidden, last));
+        let count = batch.targets.len();
+        let pick = |places: &[i32]| ops::embedding(&rewards, &Ids::new(device, places.to_vec(), [count]));
+        let margin = ops::sub(&pick(&batch.left), &pick(&batch.right));
+        let constant = |f: fn(f32) -> f32| {
+            let values: Vec<f32> = batch.targets.iter().map(|&p| f(p)).collect();
+            Var::constant(Tensor::from_slice(device, &values, [count, 1]))
+        };
+        let first = ops::mul(&constant(|p| p), &ops::log_sigmoid(&margin));
+        let second = ops::mul(&constant(|p| 1.0 - p), &ops::log_sigmoid(&ops::neg(&margin)));
+        let mut loss = ops::scale(&ops::sum(&ops::add(&first, &second)), (-1.0 / total) as f32);
+        let right = margin
+            .value()
+            .to_vec()
+            .iter()
+            .zip(&batch.targets)
+            .filter(|(m, p)| (**m > 0.0) == (**p > 0.5))
+            .count();
+        let share = count as f64 / total;
+        if self.section.centre > 0.0 {
+            let centre = ops::mean(&ops::square(&rewards));
+            loss = ops::add(&loss, &ops::scale(&centre, (self.section.centre * share) as f32));
+        }
+        if self.section.language > 0.0 {
+            let language = next_token_loss(model, graph, &hidden, tokens(), input.sizes().1);
+            loss = ops::add(&loss, &ops::scale(&language, (self.section.language * share) as f32));
+        }
+        Ok(Loss { loss, figures: vec![("accuracy", right as f64 / total)] })
+    }
+
+    fn evaluate(&mut self, model: &Model) -> Result<Figures> {
+        let scores = Scores::of(model, self.texts, self.pad);
+        let loss = self.pairs.iter().map(|p| (1.0 + (-scores.margin(p)).exp()).ln()).sum::<f64>() / self.pairs.len().max(1) as f64;
+        Ok(vec![("loss", loss), ("accuracy", accuracy(self.pairs, |p| scores.margin(p) > 0.0))])
+    }
+
+    fn cursor(&self, step: u64) -> Value {
+        let t = &self.section.train;
+        let first = step * (t.batch_size * t.accumulate) as u64;
+        let items = self.per_epoch as u64;
+        json!(Cursor { epoch: first / items, position: first % items })
+    }
+}
+
+/// Mean next-token loss over the texts of a batch.
+fn next_token_loss<'t>(model: &Model, graph: &Graph<'_>, hidden: &Var, texts: impl Iterator<Item = &'t [u32]>, time: usize) -> Var {
+    let (mut places, mut targets) = (Vec::new(), Vec::new());
+    for (row, text) in texts.enumerate() {
+        for (t, &next) in text.iter().enumerate().skip(1) {
+            places.push((row * time + t - 1) as i32);
+            targets.push(next as i32);
+        }
+    }
+    let count = targets.len();
+    let targets = Ids::new(model.device(), targets, [count]);
+    let weights = vec![1.0 / count.max(1) as f32; count];
+    ops::linear_cross_entropy(&model.rows(hidden, places), &model.output(graph), &targets, &weights).0
+}
+
+/// Rewards of all held-out texts.
+pub(crate) struct Scores(std::collections::HashMap<usize, f32>);
+
+impl Scores {
+    pub fn of(model: &Model, texts: &Texts, pad: u32) -> Self {
+        let places: Vec<usize> = texts.indices(true).into_values().flatten().collect();
+        let held: Vec<&Text> = places.iter().map(|&i| &texts.all[i]).collect();
+        Self(places.into_iter().zip(score(model, &held, pad)).collect())
+    }
+
+    pub fn get(&self, text: usize) -> f64 {
+        self.0.get(&text).copied().map_or(0.0, f64::from)
+    }
+
+    pub fn margin(&self, pair: &Pair) -> f64 {
+        self.get(pair.better) - self.get(pair.worse)
+    }
+}
