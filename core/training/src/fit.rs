@@ -206,11 +206,7 @@ fn evaluate<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures>
     evaluate_at(trainer, task, step)
 }
 
-fn evaluate_at<T: Task>(
-    trainer: &mut Trainer<'_>,
-    task: &mut T,
-    step: u64,
-) -> Result<Figures> {
+fn evaluate_at<T: Task>(trainer: &mut Trainer<'_>, task: &mut T, step: u64) -> Result<Figures> {
     let figures = task.evaluate(&trainer.model)?;
     if !figures.is_empty() {
         trainer.record_at("eval", step, &figures)?;

@@ -254,12 +254,11 @@ impl<'c> Trainer<'c> {
         self.record_at(kind, self.step, values)
     }
 
-    pub(crate) fn record_at(
-        &mut self,
-        kind: &str,
-        step: u64,
-        values: &[(&str, f64)],
-    ) -> Result<()> {
+    /// Writes figures of step `step`: within a step, that which is about to end.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn record_at(&mut self, kind: &str, step: u64, values: &[(&str, f64)]) -> Result<()> {
         let seconds = self.seconds();
         self.recorder.metrics(kind, step, seconds, values)
     }

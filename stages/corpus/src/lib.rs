@@ -22,3 +22,21 @@ pub use account::{Account, Example, SourceAccount, StepAccount};
 pub use document::Document;
 pub use pipeline::run;
 pub use section::{CorpusSection, SourceSection, TokenizerSection};
+
+use athanor_store::{Key, Recipe, Result, Section};
+
+/// The stage's name.
+pub const NAME: &str = "corpus";
+
+/// The stage's keys.
+pub fn keys() -> Vec<Key> {
+    CorpusSection::keys()
+}
+
+/// The stage's section with every key, checked.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn resolved(recipe: &Recipe) -> Result<serde_json::Value> {
+    Ok(athanor_store::recipe::json(&recipe.section::<CorpusSection>(NAME)?))
+}

@@ -13,7 +13,12 @@ pub(crate) struct Example {
 
 /// Encodes; a conversation longer than `limit` tokens loses its end. `None` if nothing of it would
 /// be learned.
-pub(crate) fn encode(tokenizer: &Tokenizer, template: &ChatTemplate, messages: &[Message], limit: usize) -> Result<Option<Example>> {
+pub(crate) fn encode(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    messages: &[Message],
+    limit: usize,
+) -> Result<Option<Example>> {
     let mut tokens = encode_chat(tokenizer, template, messages)?;
     tokens.truncate(limit);
     let learned = tokens.iter().skip(1).any(|(_, own)| *own);
@@ -48,7 +53,9 @@ impl Rows {
         if self.rows.is_empty() {
             return Err(Error::input("no conversation has an answer to learn from")
                 .at("finetune.data")
-                .hint("an answer is a message with the role assistant that fits into the context"));
+                .hint(
+                    "an answer is a message with the role assistant that fits into the context",
+                ));
         }
         Ok(())
     }
@@ -56,7 +63,9 @@ impl Rows {
     /// Rows side by side, padded to the longest; each conversation sees itself alone and counts its
     /// positions from 0.
     pub fn batch(&self, rows: &[usize], pad: u32, device: Device) -> Batch {
-        let length = |row: usize| self.rows[row].iter().map(|&i| self.examples[i].tokens.len() - 1).sum::<usize>();
+        let length = |row: usize| {
+            self.rows[row].iter().map(|&i| self.examples[i].tokens.len() - 1).sum::<usize>()
+        };
         let time = rows.iter().map(|&r| length(r)).max().unwrap_or(0);
         let count = rows.len() * time;
         let (mut ids, mut documents, mut positions) =

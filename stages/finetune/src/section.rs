@@ -57,7 +57,11 @@ impl Check for FinetuneSection {
     fn check(&self) -> Result<(), Problem> {
         let names: Vec<&str> = tasks::TASKS.iter().map(|t| t.name).collect();
         Problem::unless_one_of("task", &self.task, &names)?;
-        Problem::unless(self.heldout_per_thousand < 1000, "heldout_per_thousand", "must be below 1000")?;
+        Problem::unless(
+            self.heldout_per_thousand < 1000,
+            "heldout_per_thousand",
+            "must be below 1000",
+        )?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
     }
 }

@@ -69,7 +69,13 @@ pub fn run(run: &Run) -> Result<()> {
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
     let kind = tasks::TASKS.iter().find(|t| t.name == section.task);
     let kind = kind.ok_or_else(|| Error::input(format!("unknown task {:?}", section.task)))?;
-    let materials = Materials { section: &section, recipe: &run.recipe, tokenizer: &tokenizer, template: &template, pad };
+    let materials = Materials {
+        section: &section,
+        recipe: &run.recipe,
+        tokenizer: &tokenizer,
+        template: &template,
+        pad,
+    };
     let outcome = (kind.train)(&mut trainer, &materials)?;
 
     let figure = |name: &str| outcome.figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);

@@ -56,8 +56,9 @@ pub fn run(run: &Run) -> Result<()> {
             .at(corpus.display())
             .hint("run `athanor corpus` first, or name a folder of shards with pretrain.corpus"));
     }
-    let mut fingerprint =
-        run.fingerprint(&section).input("corpus", athanor_store::sha256_file(&corpus.join("index.json"))?);
+    let mut fingerprint = run
+        .fingerprint(&section)
+        .input("corpus", athanor_store::sha256_file(&corpus.join("index.json"))?);
     let init = section.init.as_ref().map(|p| run.recipe.resolve(p));
     if let Some(init) = &init {
         fingerprint = fingerprint.input("init", sha256_folder(init)?);
@@ -68,7 +69,13 @@ pub fn run(run: &Run) -> Result<()> {
     let family = families::by_name(&section.model.family)?;
     let model = match &init {
         Some(dir) => Model::load(dir, Device::Cpu)?,
-        None => Model::new(family, &section.model.shape(tokenizer.vocab_size()), Head::CausalLm, run.seed, Device::Cpu)?,
+        None => Model::new(
+            family,
+            &section.model.shape(tokenizer.vocab_size()),
+            Head::CausalLm,
+            run.seed,
+            Device::Cpu,
+        )?,
     };
     if let Some(dir) = &init {
         load_tokenizer(dir, &model)?;
@@ -82,13 +89,15 @@ pub fn run(run: &Run) -> Result<()> {
     let steps = section.train.steps;
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
     let objective = objectives::OBJECTIVES.iter().find(|o| o.name == section.objective);
-    let objective = objective.ok_or_else(|| Error::input(format!("unknown objective {:?}", section.objective)))?;
+    let objective = objective
+        .ok_or_else(|| Error::input(format!("unknown objective {:?}", section.objective)))?;
     let materials = Materials { section: &section, tokenizer: &tokenizer, corpus: &corpus };
     let figures = (objective.train)(&mut trainer, materials)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
     let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
-    let told = figure("bits_per_byte").map_or(String::new(), |b| format!("held-out {b:.3} bits per byte"));
+    let told =
+        figure("bits_per_byte").map_or(String::new(), |b| format!("held-out {b:.3} bits per byte"));
     let mut model = trainer.close(&told)?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, None)?;
     let summary = json!({

@@ -36,9 +36,13 @@ impl Windows {
         if self.count() > 0 {
             return Ok(());
         }
-        Err(Error::input(format!("{} tokens, at least {} were expected", self.shards.len(), self.time + 1))
-            .at(dir.display())
-            .hint("give the corpus more text, or lower pretrain.model.context"))
+        Err(Error::input(format!(
+            "{} tokens, at least {} were expected",
+            self.shards.len(),
+            self.time + 1
+        ))
+        .at(dir.display())
+        .hint("give the corpus more text, or lower pretrain.model.context"))
     }
 
     pub fn batch(&self, windows: &[usize], device: Device) -> Batch {
@@ -54,7 +58,10 @@ impl Windows {
         let mut input = Input::causal(device, ids, batch, time);
         if self.document_mask {
             let (documents, positions) = self.documents(input.ids.host());
-            input.mask = Mask { documents: Some(Ids::new(device, documents, [batch, time])), ..Mask::causal() };
+            input.mask = Mask {
+                documents: Some(Ids::new(device, documents, [batch, time])),
+                ..Mask::causal()
+            };
             input.positions = Ids::new(device, positions, [batch, time]);
         }
         Batch { input, targets }

@@ -1,1 +1,16 @@
-//! athanor-reinforce
+//! Stage 4, reinforce: a policy writes, is rewarded, and improves.
+//!
+//! An algorithm is one file in `algorithms/`, a reward one file in `rewards/`, each with one line in
+//! its registry.
+
+mod evaluate;
+mod prompts;
+mod rollout;
+mod section;
+mod stage;
+
+pub mod algorithms;
+pub mod rewards;
+
+pub use section::{KlSection, PpoSection, ReinforceSection};
+pub use stage::{NAME, keys, resolved, run};

@@ -14,7 +14,8 @@ pub(crate) fn tfidf(texts: &Texts) -> Vec<f64> {
     let train: Vec<usize> = (0..grams.len()).filter(|&i| !texts.all[i].heldout).collect();
     let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
     for &i in &train {
-        let unique: std::collections::BTreeSet<&str> = grams[i].iter().map(String::as_str).collect();
+        let unique: std::collections::BTreeSet<&str> =
+            grams[i].iter().map(String::as_str).collect();
         for term in unique {
             *frequency.entry(term).or_default() += 1;
         }
@@ -74,7 +75,9 @@ fn ridge(rows: &[&Row], y: &[f64], columns: usize, alpha: f64) -> Vec<f64> {
     };
     let times = |w: &[f64]| -> Vec<f64> {
         let shift: f64 = means.iter().zip(w).map(|(m, w)| m * w).sum();
-        rows.iter().map(|r| r.iter().map(|&(i, x)| x * w[i as usize]).sum::<f64>() - shift).collect()
+        rows.iter()
+            .map(|r| r.iter().map(|&(i, x)| x * w[i as usize]).sum::<f64>() - shift)
+            .collect()
     };
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut w = vec![0.0; columns];

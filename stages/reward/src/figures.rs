@@ -18,12 +18,17 @@ pub(crate) fn accuracy(pairs: &[Pair], right: impl Fn(&Pair) -> bool) -> f64 {
 }
 
 /// Accuracy by size of gap, ours and the baseline's.
-pub(crate) fn by_gap(pairs: &[Pair], ours: impl Fn(&Pair) -> bool + Copy, baseline: impl Fn(&Pair) -> bool + Copy) -> Vec<Value> {
+pub(crate) fn by_gap(
+    pairs: &[Pair],
+    ours: impl Fn(&Pair) -> bool + Copy,
+    baseline: impl Fn(&Pair) -> bool + Copy,
+) -> Vec<Value> {
     let ends = GAPS.iter().skip(1).copied().chain([f64::INFINITY]);
     GAPS.into_iter()
         .zip(ends)
         .filter_map(|(from, to)| {
-            let inside: Vec<Pair> = pairs.iter().copied().filter(|p| p.gap >= from && p.gap < to).collect();
+            let inside: Vec<Pair> =
+                pairs.iter().copied().filter(|p| p.gap >= from && p.gap < to).collect();
             (!inside.is_empty()).then(|| {
                 json!({
                     "from": from,
@@ -64,7 +69,9 @@ pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Val
     let table = bins
         .iter()
         .filter(|b| b.2 > 0)
-        .map(|&(p, o, n)| json!({ "predicted": p / n as f64, "observed": o / n as f64, "pairs": n }))
+        .map(
+            |&(p, o, n)| json!({ "predicted": p / n as f64, "observed": o / n as f64, "pairs": n }),
+        )
         .collect();
     (table, error)
 }

@@ -6,7 +6,10 @@ use athanor_store::{Error, Result, write_atomic_with};
 use athanor_tensor::Rng;
 use serde_json::json;
 
-use crate::{section::RewardSection, texts::{Text, Texts}};
+use crate::{
+    section::RewardSection,
+    texts::{Text, Texts},
+};
 
 /// Probability that the first text's true mean rating is above the second's: Φ of the gap over its
 /// standard error, both means being about normal.
@@ -14,7 +17,13 @@ pub(crate) fn confidence(a: &Text, b: &Text) -> f64 {
     let error = (a.error + b.error).sqrt();
     let gap = a.mean - b.mean;
     if error == 0.0 {
-        return if gap > 0.0 { 1.0 } else if gap < 0.0 { 0.0 } else { 0.5 };
+        return if gap > 0.0 {
+            1.0
+        } else if gap < 0.0 {
+            0.0
+        } else {
+            0.5
+        };
     }
     normal_cdf(gap / error)
 }
@@ -23,7 +32,9 @@ pub(crate) fn confidence(a: &Text, b: &Text) -> f64 {
 fn normal_cdf(x: f64) -> f64 {
     let z = x.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let p = ((((1.061_405_429 * t - 1.453_152_027) * t + 1.421_413_741) * t - 0.284_496_736) * t + 0.254_829_592) * t;
+    let p = ((((1.061_405_429 * t - 1.453_152_027) * t + 1.421_413_741) * t - 0.284_496_736) * t
+        + 0.254_829_592)
+        * t;
     let erf = 1.0 - p * (-z * z).exp();
     0.5 * (1.0 + erf.copysign(x))
 }
@@ -40,7 +51,8 @@ pub(crate) struct Pair {
 /// Held-out pairs within groups, drawn at random until enough are sure enough; groups count as they
 /// are large.
 pub(crate) fn heldout(texts: &Texts, section: &RewardSection, seed: u64) -> Vec<Pair> {
-    let groups: Vec<Vec<usize>> = texts.indices(true).into_values().filter(|g| g.len() > 1).collect();
+    let groups: Vec<Vec<usize>> =
+        texts.indices(true).into_values().filter(|g| g.len() > 1).collect();
     let total: u64 = groups.iter().map(|g| g.len() as u64).sum();
     let rng = Rng::new(seed).fork("heldout pairs");
     let mut pairs = Vec::new();
@@ -94,7 +106,9 @@ mod tests {
 
     #[test]
     fn the_normal_distribution() {
-        for (x, want) in [(0.0, 0.5), (1.0, 0.841_344_7), (-1.959_964, 0.025), (3.0, 0.998_650_1), (-8.0, 0.0)] {
+        for (x, want) in
+            [(0.0, 0.5), (1.0, 0.841_344_7), (-1.959_964, 0.025), (3.0, 0.998_650_1), (-8.0, 0.0)]
+        {
             assert!((normal_cdf(x) - want).abs() < 2e-7, "{x}");
         }
     }

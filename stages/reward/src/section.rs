@@ -56,7 +56,11 @@ section! {
 
 impl Check for RewardSection {
     fn check(&self) -> Result<(), Problem> {
-        Problem::unless(self.heldout_per_thousand < 1000, "heldout_per_thousand", "must be below 1000")?;
+        Problem::unless(
+            self.heldout_per_thousand < 1000,
+            "heldout_per_thousand",
+            "must be below 1000",
+        )?;
         Problem::unless(self.texts_per_group >= 2, "texts_per_group", "must be at least 2")?;
         let share = (0.5..1.0).contains(&self.heldout_confidence);
         Problem::unless(share, "heldout_confidence", "must be 0.5 or more and below 1")?;

@@ -89,7 +89,11 @@ pub fn run(run: &Run) -> Result<()> {
         })
         .collect();
     let (seconds, tokens) = (trainer.seconds(), trainer.tokens());
-    let mut model = trainer.close(&format!("held-out accuracy {:.1} % (TF-IDF {:.1} %)", own * 100.0, other * 100.0))?;
+    let mut model = trainer.close(&format!(
+        "held-out accuracy {:.1} % (TF-IDF {:.1} %)",
+        own * 100.0,
+        other * 100.0
+    ))?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
     let summary = json!({
         "seconds": seconds,

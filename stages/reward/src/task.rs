@@ -38,7 +38,13 @@ pub(crate) struct Comparisons<'a> {
 }
 
 impl<'a> Comparisons<'a> {
-    pub fn new(texts: &'a Texts, pairs: &'a [Pair], section: &'a RewardSection, pad: u32, seed: u64) -> Self {
+    pub fn new(
+        texts: &'a Texts,
+        pairs: &'a [Pair],
+        section: &'a RewardSection,
+        pad: u32,
+        seed: u64,
+    ) -> Self {
         let mut new = Self { texts, pairs, section, pad, seed, epoch: None, per_epoch: 1 };
         new.per_epoch = new.groups_of(0).len().max(1);
         new
@@ -67,7 +73,8 @@ impl<'a> Comparisons<'a> {
     }
 
     fn batch(&self, groups: &[Vec<usize>]) -> Batch {
-        let mut batch = Batch { texts: Vec::new(), left: Vec::new(), right: Vec::new(), targets: Vec::new() };
+        let mut batch =
+            Batch { texts: Vec::new(), left: Vec::new(), right: Vec::new(), targets: Vec::new() };
         for group in groups {
             let base = batch.texts.len() as i32;
             for i in 0..group.len() {
@@ -85,7 +92,10 @@ impl<'a> Comparisons<'a> {
 }
 
 /// Right-padded rows of tokens, and where each ends. Causal attention keeps padding from being seen.
-pub(crate) fn rows<'t>(texts: impl ExactSizeIterator<Item = &'t [u32]>, pad: u32) -> (Input, Vec<i32>) {
+pub(crate) fn rows<'t>(
+    texts: impl ExactSizeIterator<Item = &'t [u32]>,
+    pad: u32,
+) -> (Input, Vec<i32>) {
     let texts: Vec<&[u32]> = texts.collect();
     let time = texts.iter().map(|t| t.len()).max().unwrap_or(1);
     let ids = texts
@@ -120,7 +130,8 @@ impl Task for Comparisons<'_> {
     fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
         let t = &self.section.train;
         let (size, per_step) = (t.batch_size, (t.batch_size * t.accumulate) as u64);
-        let groups: Vec<Vec<usize>> = (step * per_step..(step + 1) * per_step).map(|i| self.group(i)).collect();
+        let groups: Vec<Vec<usize>> =
+            (step * per_step..(step + 1) * per_step).map(|i| self.group(i)).collect();
         Ok(groups
             .chunks(size)
             .map(|g| {
@@ -131,14 +142,22 @@ impl Task for Comparisons<'_> {
             .collect())
     }
 
-    fn loss(&self, model: &Model, graph: &Graph<'_>, batch: &Batch, total: f64, dropout: Option<Dropout>) -> Result<Loss> {
+    fn loss(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Batch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Result<Loss> {
         let device = model.device();
         let tokens = || batch.texts.iter().map(|&i| &self.texts.all[i].tokens[..]);
         let (input, last) = rows(tokens(), self.pad);
         let hidden = model.hidden(&mut Pass::new(graph, &input).with_dropout(dropout));
         let rewards = model.scores(graph, &model.rows(&hidden, last));
         let count = batch.targets.len();
-        let pick = |places: &[i32]| ops::embedding(&rewards, &Ids::new(device, places.to_vec(), [count]));
+        let pick =
+            |places: &[i32]| ops::embedding(&rewards, &Ids::new(device, places.to_vec(), [count]));
         let margin = ops::sub(&pick(&batch.left), &pick(&batch.right));
         let constant = |f: fn(f32) -> f32| {
             let values: Vec<f32> = batch.targets.iter().map(|&p| f(p)).collect();
@@ -168,7 +187,8 @@ impl Task for Comparisons<'_> {
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
         let scores = Scores::of(model, self.texts, self.pad);
-        let loss = self.pairs.iter().map(|p| (1.0 + (-scores.margin(p)).exp()).ln()).sum::<f64>() / self.pairs.len().max(1) as f64;
+        let loss = self.pairs.iter().map(|p| (1.0 + (-scores.margin(p)).exp()).ln()).sum::<f64>()
+            / self.pairs.len().max(1) as f64;
         Ok(vec![("loss", loss), ("accuracy", accuracy(self.pairs, |p| scores.margin(p) > 0.0))])
     }
 
@@ -181,7 +201,13 @@ impl Task for Comparisons<'_> {
 }
 
 /// Mean next-token loss over the texts of a batch.
-fn next_token_loss<'t>(model: &Model, graph: &Graph<'_>, hidden: &Var, texts: impl Iterator<Item = &'t [u32]>, time: usize) -> Var {
+fn next_token_loss<'t>(
+    model: &Model,
+    graph: &Graph<'_>,
+    hidden: &Var,
+    texts: impl Iterator<Item = &'t [u32]>,
+    time: usize,
+) -> Var {
     let (mut places, mut targets) = (Vec::new(), Vec::new());
     for (row, text) in texts.enumerate() {
         for (t, &next) in text.iter().enumerate().skip(1) {
@@ -192,7 +218,8 @@ fn next_token_loss<'t>(model: &Model, graph: &Graph<'_>, hidden: &Var, texts: im
     let count = targets.len();
     let targets = Ids::new(model.device(), targets, [count]);
     let weights = vec![1.0 / count.max(1) as f32; count];
-    ops::linear_cross_entropy(&model.rows(hidden, places), &model.output(graph), &targets, &weights).0
+    ops::linear_cross_entropy(&model.rows(hidden, places), &model.output(graph), &targets, &weights)
+        .0
 }
 
 /// Rewards of all held-out texts.

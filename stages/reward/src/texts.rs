@@ -32,27 +32,47 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    pub fn read(section: &RewardSection, recipe: &Recipe, tokenizer: &Tokenizer, template: &ChatTemplate, limit: usize) -> Result<Self> {
+    pub fn read(
+        section: &RewardSection,
+        recipe: &Recipe,
+        tokenizer: &Tokenizer,
+        template: &ChatTemplate,
+        limit: usize,
+    ) -> Result<Self> {
         let mut all = Vec::new();
         let mut groups: Vec<String> = Vec::new();
         for source in &section.data {
             let ratings = Expression::new(&source.ratings)?;
             let group = Template::new(&source.group)?;
             let title = source.dialogue.title();
-            for (i, d) in source.dialogue.read(recipe, section.heldout_per_thousand as u32)?.into_iter().enumerate() {
+            for (i, d) in source
+                .dialogue
+                .read(recipe, section.heldout_per_thousand as u32)?
+                .into_iter()
+                .enumerate()
+            {
                 let at = |e: Error| e.at(format!("{title}, record {}", i + 1));
-                let (mean, error) = statistics(&ratings.value(&d.record).map_err(at)?).map_err(at)?;
-                let name = format!("{title} {}", group.render(&d.record).map_err(at)?).trim().to_owned();
+                let (mean, error) =
+                    statistics(&ratings.value(&d.record).map_err(at)?).map_err(at)?;
+                let name =
+                    format!("{title} {}", group.render(&d.record).map_err(at)?).trim().to_owned();
                 let group = groups.iter().position(|g| *g == name).unwrap_or_else(|| {
                     groups.push(name);
                     groups.len() - 1
                 });
-                let tokens: Vec<u32> =
-                    encode_chat(tokenizer, template, &d.messages)?.into_iter().map(|(t, _)| t).collect();
+                let tokens: Vec<u32> = encode_chat(tokenizer, template, &d.messages)?
+                    .into_iter()
+                    .map(|(t, _)| t)
+                    .collect();
                 if tokens.is_empty() || tokens.len() > limit {
                     continue;
                 }
-                let id = d.record.0.get("id").and_then(Value::as_str).map_or(format!("{title}-{i}"), str::to_owned);
+                let id = d
+                    .record
+                    .0
+                    .get("id")
+                    .and_then(Value::as_str)
+                    .map_or(format!("{title}-{i}"), str::to_owned);
                 let answer = d.messages.last().map_or(String::new(), |m| m.content.clone());
                 all.push(Text { id, group, answer, tokens, heldout: d.heldout, mean, error });
             }
@@ -60,9 +80,11 @@ impl Texts {
         let texts = Self { all, groups };
         for (heldout, what) in [(false, "to learn from"), (true, "held out")] {
             if texts.indices(heldout).values().all(|v| v.len() < 2) {
-                return Err(Error::input(format!("there are no two rated texts of one group {what}"))
-                    .at("reward.data")
-                    .hint("add data, or change reward.heldout_per_thousand"));
+                return Err(Error::input(format!(
+                    "there are no two rated texts of one group {what}"
+                ))
+                .at("reward.data")
+                .hint("add data, or change reward.heldout_per_thousand"));
             }
         }
         Ok(texts)
@@ -98,7 +120,10 @@ impl Texts {
 
 /// Mean of the ratings, and the variance of that mean.
 fn statistics(ratings: &Value) -> Result<(f64, f64)> {
-    let wrong = || Error::input("the ratings are not a list of at least two numbers").hint("reward.data.ratings is an expression such as `ratings`");
+    let wrong = || {
+        Error::input("the ratings are not a list of at least two numbers")
+            .hint("reward.data.ratings is an expression such as `ratings`")
+    };
     let list: Vec<f64> = ratings
         .as_array()
         .ok_or_else(wrong)?

@@ -40,9 +40,15 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outc
         let mut items = Vec::new();
         let mut answers: std::collections::BTreeMap<String, usize> = Default::default();
         for dialogue in dialogues {
-            let Some(example) = encode(m.tokenizer, m.template, &dialogue.messages, limit + 1)? else { continue };
+            let Some(example) = encode(m.tokenizer, m.template, &dialogue.messages, limit + 1)?
+            else {
+                continue;
+            };
             if !dialogue.heldout {
-                train.extend((1..section.repeat).map(|_| crate::conversations::Example { tokens: example.tokens.clone() }));
+                train.extend(
+                    (1..section.repeat)
+                        .map(|_| crate::conversations::Example { tokens: example.tokens.clone() }),
+                );
                 train.push(example);
                 continue;
             }
@@ -64,7 +70,13 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outc
     let train = Rows::new(train, limit);
     train.check()?;
     let seed = trainer.context.run.seed;
-    let mut task = Conversation { materials: m, walk: Walk::new(train.rows.len(), seed), train, heldout: Rows::new(heldout, limit), seed };
+    let mut task = Conversation {
+        materials: m,
+        walk: Walk::new(train.rows.len(), seed),
+        train,
+        heldout: Rows::new(heldout, limit),
+        seed,
+    };
     let figures = fit(trainer, &mut task)?;
     let tasks = measured.iter().map(|s| measure(&trainer.model, m, s)).collect::<Result<_>>()?;
     Ok(Outcome { figures, tasks })
@@ -72,10 +84,14 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outc
 
 /// Share of held-out requests whose greedy answer is the expected one.
 fn measure(model: &Model, m: &Materials<'_>, measured: &Measured<'_>) -> Result<Value> {
-    let prompts =
-        measured.items.iter().map(|(asked, _)| encode_prompt(m.tokenizer, m.template, asked)).collect::<Result<Vec<_>>>()?;
+    let prompts = measured
+        .items
+        .iter()
+        .map(|(asked, _)| encode_prompt(m.tokenizer, m.template, asked))
+        .collect::<Result<Vec<_>>>()?;
     let longest = measured.items.iter().map(|(_, answer)| answer.len()).max().unwrap_or(1);
-    let sampling = Sampling { temperature: 0.0, max_new_tokens: longest.clamp(4, 64), ..Sampling::default() };
+    let sampling =
+        Sampling { temperature: 0.0, max_new_tokens: longest.clamp(4, 64), ..Sampling::default() };
     let mut right = 0;
     for (prompts, items) in prompts.chunks(32).zip(measured.items.chunks(32)) {
         let written = generate(model, prompts, &stops(m.tokenizer), &sampling, 0)?;
@@ -94,7 +110,13 @@ fn measure(model: &Model, m: &Materials<'_>, measured: &Measured<'_>) -> Result<
 }
 
 impl Conversation<'_> {
-    fn loss_of(model: &Model, graph: &Graph<'_>, batch: &Batch, weight: f32, dropout: Option<Dropout>) -> athanor_tensor::Var {
+    fn loss_of(
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Batch,
+        weight: f32,
+        dropout: Option<Dropout>,
+    ) -> athanor_tensor::Var {
         let hidden = model.hidden(&mut Pass::new(graph, &batch.input).with_dropout(dropout));
         let learned = model.rows(&hidden, batch.places.clone());
         let count = batch.targets.len();
@@ -119,8 +141,18 @@ impl Task for Conversation<'_> {
             .collect())
     }
 
-    fn loss(&self, model: &Model, graph: &Graph<'_>, batch: &Batch, total: f64, dropout: Option<Dropout>) -> Result<Loss> {
-        Ok(Loss { loss: Self::loss_of(model, graph, batch, (1.0 / total) as f32, dropout), figures: Vec::new() })
+    fn loss(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Batch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Result<Loss> {
+        Ok(Loss {
+            loss: Self::loss_of(model, graph, batch, (1.0 / total) as f32, dropout),
+            figures: Vec::new(),
+        })
     }
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
@@ -151,7 +183,9 @@ impl Task for Conversation<'_> {
         prompts
             .iter()
             .zip(written)
-            .map(|(p, c)| Ok(Sample { prompt: p.clone(), text: m.tokenizer.decode(&c.tokens)?, reward: None }))
+            .map(|(p, c)| {
+                Ok(Sample { prompt: p.clone(), text: m.tokenizer.decode(&c.tokens)?, reward: None })
+            })
             .collect()
     }
 

@@ -45,7 +45,12 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: Materials<'_>) -> Result<Figur
 }
 
 impl Causal<'_> {
-    fn hidden(model: &Model, graph: &Graph<'_>, batch: &Batch, dropout: Option<Dropout>) -> athanor_tensor::Var {
+    fn hidden(
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Batch,
+        dropout: Option<Dropout>,
+    ) -> athanor_tensor::Var {
         model.hidden(&mut Pass::new(graph, &batch.input).with_dropout(dropout))
     }
 }
@@ -66,12 +71,20 @@ impl Task for Causal<'_> {
             .collect())
     }
 
-    fn loss(&self, model: &Model, graph: &Graph<'_>, batch: &Batch, total: f64, dropout: Option<Dropout>) -> Result<Loss> {
+    fn loss(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Batch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Result<Loss> {
         let hidden = Self::hidden(model, graph, batch, dropout);
         let count = batch.targets.len();
         let targets = Ids::new(model.device(), batch.targets.clone(), [count]);
         let weights = vec![(1.0 / total) as f32; count];
-        let (loss, _) = ops::linear_cross_entropy(&hidden, &model.output(graph), &targets, &weights);
+        let (loss, _) =
+            ops::linear_cross_entropy(&hidden, &model.output(graph), &targets, &weights);
         Ok(Loss { loss, figures: Vec::new() })
     }
 
@@ -87,10 +100,15 @@ impl Task for Causal<'_> {
             let hidden = Self::hidden(model, &graph, &batch, None);
             let n = batch.targets.len();
             let targets = Ids::new(model.device(), batch.targets.clone(), [n]);
-            let (loss, _) = ops::linear_cross_entropy(&hidden, &model.output(&graph), &targets, &vec![1.0; n]);
+            let (loss, _) =
+                ops::linear_cross_entropy(&hidden, &model.output(&graph), &targets, &vec![1.0; n]);
             nats += f64::from(loss.value().item());
             tokens += n;
-            bytes += batch.targets.iter().map(|&t| u64::from(self.bytes.get(t as usize).copied().unwrap_or(0))).sum::<u64>();
+            bytes += batch
+                .targets
+                .iter()
+                .map(|&t| u64::from(self.bytes.get(t as usize).copied().unwrap_or(0)))
+                .sum::<u64>();
         }
         let loss = nats / tokens.max(1) as f64;
         let bits = nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
@@ -109,7 +127,13 @@ impl Task for Causal<'_> {
         prompts
             .iter()
             .zip(written)
-            .map(|(p, c)| Ok(Sample { prompt: p.clone(), text: self.tokenizer.decode(&c.tokens)?, reward: None }))
+            .map(|(p, c)| {
+                Ok(Sample {
+                    prompt: p.clone(),
+                    text: self.tokenizer.decode(&c.tokens)?,
+                    reward: None,
+                })
+            })
             .collect()
     }
 

@@ -1,0 +1,123 @@
+//! The stage: from a policy, a reward and requests to a better policy.
+
+use athanor_generation::{Sampling, text::stops};
+use athanor_models::Model;
+use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
+use athanor_tensor::Device;
+use athanor_text::{ChatTemplate, Message};
+use athanor_training::{StageContext, Trainer, load_tokenizer, save_model, stage_model};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    algorithms,
+    evaluate::Bench,
+    prompts::{Prompt, Prompts},
+    rewards,
+    section::ReinforceSection,
+};
+
+/// The stage's name.
+pub const NAME: &str = "reinforce";
+
+/// The stage's keys.
+pub fn keys() -> Vec<Key> {
+    ReinforceSection::keys()
+}
+
+/// The stage's section with every key, checked.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn resolved(recipe: &Recipe) -> Result<Value> {
+    Ok(athanor_store::recipe::json(&recipe.section::<ReinforceSection>(NAME)?))
+}
+
+/// What an algorithm works with.
+pub(crate) struct Materials<'a> {
+    pub section: &'a ReinforceSection,
+    pub prompts: &'a Prompts,
+    pub samples: &'a [Prompt],
+    pub bench: Bench<'a>,
+}
+
+/// Improves a policy and writes RUN/reinforce/model.
+///
+/// # Errors
+/// Input for a wrong recipe, model or data, Interrupted after a checkpoint, Failed otherwise.
+pub fn run(run: &Run) -> Result<()> {
+    let section: ReinforceSection = run.recipe.section(NAME)?;
+    if section.prompts.is_empty() {
+        return Err(Error::input("there are no requests to answer")
+            .at(format!("{}: [reinforce]", run.recipe.name()))
+            .hint("add [[reinforce.prompts]] path = \"requests.jsonl\""));
+    }
+    let kind = rewards::REWARDS.iter().find(|r| r.name == section.reward);
+    let kind = kind.ok_or_else(|| Error::input(format!("unknown reward {:?}", section.reward)))?;
+    let algorithm = algorithms::ALGORITHMS.iter().find(|a| a.name == section.algorithm);
+    let algorithm = algorithm
+        .ok_or_else(|| Error::input(format!("unknown algorithm {:?}", section.algorithm)))?;
+    let folder = stage_model(run, "finetune", section.model.as_deref())?;
+    let mut fingerprint = run
+        .fingerprint(&section)
+        .input("model", sha256_folder(&folder)?)
+        .input("reward", (kind.hash)(run, &section)?);
+    for (i, source) in section.prompts.iter().enumerate() {
+        fingerprint = fingerprint
+            .input(&format!("prompts.{i}"), sha256_file(&run.recipe.resolve(&source.path))?);
+    }
+    let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
+
+    let mut policy = Model::load(&folder, Device::Cpu)?;
+    policy.add_value_head(Some(&folder))?;
+    let reference = Model::load(&folder, Device::Cpu)?;
+    let tokenizer = load_tokenizer(&folder, &policy)?;
+    let template = ChatTemplate::load(&folder).unwrap_or_default();
+    let reward = (kind.open)(run, &section, &tokenizer)?;
+    let prompts =
+        Prompts::read(&section, &run.recipe, &tokenizer, &template, policy.sizes().context)?;
+    let samples = section
+        .sample_prompts
+        .iter()
+        .map(|p| Prompt::new(&tokenizer, &template, &[Message::user(p)]))
+        .collect::<Result<Vec<_>>>()?;
+    let stops = stops(&tokenizer);
+    let sampling = Sampling {
+        temperature: section.temperature,
+        max_new_tokens: section.max_new_tokens,
+        ..Sampling::default()
+    };
+    let bench = Bench {
+        tokenizer: &tokenizer,
+        reference: &reference,
+        reward: &*reward,
+        stops: &stops,
+        sampling,
+        seed: run.seed,
+    };
+    let parameters = policy.params.count();
+    let steps = section.train.steps;
+    let updates = steps * (algorithm.updates)(&section);
+    let mut trainer = Trainer::open(&context, &section.train, policy, steps, updates)?;
+    let materials = Materials { section: &section, prompts: &prompts, samples: &samples, bench };
+    let figures = (algorithm.train)(&mut trainer, &materials)?;
+
+    let figure =
+        |name: &str| figures.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
+    let told = format!(
+        "held-out reward {:+.3} → {:+.3} at {:.1} nats",
+        figure("reward_before"),
+        figure("reward_after"),
+        figure("kl")
+    );
+    let (seconds, tokens) = (trainer.seconds(), trainer.tokens());
+    let mut model = trainer.close(&told)?;
+    save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
+    let mut summary = Map::new();
+    for (name, value) in
+        [("seconds", json!(seconds)), ("parameters", json!(parameters)), ("tokens", json!(tokens))]
+    {
+        summary.insert(name.into(), value);
+    }
+    summary.extend(figures.iter().map(|(n, v)| ((*n).to_owned(), json!(v))));
+    context.folder.finish(&context.fingerprint, seconds, &Value::Object(summary))
+}
