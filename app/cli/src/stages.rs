@@ -1,7 +1,7 @@
 //! The stages in their order. A new one is one line here; its command, its section of the recipe
 //! and its place in a run follow from that.
 
-use athanor_store::{Error, Key, Recipe, Result, Run, Section, nearest, recipe::Shape};
+use athanor_store::{Error, Key, Recipe, Result, Run, nearest, recipe::Shape};
 use serde_json::{Map, Value};
 
 /// A stage, as its crate exposes it.
@@ -21,18 +21,12 @@ pub struct Stage {
 /// All stages.
 #[rustfmt::skip]
 pub static STAGES: &[Stage] = &[
-    Stage { name: "corpus", about: "Clean, split and tokenise the sources of text", keys: <athanor_corpus::CorpusSection as Section>::keys, resolved: resolved::<athanor_corpus::CorpusSection>, run: athanor_corpus::run },
-    // Stage { name: athanor_pretrain::NAME, about: "Train a language model on the corpus, without labels", keys: athanor_pretrain::keys, resolved: athanor_pretrain::resolved, run: athanor_pretrain::run },
-    // Stage { name: athanor_finetune::NAME, about: "Teach the model tasks or conversation from examples", keys: athanor_finetune::keys, resolved: athanor_finetune::resolved, run: athanor_finetune::run },
-    // Stage { name: athanor_reward::NAME, about: "Train a reward model on human comparisons and ratings", keys: athanor_reward::keys, resolved: athanor_reward::resolved, run: athanor_reward::run },
-    // Stage { name: athanor_reinforce::NAME, about: "Improve the model by reinforcement learning", keys: athanor_reinforce::keys, resolved: athanor_reinforce::resolved, run: athanor_reinforce::run },
+    Stage { name: athanor_corpus::NAME, about: "Clean, split and tokenise the sources of text", keys: athanor_corpus::keys, resolved: athanor_corpus::resolved, run: athanor_corpus::run },
+    Stage { name: athanor_pretrain::NAME, about: "Train a language model on the corpus, without labels", keys: athanor_pretrain::keys, resolved: athanor_pretrain::resolved, run: athanor_pretrain::run },
+    Stage { name: athanor_finetune::NAME, about: "Teach the model tasks or conversation from examples", keys: athanor_finetune::keys, resolved: athanor_finetune::resolved, run: athanor_finetune::run },
+    Stage { name: athanor_reward::NAME, about: "Train a reward model on human comparisons and ratings", keys: athanor_reward::keys, resolved: athanor_reward::resolved, run: athanor_reward::run },
+    Stage { name: athanor_reinforce::NAME, about: "Improve the model by reinforcement learning", keys: athanor_reinforce::keys, resolved: athanor_reinforce::resolved, run: athanor_reinforce::run },
 ];
-
-/// Until the corpus stage exposes its own.
-fn resolved<S: Section>(recipe: &Recipe) -> Result<Value> {
-    let section: S = recipe.section("corpus")?;
-    serde_json::to_value(section).map_err(Error::failed)
-}
 
 impl Stage {
     /// Its section as one key, for the annotated recipe.

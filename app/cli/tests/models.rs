@@ -1,0 +1,214 @@
+//! Commands on models: parity, writing, evaluation, import.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use athanor_store::{ArrayData, load_arrays};
+use common::{bad, fixtures, good, model, run, run_with_input, stderr};
+use serde_json::Value;
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn json(output: &std::process::Output) -> Value {
+    serde_json::from_str(&good(output)).unwrap()
+}
+
+#[test]
+fn forward_equals_transformers() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.safetensors");
+    let mut checked = 0;
+    for entry in fs::read_dir(fixtures()).unwrap() {
+        let fixture = entry.unwrap().path();
+        let expected = fixture.join("out.safetensors");
+        if !expected.is_file() || !supported(&fixture) {
+            continue;
+        }
+        let expected = load_arrays(&expected).unwrap();
+        let input = fixture.join("in.safetensors");
+        let mut args = vec!["forward", text(&fixture), "--input", text(&input)];
+        args.extend(["--output", text(&out)]);
+        if expected.iter().any(|a| a.name.starts_with("grad.")) {
+            args.push("--grad");
+        }
+        good(&run(&args));
+        let found = load_arrays(&out).unwrap();
+        for a in &expected {
+            let Some(b) = found.iter().find(|b| b.name == a.name) else {
+                panic!("{}: no {}", fixture.display(), a.name);
+            };
+            let (ArrayData::F32(x), ArrayData::F32(y)) = (&a.data, &b.data) else { continue };
+            let far = x.iter().zip(y).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+            assert!(x.len() == y.len() && far < 1e-4, "{} {}: {far}", fixture.display(), a.name);
+        }
+        checked += 1;
+    }
+    assert!(checked >= 8, "{checked} fixtures");
+}
+
+/// Families that are not there yet have fixtures already.
+fn supported(fixture: &Path) -> bool {
+    let config = fs::read_to_string(fixture.join("config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    athanor_models::families::by_model_type(config["model_type"].as_str().unwrap()).is_ok()
+}
+
+#[test]
+fn forward_names_what_is_wrong() {
+    let fixture = fixtures().join("gpt2-padded");
+    let input = fixture.join("out.safetensors");
+    let args = ["forward", text(&fixture), "--input", text(&input), "--output", "x"];
+    let error = bad(&run(args), 2);
+    assert!(error.contains("out.safetensors") && error.contains("input_ids"), "{error}");
+    let args = ["forward", text(&fixture), "--input", "none", "--output", "x"];
+    assert!(bad(&run(args), 2).contains("none: cannot read"));
+}
+
+#[test]
+fn generate_writes_the_same_text_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    // A run folder: the model of its stage is taken, and said.
+    let folder = dir.path().join("pretrain/model");
+    model(&folder, false);
+    let run_dir = text(dir.path());
+    let args = ["generate", run_dir, "--prompt", "the cat", "--max-tokens", "12", "--seed", "5"];
+    let first = run(args);
+    let written = good(&first);
+    assert!(stderr(&first).contains("model: ") && stderr(&first).contains("pretrain/model"));
+    assert!(written.ends_with('\n') && !written.is_empty());
+    assert_eq!(written, good(&run(args)));
+
+    // The first of several rows is the single one.
+    let more = json(&run(args.iter().copied().chain(["-n", "3", "--json"])));
+    let texts: Vec<&str> =
+        (0..3).map(|i| more["completions"][i]["text"].as_str().unwrap()).collect();
+    assert_eq!(texts[0].trim_end(), written.trim_end());
+    assert!(texts[1] != texts[0] || texts[2] != texts[0], "rows differ");
+    let one = &more["completions"][0];
+    assert_eq!(one["tokens"].as_array().unwrap().len(), one["log_probs"].as_array().unwrap().len());
+
+    // A stop string ends it before itself.
+    let stop: String = texts[0].chars().skip(2).take(2).collect();
+    if !stop.is_empty() && !stop.contains('\u{fffd}') {
+        let cut = json(&run(args.iter().copied().chain(["--stop", &stop, "--json"])));
+        let text = cut["completions"][0]["text"].as_str().unwrap();
+        assert!(!text.contains(&stop) && texts[0].starts_with(text), "{text:?} {stop:?}");
+        assert_eq!(cut["completions"][0]["finish"], "stop");
+    }
+
+    let prompt = dir.path().join("prompt.txt");
+    fs::write(&prompt, "the cat").unwrap();
+    let file = ["generate", run_dir, "--file", text(&prompt), "--max-tokens", "12", "--seed", "5"];
+    assert_eq!(good(&run(file)), written);
+    let piped = ["generate", run_dir, "--file", "-", "--max-tokens", "12", "--seed", "5"];
+    assert_eq!(good(&run_with_input(&piped, "the cat")), written);
+
+    let long = "the cat ".repeat(60);
+    let error = bad(&run(["generate", run_dir, "--prompt", &long]), 2);
+    assert!(error.contains("the model's context is 48"), "{error}");
+    let error = bad(&run(["generate", run_dir, "--prompt", "a", "--top-p", "2"]), 2);
+    assert!(error.contains("`top-p`: must be above 0"), "{error}");
+    let error = bad(&run(["chat", run_dir]), 2);
+    assert!(error.contains("no chat template"), "{error}");
+    // What scores texts cannot write any.
+    let error = bad(&run(["generate", text(&fixtures().join("llama-reward")), "--prompt", "a"]), 2);
+    assert!(error.contains("this model scores texts"), "{error}");
+}
+
+#[test]
+fn chat_over_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("model");
+    model(&folder, true);
+    let saved = dir.path().join("talk.json");
+    // More turns than the context of 48 tokens holds.
+    let input = format!(
+        "hello\n你好，人之初\n/temperature 0\nthe cat sat on the mat\n//slash\n/save {}\n/quit\nnot read\n",
+        saved.display()
+    );
+    let output = run_with_input(&["chat", text(&folder), "--max-tokens", "6"], &input);
+    assert_eq!(good(&output).matches('\n').count() >= 4, true);
+    let talk: Value = serde_json::from_str(&fs::read_to_string(&saved).unwrap()).unwrap();
+    let messages = talk["messages"].as_array().unwrap();
+    assert_eq!(messages.last().unwrap()["role"], "assistant");
+    let said: Vec<_> = messages.iter().filter_map(|m| m["content"].as_str()).collect();
+    assert!(said.contains(&"/slash") && !said.contains(&"not read"), "{said:?}");
+
+    let lines = good(&run_with_input(&["chat", text(&folder), "--json"], "a\nb\n"));
+    let answers: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((answers.len(), &answers[0]["role"]), (2, &"assistant".into()));
+    let error = bad(&run_with_input(&["chat", text(&folder)], "/frob\n"), 2);
+    assert!(error.contains("no command /frob"), "{error}");
+    let error = bad(&run_with_input(&["chat", text(&folder)], &"the cat ".repeat(90)), 2);
+    assert!(error.contains("say it in fewer words"), "{error}");
+}
+
+#[test]
+fn eval_counts_each_token_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("model");
+    model(&folder, false);
+    let data = dir.path().join("data.jsonl");
+    let long = "人之初，性本善。the cat sat on the mat. ".repeat(8);
+    let line = |text: &str| serde_json::json!({ "body": text }).to_string();
+    fs::write(&data, [line("hello"), line(&long), line("")].join("\n")).unwrap();
+    let base = ["eval", text(&folder), "--data", text(&data), "--text", "body", "--json", "--quiet"];
+    let figures = |more: &[&str]| {
+        json(&run(base.iter().copied().chain(more.iter().copied())))["figures"].clone()
+    };
+    let all = figures(&["--task", "perplexity"]);
+    assert_eq!(all["documents"], 3);
+    assert_eq!(all["bytes"], 5 + long.len());
+    let number = |v: &Value, key: &str| v[key].as_f64().unwrap();
+    assert!((number(&all, "perplexity").ln() - number(&all, "loss_per_token")).abs() < 1e-9);
+    let bits = number(&all, "loss_per_token") * number(&all, "tokens")
+        / number(&all, "bytes")
+        / std::f64::consts::LN_2;
+    assert!((bits - number(&all, "bits_per_byte")).abs() < 1e-9);
+    let other = figures(&["--task", "bits-per-byte", "--window", "16", "--stride", "3"]);
+    assert_eq!(other["tokens"], all["tokens"]);
+    assert!((number(&other, "loss_per_token") - number(&all, "loss_per_token")).abs() < 0.2);
+
+    let whole = dir.path().join("whole.txt");
+    fs::write(&whole, "hello\n").unwrap();
+    let args = ["eval", text(&folder), "--task", "perplexity", "--data", text(&whole)];
+    let output = run(args);
+    assert!(good(&output).contains("loss per token"));
+    let error = bad(&run(["eval", text(&folder), "--task", "perplexity", "--data", text(&data)]), 2);
+    assert!(error.contains("data.jsonl:1: no field `text`"), "{error}");
+}
+
+#[test]
+fn import_makes_a_checked_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    model(&from, true);
+    let said = good(&run(["import", text(&from), text(&to)]));
+    assert!(said.contains("parameters") && said.contains("checked"), "{said}");
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"] {
+        assert!(to.join(file).is_file(), "{file}");
+    }
+    let weights = |d: &Path| fs::read(d.join("model.safetensors")).unwrap();
+    assert_eq!(weights(&from), weights(&to));
+    assert!(bad(&run(["export", text(&from), text(&to)]), 2).contains("exists already"));
+    good(&run(["export", text(&from), text(&to), "--force"]));
+    // No tokenizer: told, but copied.
+    let other = dir.path().join("other");
+    let output = run(["import", text(&fixtures().join("gpt2-reward")), text(&other)]);
+    good(&output);
+    assert!(stderr(&output).contains("warning: no tokenizer.json"));
+}
+
+#[test]
+fn tokenize_shows_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    model(dir.path(), true);
+    let tokens = json(&run(["tokenize", text(dir.path()), "--text", "the 春<|end|>", "--json"]));
+    assert_eq!(tokens["bytes"], 14);
+    let plain = tokens["tokens"].as_array().unwrap().len();
+    let args = ["tokenize", text(dir.path()), "--text", "the 春<|end|>", "--json", "--specials"];
+    assert!(json(&run(args))["tokens"].as_array().unwrap().len() < plain);
+}
