@@ -155,7 +155,8 @@ fn eval_counts_each_token_once() {
     let long = "人之初，性本善。the cat sat on the mat. ".repeat(8);
     let line = |text: &str| serde_json::json!({ "body": text }).to_string();
     fs::write(&data, [line("hello"), line(&long), line("")].join("\n")).unwrap();
-    let base = ["eval", text(&folder), "--data", text(&data), "--text", "body", "--json", "--quiet"];
+    let base =
+        ["eval", text(&folder), "--data", text(&data), "--text", "body", "--json", "--quiet"];
     let figures = |more: &[&str]| {
         json(&run(base.iter().copied().chain(more.iter().copied())))["figures"].clone()
     };
@@ -177,7 +178,8 @@ fn eval_counts_each_token_once() {
     let args = ["eval", text(&folder), "--task", "perplexity", "--data", text(&whole)];
     let output = run(args);
     assert!(good(&output).contains("loss per token"));
-    let error = bad(&run(["eval", text(&folder), "--task", "perplexity", "--data", text(&data)]), 2);
+    let error =
+        bad(&run(["eval", text(&folder), "--task", "perplexity", "--data", text(&data)]), 2);
     assert!(error.contains("data.jsonl:1: no field `text`"), "{error}");
 }
 

@@ -23,8 +23,35 @@ macro_rules! data {
 const DATA: &[(&str, &[u8])] =
     data!["human_ratings.jsonl.gz", "brown.jsonl.gz", "books.jsonl.gz", "zh.jsonl.gz"];
 
-/// `--short`: the same path through all stages in a minute or two, for tests.
-const SHORT: &[&str] = &["corpus.tokenizer.vocab_size=512"];
+/// `--short`: the same path through all stages with a tiny model and few steps, for tests.
+const SHORT: &[&str] = &[
+    "corpus.tokenizer.vocab_size=1024",
+    "corpus.sources.1.max_bytes=300000",
+    "corpus.sources.2.max_bytes=100000",
+    "pretrain.model.hidden_size=64",
+    "pretrain.model.layers=2",
+    "pretrain.model.heads=2",
+    "pretrain.train.steps=30",
+    "pretrain.train.warmup_steps=5",
+    "pretrain.train.eval_every=15",
+    "pretrain.train.eval_items=20",
+    "finetune.train.steps=20",
+    "finetune.train.warmup_steps=2",
+    "finetune.train.eval_every=10",
+    "finetune.train.eval_items=20",
+    "reward.train.steps=10",
+    "reward.train.warmup_steps=2",
+    "reward.train.eval_every=5",
+    "reward.train.eval_items=20",
+    "reward.heldout_pairs=200",
+    "reinforce.train.steps=3",
+    "reinforce.train.warmup_steps=1",
+    "reinforce.train.eval_every=3",
+    "reinforce.train.sample_every=3",
+    "reinforce.answers=16",
+    "reinforce.max_new_tokens=16",
+    "reinforce.heldout_prompts=16",
+];
 
 /// Run all stages on the data that the binary carries, then say how to chat with the result
 #[derive(clap::Args)]

@@ -191,7 +191,7 @@ mod tests {
             [(1, 4, 2), (2, 4, 2), (5, 4, 2), (23, 4, 1), (23, 4, 3), (9, 8, 8)]
         {
             let ids: Vec<u32> = (0..n).collect();
-            let mut predicted = Vec::new();
+            let mut predicted: Vec<u32> = Vec::new();
             for w in windows(&ids, window, stride) {
                 assert!(w.ids.len() <= window + 1 && w.new < w.ids.len());
                 let before = w.ids.len() - 1 - w.new;

@@ -60,8 +60,7 @@ pub fn fixtures() -> PathBuf {
 pub fn model(dir: &Path, chat: bool) {
     use athanor_models::{Head, Model, Shape, families};
     let texts = ["the cat sat on the mat", "人之初，性本善。", "Hello, world!"];
-    let tokenizer =
-        Tokenizer::train_byte_bpe(texts, 280, &SpecialTokens::default()).unwrap();
+    let tokenizer = Tokenizer::train_byte_bpe(texts, 280, &SpecialTokens::default()).unwrap();
     let shape = Shape {
         vocabulary: tokenizer.vocab_size(),
         context: 48,

@@ -1,0 +1,291 @@
+//! The same bytes come out on one thread or two, stopped anywhere, killed anywhere, and going on
+//! from an older checkpoint where the newest is damaged.
+//!
+//! `ATHANOR_KILLS=50` kills each stage so many times instead of 5, and says where it hit.
+
+mod small;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Output},
+    sync::OnceLock,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value};
+use small::{STAGES, Small, copy_folder, good, nothing_partial, stderr};
+
+/// Texts that the models learn from.
+const TEXTS: usize = 400;
+/// What depends on the clock.
+const CLOCK: [&str; 3] = ["seconds", "tokens_per_second", "flops_per_second"];
+
+/// A run that nobody disturbed, and how long each of its stages took.
+struct Undisturbed {
+    small: Small,
+    seconds: Vec<f64>,
+}
+
+fn undisturbed() -> &'static Undisturbed {
+    static ONCE: OnceLock<Undisturbed> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let small = Small::new(TEXTS);
+        let seconds = STAGES.map(|stage| {
+            let began = Instant::now();
+            good(&small.command(stage, "A", &["--threads", "2"]).output().unwrap());
+            began.elapsed().as_secs_f64()
+        });
+        nothing_partial(&small.path("A"));
+        Undisturbed { small, seconds: seconds.to_vec() }
+    })
+}
+
+/// JSON lines without what depends on the clock.
+fn lines(path: &Path) -> Vec<Map<String, Value>> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| {
+            let mut line: Map<String, Value> = serde_json::from_str(line).unwrap();
+            line.retain(|name, _| !CLOCK.contains(&name.as_str()));
+            line
+        })
+        .collect()
+}
+
+/// A stage's result is byte for byte that of the undisturbed run, and its metrics have every step
+/// exactly once.
+fn same(a: &Path, other: &Path, stage: &str) {
+    let (a, other) = (a.join(stage), other.join(stage));
+    nothing_partial(&other);
+    let mut whole: Vec<PathBuf> = small::files(&a)
+        .into_iter()
+        .map(PathBuf::from)
+        .filter(|f| !f.starts_with("checkpoints") && a.join(f).is_file())
+        .collect();
+    // What holds the clock's figures is compared without them, or not at all.
+    whole.retain(|f| {
+        let name = f.to_str().unwrap();
+        !name.starts_with("events.out") && !["metrics.jsonl", "summary.json", "done.json"].contains(&name)
+    });
+    assert!(stage == "corpus" || whole.contains(&PathBuf::from("model/model.safetensors")));
+    for file in &whole {
+        let equal = fs::read(a.join(file)).unwrap() == fs::read(other.join(file)).unwrap();
+        assert!(equal, "{stage}: {} differs", file.display());
+    }
+    let summary = |dir: &Path| {
+        let text = fs::read_to_string(dir.join("summary.json")).unwrap();
+        let mut summary: Map<String, Value> = serde_json::from_str(&text).unwrap();
+        summary.retain(|name, _| name != "seconds" && name != "peak_memory_bytes");
+        summary
+    };
+    assert_eq!(summary(&a), summary(&other), "{stage}");
+    if stage == "corpus" {
+        return;
+    }
+    let metrics = lines(&other.join("metrics.jsonl"));
+    let steps: Vec<u64> = metrics
+        .iter()
+        .filter(|l| l["kind"] == "train")
+        .map(|l| l["step"].as_u64().unwrap())
+        .collect();
+    assert!(steps.iter().copied().eq(1..=steps.len() as u64), "{stage}: steps {steps:?}");
+    assert_eq!(lines(&a.join("metrics.jsonl")), metrics, "{stage}");
+}
+
+/// A stream of numbers in [0, 1) (splitmix64), the same in every run of the test.
+fn random(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed;
+    move || {
+        state = athanor_tensor::splitmix64(state);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+/// Checkpoints of a stage, by rising step.
+fn checkpoints(run: &Path, stage: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(run.join(stage).join("checkpoints")) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with("step-"))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn one_thread_or_two_and_checkpoints_or_none() {
+    let Undisturbed { small, .. } = undisturbed();
+    let mut args = vec!["--threads", "1"];
+    for key in ["pretrain", "finetune", "reward", "reinforce"] {
+        let never = format!("{key}.train.checkpoint_seconds=1000");
+        args.extend(["--set", never.leak()]);
+    }
+    good(&small.command("run", "B", &args).output().unwrap());
+    for stage in STAGES {
+        same(&small.path("A"), &small.path("B"), stage);
+        assert!(checkpoints(&small.path("B"), stage).is_empty(), "{stage}: none was due");
+    }
+}
+
+/// Kills a stage `kills` times and lets it end. The moments are drawn from the stage's whole
+/// duration: each process lives from where the last one was killed to the next moment. Says how
+/// often it hit, and after which steps it went on.
+fn kill_and_go_on(small: &Small, out: &str, stage: &str, duration: f64, kills: usize) -> Vec<u64> {
+    let seed = stage.bytes().fold(kills as u64, |s, b| s.rotate_left(8) ^ u64::from(b));
+    let mut random = random(seed);
+    let mut moments: Vec<f64> = (0..kills).map(|_| random() * duration).collect();
+    moments.sort_by(f64::total_cmp);
+    let (mut hits, mut last) = (0, 0.0);
+    let mut went_on = Vec::new();
+    let mut begun = |told: &str| {
+        let step = told.split("going on from step ").nth(1);
+        let step = step.and_then(|s| s.split_whitespace().next()?.parse().ok());
+        went_on.push(step.unwrap_or(0));
+    };
+    for moment in moments {
+        // A stage without checkpoints begins anew: each moment counts from its beginning.
+        let life = if stage == "corpus" { moment } else { moment - last };
+        last = moment;
+        let mut child = small.command(stage, out, &["--threads", "2"]).spawn().unwrap();
+        sleep(Duration::from_secs_f64(life));
+        let killed = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        hits += usize::from(killed);
+        begun(&stderr(&output));
+        if !killed {
+            assert!(output.status.success(), "{stage}: {}", stderr(&output));
+        }
+    }
+    let told = good(&small.command(stage, out, &["--threads", "2"]).output().unwrap());
+    begun(&told);
+    let done_before = told.contains("done already");
+    assert!(hits == kills && !done_before, "{stage}: {hits} of {kills} kills hit, {went_on:?}");
+    went_on
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let Undisturbed { small, seconds } = undisturbed();
+    let kills = std::env::var("ATHANOR_KILLS").map_or(5, |n| n.parse().unwrap());
+    for (stage, duration) in STAGES.into_iter().zip(seconds) {
+        let went_on = kill_and_go_on(small, "C", stage, *duration, kills);
+        println!("{stage}: {duration:.2} s undisturbed, {kills} kills, began or went on at steps {went_on:?}");
+        same(&small.path("A"), &small.path("C"), stage);
+    }
+    nothing_partial(&small.path("C"));
+    let manifest: Value =
+        serde_json::from_str(&fs::read_to_string(small.path("C/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["stages"].as_object().unwrap().len(), STAGES.len());
+}
+
+/// Stops a stage with a signal once it has made some steps.
+fn stop(small: &Small, out: &str, stage: &str, name: &str) -> Output {
+    let child = small.command(stage, out, &["--threads", "2"]).spawn().unwrap();
+    let began = Instant::now();
+    while checkpoints(&small.path(out), stage).len() < 3 {
+        assert!(began.elapsed().as_secs() < 30, "{stage}: no checkpoints");
+        sleep(Duration::from_millis(2));
+    }
+    signal(&child, name);
+    child.wait_with_output().unwrap()
+}
+
+/// A run folder in which all the stages before `stage` are done.
+fn before(small: &Small, out: &str, stage: &str) {
+    for done in STAGES.into_iter().take_while(|s| *s != stage) {
+        copy_folder(&small.path("A").join(done), &small.path(out).join(done));
+    }
+}
+
+#[test]
+fn stopped_by_ctrl_c_or_sigterm() {
+    let Undisturbed { small, seconds } = undisturbed();
+    for (i, stage) in STAGES.into_iter().enumerate().skip(1) {
+        let name = if i % 2 == 1 { "-INT" } else { "-TERM" };
+        let out = &format!("D-{stage}");
+        before(small, out, stage);
+        let stopped = stop(small, out, stage, name);
+        let told = stderr(&stopped);
+        assert_eq!(stopped.status.code(), Some(130), "{stage} {name}: {told}");
+        assert!(told.contains("a checkpoint was written"), "{told}");
+        assert!(told.contains("run the same command again to go on"), "{told}");
+        let newest = checkpoints(&small.path(out), stage).pop().unwrap();
+        let step = newest.file_name().unwrap().to_str().unwrap()[5..].parse::<u64>().unwrap();
+        assert!(told.contains(&format!("stopped at step {step} of ")), "{newest:?}: {told}");
+        nothing_partial(&small.path(out));
+        let told = good(&small.command(stage, out, &["--threads", "2"]).output().unwrap());
+        assert!(told.contains(&format!("going on from step {step}")), "{told}");
+        same(&small.path("A"), &small.path(out), stage);
+    }
+    // The corpus has no checkpoints: it leaves nothing behind and begins anew.
+    let child = small.command("corpus", "D", &["--threads", "2"]).spawn().unwrap();
+    sleep(Duration::from_secs_f64(seconds[0] * 0.3));
+    signal(&child, "-INT");
+    let stopped = child.wait_with_output().unwrap();
+    let told = stderr(&stopped);
+    assert_eq!(stopped.status.code(), Some(130), "{told}");
+    assert!(told.contains("this stage begins anew"), "{told}");
+    nothing_partial(&small.path("D"));
+    good(&small.command("corpus", "D", &["--threads", "2"]).output().unwrap());
+    same(&small.path("A"), &small.path("D"), "corpus");
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn truncate(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 3]).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let Undisturbed { small, .. } = undisturbed();
+    let stage = "pretrain";
+    before(small, "E", stage);
+    assert_eq!(stop(small, "E", stage, "-INT").status.code(), Some(130));
+    let damages: [(&str, fn(&Path), &str); 5] = [
+        ("weights.safetensors", flip, "SHA-256"),
+        ("optimizer.safetensors", truncate, "bytes, its manifest says"),
+        ("state.json", flip, "SHA-256"),
+        ("manifest.json", truncate, "bad JSON"),
+        ("weights.safetensors", |path| fs::remove_file(path).unwrap(), "no such file"),
+    ];
+    for (i, (file, damage, says)) in damages.into_iter().enumerate() {
+        let out = &format!("E{i}");
+        copy_folder(&small.path("E"), &small.path(out));
+        let mut all = checkpoints(&small.path(out), stage);
+        let newest = all.pop().unwrap();
+        damage(&newest.join(file));
+        let told = good(&small.command(stage, out, &["--threads", "2"]).output().unwrap());
+        let name = |p: &Path| p.file_name().unwrap().to_str().unwrap().to_owned();
+        let warning = told.lines().find(|l| l.contains("checkpoint skipped")).unwrap_or_default();
+        assert!(warning.contains(&name(&newest)) && warning.contains(says), "{told}");
+        let step: u64 = name(all.last().unwrap())[5..].parse().unwrap();
+        assert!(told.contains(&format!("going on from step {step}")), "{told}");
+        same(&small.path("A"), &small.path(out), stage);
+    }
+    // None is whole: nothing is touched, and the user is told.
+    for checkpoint in checkpoints(&small.path("E"), stage) {
+        flip(&checkpoint.join("weights.safetensors"));
+    }
+    let kept = small::files(&small.path("E/pretrain"));
+    let output = small.command(stage, "E", &[]).output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("3 checkpoint(s), and none is whole"), "{told}");
+    assert!(told.contains("help: restore one from a backup, or remove this folder"), "{told}");
+    assert_eq!(small::files(&small.path("E/pretrain")), kept);
+}
