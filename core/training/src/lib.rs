@@ -11,6 +11,7 @@
 mod fit;
 mod model_folder;
 pub mod optimizers;
+mod packing;
 mod record;
 pub mod schedule;
 mod section;
@@ -19,6 +20,7 @@ mod walk;
 
 pub use fit::{Figures, Loss, Micro, Task, fit};
 pub use model_folder::{load_tokenizer, save_model, stage_model};
+pub use packing::Packed;
 pub use record::Sample;
 pub use section::{ModelSection, TrainSection};
 pub use trainer::{StageContext, Trainer, Update};

@@ -3,8 +3,9 @@
 use athanor_data::pack;
 use athanor_models::Input;
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, Ids, ops::Mask};
+use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, Message, Tokenizer, encode_chat};
+use athanor_training::Packed;
 
 /// A conversation's tokens, and which of them are learned.
 pub(crate) struct Example {
@@ -60,41 +61,28 @@ impl Rows {
         Ok(())
     }
 
-    /// Rows side by side, padded to the longest; each conversation sees itself alone and counts its
-    /// positions from 0.
-    pub fn batch(&self, rows: &[usize], pad: u32, device: Device) -> Batch {
-        let length = |row: usize| {
-            self.rows[row].iter().map(|&i| self.examples[i].tokens.len() - 1).sum::<usize>()
-        };
-        let time = rows.iter().map(|&r| length(r)).max().unwrap_or(0);
-        let count = rows.len() * time;
-        let (mut ids, mut documents, mut positions) =
-            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut places, mut targets, mut tokens) = (Vec::new(), Vec::new(), 0);
-        for &row in rows {
-            let end = ids.len() + time;
-            for (document, &i) in self.rows[row].iter().enumerate() {
-                let example = &self.examples[i].tokens;
-                for (position, pair) in example.windows(2).enumerate() {
-                    if pair[1].1 {
-                        places.push(ids.len() as i32);
-                        targets.push(pair[1].0 as i32);
-                    }
-                    ids.push(pair[0].0 as i32);
-                    documents.push(document as i32);
-                    positions.push(position as i32);
-                    tokens += 1;
+    /// Rows side by side.
+    pub fn batch(&self, rows: &[usize], device: Device) -> Batch {
+        let examples =
+            || rows.iter().flat_map(|&r| &self.rows[r]).map(|&i| &self.examples[i].tokens);
+        // The last token of a conversation is predicted, never read.
+        let read: Vec<Vec<u32>> =
+            examples().map(|e| e[..e.len() - 1].iter().map(|(t, _)| *t).collect()).collect();
+        let mut left = read.iter();
+        let sequences: Vec<Vec<&[u32]>> = rows
+            .iter()
+            .map(|&r| left.by_ref().take(self.rows[r].len()).map(Vec::as_slice).collect())
+            .collect();
+        let Packed { input, starts } = Packed::rows(&sequences, device);
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (example, start) in examples().zip(starts) {
+            for (t, (next, own)) in example.iter().skip(1).enumerate() {
+                if *own {
+                    places.push((start + t) as i32);
+                    targets.push(*next as i32);
                 }
             }
-            // Padding is a document of its own at the end of the row.
-            documents.resize(end, self.rows[row].len() as i32);
-            positions.resize(end, 0);
-            ids.resize(end, pad as i32);
         }
-        let shape = [rows.len(), time];
-        let mut input = Input::causal(device, ids, rows.len(), time);
-        input.positions = Ids::new(device, positions, shape);
-        input.mask = Mask { documents: Some(Ids::new(device, documents, shape)), ..Mask::causal() };
-        Batch { input, places, targets, tokens }
+        Batch { input, places, targets, tokens: read.iter().map(Vec::len).sum() }
     }
 }

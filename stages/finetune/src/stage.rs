@@ -31,7 +31,6 @@ pub(crate) struct Materials<'a> {
     pub recipe: &'a Recipe,
     pub tokenizer: &'a Tokenizer,
     pub template: &'a ChatTemplate,
-    pub pad: u32,
 }
 
 impl Materials<'_> {
@@ -63,7 +62,6 @@ pub fn run(run: &Run) -> Result<()> {
     let model = Model::load(&folder, Device::Cpu)?;
     let tokenizer = load_tokenizer(&folder, &model)?.with_eos(SpecialTokens::END)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();
-    let pad = tokenizer.require(SpecialTokens::PAD)?;
     let parameters = model.params.count();
     let steps = section.train.steps;
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
@@ -74,7 +72,6 @@ pub fn run(run: &Run) -> Result<()> {
         recipe: &run.recipe,
         tokenizer: &tokenizer,
         template: &template,
-        pad,
     };
     let outcome = (kind.train)(&mut trainer, &materials)?;
 

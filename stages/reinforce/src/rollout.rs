@@ -3,7 +3,8 @@
 use athanor_generation::{Finish, Sampling, generate};
 use athanor_models::{Input, Model, Pass};
 use athanor_store::Result;
-use athanor_tensor::{Device, Graph, Ids, Var, ops};
+use athanor_tensor::{Graph, Ids, Var, ops};
+use athanor_training::Packed;
 
 use crate::prompts::Prompt;
 
@@ -48,7 +49,7 @@ pub(crate) fn answer(
         .collect())
 }
 
-/// Answers side by side: the model's input, and for each token of each answer the place that
+/// Answers packed into rows: the model's input, and for each token of each answer the place that
 /// predicts it. Tokens of all answers stand one after the other.
 pub(crate) struct Batch {
     pub input: Input,
@@ -57,22 +58,19 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub fn new(answers: &[&Answer]) -> Self {
+    pub fn new(model: &Model, answers: &[&Answer]) -> Self {
         // The last token is predicted, never read.
-        let time = answers.iter().map(|a| a.tokens.len() - 1).max().unwrap_or(1).max(1);
-        let mut ids = Vec::with_capacity(answers.len() * time);
+        let read: Vec<&[u32]> = answers.iter().map(|a| &a.tokens[..a.tokens.len() - 1]).collect();
+        let Packed { input, starts } = Packed::new(&read, model.sizes().context, model.device());
         let (mut places, mut targets) = (Vec::new(), Vec::new());
-        for (row, a) in answers.iter().enumerate() {
+        for (a, start) in answers.iter().zip(starts) {
             for (t, &token) in a.tokens.iter().enumerate().skip(a.prompt) {
-                places.push((row * time + t - 1) as i32);
+                places.push((start + t - 1) as i32);
                 targets.push(token as i32);
             }
-            let read = a.tokens[..a.tokens.len() - 1].iter().map(|&t| t as i32);
-            ids.extend(read.chain(std::iter::repeat(0)).take(time));
         }
         let count = targets.len();
-        let targets = Ids::new(Device::Cpu, targets, [count]);
-        Self { input: Input::causal(Device::Cpu, ids, answers.len(), time), places, targets }
+        Self { input, places, targets: Ids::new(model.device(), targets, [count]) }
     }
 }
 
@@ -122,7 +120,7 @@ pub(crate) fn measure(
     let mut measured = Measured { log_probs: Vec::new(), values: Vec::new(), entropy: 0.0 };
     let mut count = 0;
     for chunk in answers.chunks(32) {
-        let batch = Batch::new(&chunk.iter().collect::<Vec<_>>());
+        let batch = Batch::new(model, &chunk.iter().collect::<Vec<_>>());
         let graph = Graph::inference(&model.params);
         let said = opinion(model, &graph, &batch, temperature, with_values);
         let log_probs = said.log_probs.value().to_vec();

@@ -3,7 +3,7 @@
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::Device;
-use athanor_text::{ChatTemplate, SpecialTokens};
+use athanor_text::ChatTemplate;
 use athanor_training::{StageContext, Trainer, fit, load_tokenizer, save_model, stage_model};
 use serde_json::{Value, json};
 
@@ -54,7 +54,6 @@ pub fn run(run: &Run) -> Result<()> {
     let model = Model::load_with_head(&folder, Head::SCALAR, run.seed, Device::Cpu)?;
     let tokenizer = load_tokenizer(&folder, &model)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();
-    let pad = tokenizer.require(SpecialTokens::PAD)?;
     let most = model.sizes().context;
     let limit = if section.context == 0 { most } else { section.context.min(most) };
     let texts = Texts::read(&section, &run.recipe, &tokenizer, &template, limit)?;
@@ -69,11 +68,11 @@ pub fn run(run: &Run) -> Result<()> {
 
     let parameters = model.params.count();
     let steps = section.train.steps;
-    let mut task = Comparisons::new(&texts, &held, &section, pad, run.seed);
+    let mut task = Comparisons::new(&texts, &held, &section, run.seed);
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
     fit(&mut trainer, &mut task)?;
 
-    let scores = Scores::of(&trainer.model, &texts, pad);
+    let scores = Scores::of_heldout(&trainer.model, &texts);
     let tfidf = baseline::tfidf(&texts);
     let ours = |p: &Pair| scores.margin(p) > 0.0;
     let theirs = |p: &Pair| tfidf[p.better] > tfidf[p.worse];

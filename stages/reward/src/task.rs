@@ -4,11 +4,13 @@
 //! Departure: the target of a pair is not 1 but the confidence p in its order, so the loss is
 //! -p·ln σ(r_i - r_j) - (1-p)·ln σ(r_j - r_i): near ties teach that there is nothing to choose.
 
+use std::collections::{BTreeSet, HashMap};
+
 use athanor_data::Cursor;
-use athanor_models::{Dropout, Input, Model, Pass};
+use athanor_models::{Dropout, Model, Pass};
 use athanor_store::Result;
-use athanor_tensor::{Device, Graph, Ids, Tensor, Var, ops};
-use athanor_training::{Figures, Loss, Micro, Task};
+use athanor_tensor::{Graph, Ids, Tensor, Var, ops};
+use athanor_training::{Figures, Loss, Micro, Packed, Task};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,7 +32,6 @@ pub(crate) struct Comparisons<'a> {
     pub texts: &'a Texts,
     pub pairs: &'a [Pair],
     pub section: &'a RewardSection,
-    pub pad: u32,
     pub seed: u64,
     /// Groups of one epoch.
     epoch: Option<(u64, Vec<Vec<usize>>)>,
@@ -38,14 +39,8 @@ pub(crate) struct Comparisons<'a> {
 }
 
 impl<'a> Comparisons<'a> {
-    pub fn new(
-        texts: &'a Texts,
-        pairs: &'a [Pair],
-        section: &'a RewardSection,
-        pad: u32,
-        seed: u64,
-    ) -> Self {
-        let mut new = Self { texts, pairs, section, pad, seed, epoch: None, per_epoch: 1 };
+    pub fn new(texts: &'a Texts, pairs: &'a [Pair], section: &'a RewardSection, seed: u64) -> Self {
+        let mut new = Self { texts, pairs, section, seed, epoch: None, per_epoch: 1 };
         new.per_epoch = new.groups_of(0).len().max(1);
         new
     }
@@ -91,37 +86,25 @@ impl<'a> Comparisons<'a> {
     }
 }
 
-/// Right-padded rows of tokens, and where each ends. Causal attention keeps padding from being seen.
-pub(crate) fn rows<'t>(
-    texts: impl ExactSizeIterator<Item = &'t [u32]>,
-    pad: u32,
-) -> (Input, Vec<i32>) {
-    let texts: Vec<&[u32]> = texts.collect();
-    let time = texts.iter().map(|t| t.len()).max().unwrap_or(1);
-    let ids = texts
-        .iter()
-        .flat_map(|t| t.iter().copied().chain(std::iter::repeat(pad)).take(time).map(|t| t as i32))
-        .collect();
-    let last = texts.iter().enumerate().map(|(i, t)| (i * time + t.len() - 1) as i32).collect();
-    (Input::causal(Device::Cpu, ids, texts.len(), time), last)
+/// Texts packed into rows, and the place where each ends.
+fn packed(texts: &[&Text], model: &Model) -> (Packed, Vec<i32>) {
+    let tokens: Vec<&[u32]> = texts.iter().map(|t| &t.tokens[..]).collect();
+    let packed = Packed::new(&tokens, model.sizes().context, model.device());
+    let last = packed.starts.iter().zip(&tokens).map(|(s, t)| (s + t.len() - 1) as i32).collect();
+    (packed, last)
 }
 
 /// Rewards of texts, without gradient.
-pub(crate) fn score(model: &Model, texts: &[&Text], pad: u32) -> Vec<f32> {
-    // Texts of like length together: less padding.
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&i| texts[i].tokens.len());
-    let mut rewards = vec![0.0; texts.len()];
-    for chunk in order.chunks(64) {
-        let (input, last) = rows(chunk.iter().map(|&i| &texts[i].tokens[..]), pad);
-        let graph = Graph::inference(&model.params);
-        let hidden = model.hidden(&mut Pass::new(&graph, &input));
-        let scores = model.scores(&graph, &model.rows(&hidden, last)).value().to_vec();
-        for (&i, s) in chunk.iter().zip(scores) {
-            rewards[i] = s;
-        }
-    }
-    rewards
+fn score(model: &Model, texts: &[&Text]) -> Vec<f32> {
+    texts
+        .chunks(64)
+        .flat_map(|chunk| {
+            let (packed, last) = packed(chunk, model);
+            let graph = Graph::inference(&model.params);
+            let hidden = model.hidden(&mut Pass::new(&graph, &packed.input));
+            model.scores(&graph, &model.rows(&hidden, last)).value().to_vec()
+        })
+        .collect()
 }
 
 impl Task for Comparisons<'_> {
@@ -151,9 +134,9 @@ impl Task for Comparisons<'_> {
         dropout: Option<Dropout>,
     ) -> Result<Loss> {
         let device = model.device();
-        let tokens = || batch.texts.iter().map(|&i| &self.texts.all[i].tokens[..]);
-        let (input, last) = rows(tokens(), self.pad);
-        let hidden = model.hidden(&mut Pass::new(graph, &input).with_dropout(dropout));
+        let texts: Vec<&Text> = batch.texts.iter().map(|&i| &self.texts.all[i]).collect();
+        let (packed, last) = packed(&texts, model);
+        let hidden = model.hidden(&mut Pass::new(graph, &packed.input).with_dropout(dropout));
         let rewards = model.scores(graph, &model.rows(&hidden, last));
         let count = batch.targets.len();
         let pick =
@@ -179,17 +162,19 @@ impl Task for Comparisons<'_> {
             loss = ops::add(&loss, &ops::scale(&centre, (self.section.centre * share) as f32));
         }
         if self.section.language > 0.0 {
-            let language = next_token_loss(model, graph, &hidden, tokens(), input.sizes().1);
+            let language = next_token_loss(model, graph, &hidden, &texts, &packed.starts);
             loss = ops::add(&loss, &ops::scale(&language, (self.section.language * share) as f32));
         }
         Ok(Loss { loss, figures: vec![("accuracy", right as f64 / total)] })
     }
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
-        let scores = Scores::of(model, self.texts, self.pad);
-        let loss = self.pairs.iter().map(|p| (1.0 + (-scores.margin(p)).exp()).ln()).sum::<f64>()
-            / self.pairs.len().max(1) as f64;
-        Ok(vec![("loss", loss), ("accuracy", accuracy(self.pairs, |p| scores.margin(p) > 0.0))])
+        let pairs = &self.pairs[..self.pairs.len().min(self.section.train.eval_items)];
+        let places: BTreeSet<usize> = pairs.iter().flat_map(|p| [p.better, p.worse]).collect();
+        let scores = Scores::of(model, self.texts, places.into_iter().collect());
+        let surprise = |p: &Pair| (1.0 + (-scores.margin(p)).exp()).ln();
+        let loss = pairs.iter().map(surprise).sum::<f64>() / pairs.len().max(1) as f64;
+        Ok(vec![("loss", loss), ("accuracy", accuracy(pairs, |p| scores.margin(p) > 0.0))])
     }
 
     fn cursor(&self, step: u64) -> Value {
@@ -201,17 +186,17 @@ impl Task for Comparisons<'_> {
 }
 
 /// Mean next-token loss over the texts of a batch.
-fn next_token_loss<'t>(
+fn next_token_loss(
     model: &Model,
     graph: &Graph<'_>,
     hidden: &Var,
-    texts: impl Iterator<Item = &'t [u32]>,
-    time: usize,
+    texts: &[&Text],
+    starts: &[usize],
 ) -> Var {
     let (mut places, mut targets) = (Vec::new(), Vec::new());
-    for (row, text) in texts.enumerate() {
-        for (t, &next) in text.iter().enumerate().skip(1) {
-            places.push((row * time + t - 1) as i32);
+    for (text, start) in texts.iter().zip(starts) {
+        for (t, &next) in text.tokens.iter().skip(1).enumerate() {
+            places.push((start + t) as i32);
             targets.push(next as i32);
         }
     }
@@ -222,14 +207,18 @@ fn next_token_loss<'t>(
         .0
 }
 
-/// Rewards of all held-out texts.
-pub(crate) struct Scores(std::collections::HashMap<usize, f32>);
+/// Rewards of some texts.
+pub(crate) struct Scores(HashMap<usize, f32>);
 
 impl Scores {
-    pub fn of(model: &Model, texts: &Texts, pad: u32) -> Self {
-        let places: Vec<usize> = texts.indices(true).into_values().flatten().collect();
+    pub fn of(model: &Model, texts: &Texts, places: Vec<usize>) -> Self {
         let held: Vec<&Text> = places.iter().map(|&i| &texts.all[i]).collect();
-        Self(places.into_iter().zip(score(model, &held, pad)).collect())
+        let rewards = score(model, &held);
+        Self(places.into_iter().zip(rewards).collect())
+    }
+
+    pub fn of_heldout(model: &Model, texts: &Texts) -> Self {
+        Self::of(model, texts, texts.indices(true).into_values().flatten().collect())
     }
 
     pub fn get(&self, text: usize) -> f64 {

@@ -134,7 +134,7 @@ impl Task for Conversation<'_> {
         Ok(rows
             .chunks(t.batch_size)
             .map(|rows| {
-                let batch = self.train.batch(rows, self.materials.pad, Device::Cpu);
+                let batch = self.train.batch(rows, Device::Cpu);
                 let (weight, tokens) = (batch.targets.len() as f64, batch.tokens);
                 Micro { batch, weight, tokens }
             })
@@ -163,7 +163,7 @@ impl Task for Conversation<'_> {
         }
         let (mut nats, mut tokens) = (0.0, 0);
         for rows in rows.chunks(t.batch_size) {
-            let batch = self.heldout.batch(rows, self.materials.pad, model.device());
+            let batch = self.heldout.batch(rows, model.device());
             let graph = Graph::inference(&model.params);
             nats += f64::from(Self::loss_of(model, &graph, &batch, 1.0, None).value().item());
             tokens += batch.targets.len();

@@ -363,7 +363,7 @@ fn surrogate(
 ) -> f64 {
     let ppo = &section.ppo;
     let answers: Vec<&Answer> = rows.iter().map(|&i| &e.answers[i]).collect();
-    let batch = Batch::new(&answers);
+    let batch = Batch::new(model, &answers);
     let gather = |from: &[Vec<f32>]| {
         let flat: Vec<f32> = rows.iter().flat_map(|&i| from[i].iter().copied()).collect();
         Var::constant(Tensor::from_slice(model.device(), &flat, [flat.len()]))

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use athanor_models::{Head, Input, Model, Pass};
+use athanor_models::{Head, Model, Pass};
 use athanor_store::{Error, Result, Run, sha256_file, sha256_folder};
 use athanor_tensor::{Device, Graph};
 use athanor_text::{SpecialTokens, Tokenizer};
-use athanor_training::stage_model;
+use athanor_training::{Packed, stage_model};
 
 use super::Reward;
 use crate::{rollout::Answer, section::ReinforceSection};
@@ -54,32 +54,19 @@ impl Reward for RewardModel {
     fn score(&self, answers: &[Answer]) -> Result<Vec<f64>> {
         let mut scores = Vec::with_capacity(answers.len());
         for chunk in answers.chunks(64) {
-            let rows: Vec<Vec<i32>> = chunk
+            let closed: Vec<Vec<u32>> = chunk
                 .iter()
                 .map(|a| {
-                    let closed = a.tokens.last() == Some(&self.end);
-                    a.tokens
-                        .iter()
-                        .copied()
-                        .chain((!closed).then_some(self.end))
-                        .map(|t| t as i32)
-                        .collect()
+                    let open = a.tokens.last() != Some(&self.end);
+                    a.tokens.iter().copied().chain(open.then_some(self.end)).collect()
                 })
                 .collect();
-            let limit = self.model.sizes().context;
-            let time = rows.iter().map(Vec::len).max().unwrap_or(1).min(limit);
-            let ids = rows
-                .iter()
-                .flat_map(|r| r.iter().copied().chain(std::iter::repeat(0)).take(time))
-                .collect();
-            let last = rows
-                .iter()
-                .enumerate()
-                .map(|(i, r)| (i * time + r.len().min(time) - 1) as i32)
-                .collect();
-            let input = Input::causal(Device::Cpu, ids, rows.len(), time);
+            let rows: Vec<&[u32]> = closed.iter().map(Vec::as_slice).collect();
+            let packed = Packed::new(&rows, self.model.sizes().context, self.model.device());
+            let last =
+                packed.starts.iter().zip(&rows).map(|(s, r)| (s + r.len() - 1) as i32).collect();
             let graph = Graph::inference(&self.model.params);
-            let hidden = self.model.hidden(&mut Pass::new(&graph, &input));
+            let hidden = self.model.hidden(&mut Pass::new(&graph, &packed.input));
             let values =
                 self.model.scores(&graph, &self.model.rows(&hidden, last)).value().to_vec();
             scores.extend(values.into_iter().map(f64::from));
