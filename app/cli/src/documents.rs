@@ -1,13 +1,16 @@
 //! Documents to evaluate on: JSON lines, plain or gzip, or text files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
 
 use athanor_data::records;
 use athanor_store::{Error, Result};
 
 /// The texts of some files, one after the other.
 pub struct Documents {
-    files: std::vec::IntoIter<PathBuf>,
+    files: VecDeque<PathBuf>,
     field: String,
     open: Option<records::Records>,
 }
@@ -22,7 +25,7 @@ impl Documents {
         for file in files {
             std::fs::metadata(file).map_err(|e| Error::io("read", file, e))?;
         }
-        Ok(Self { files: files.to_vec().into_iter(), field: field.to_owned(), open: None })
+        Ok(Self { files: files.iter().cloned().collect(), field: field.to_owned(), open: None })
     }
 }
 
@@ -44,7 +47,7 @@ impl Iterator for Documents {
                     None => self.open = None,
                 }
             }
-            let file = self.files.next()?;
+            let file = self.files.pop_front()?;
             if is_text(&file) {
                 return Some(whole(&file));
             }

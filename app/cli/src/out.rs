@@ -75,7 +75,12 @@ pub fn error(context: &Context, error: &Error) {
 pub fn install_panic_hook() {
     let standard = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let message = info.payload_as_str().unwrap_or("no message");
+        let payload = info.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
         let place =
             info.location().map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
         note(&format!(

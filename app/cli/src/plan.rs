@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Check, Error, Key, Problem, Recipe, Result, Section, section};
+use athanor_store::{Check, Error, Problem, Recipe, Result, Section, recipe::KeysOf, section};
 use serde_json::Value;
 
 use crate::stages::{STAGES, Stage};
@@ -68,8 +68,8 @@ pub struct Plan {
 }
 
 /// Every section's name and keys.
-fn sections() -> Vec<(&'static str, fn() -> Vec<Key>)> {
-    let run: (_, fn() -> Vec<Key>) = (RUN, RunSection::keys);
+fn sections() -> Vec<(&'static str, KeysOf)> {
+    let run: (_, KeysOf) = (RUN, RunSection::keys);
     std::iter::once(run).chain(STAGES.iter().map(|s| (s.name, s.keys))).collect()
 }
 

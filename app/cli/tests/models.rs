@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, path::Path};
 
-use athanor_store::{ArrayData, load_arrays};
+use athanor_store::{Array, ArrayData, load_arrays};
 use common::{bad, fixtures, good, model, run, run_with_input, stderr};
 use serde_json::Value;
 
@@ -36,17 +36,33 @@ fn forward_equals_transformers() {
         }
         good(&run(&args));
         let found = load_arrays(&out).unwrap();
+        let given = load_arrays(&input).unwrap();
+        let mask = given.iter().find(|a| a.name == "attention_mask");
         for a in &expected {
             let Some(b) = found.iter().find(|b| b.name == a.name) else {
                 panic!("{}: no {}", fixture.display(), a.name);
             };
-            let (ArrayData::F32(x), ArrayData::F32(y)) = (&a.data, &b.data) else { continue };
-            let far = x.iter().zip(y).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+            let (x, y) = (seen(a, mask), seen(b, mask));
+            let far = x.iter().zip(&y).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
             assert!(x.len() == y.len() && far < 1e-4, "{} {}: {far}", fixture.display(), a.name);
         }
         checked += 1;
     }
     assert!(checked >= 8, "{checked} fixtures");
+}
+
+/// The values of `a`, without places of [batch, time, …] where padding on the left leaves a query
+/// nothing to see: there implementations differ, and nobody reads the result.
+fn seen(a: &Array, mask: Option<&Array>) -> Vec<f32> {
+    let ArrayData::F32(values) = &a.data else { panic!("{} holds integers", a.name) };
+    let (Some(Array { shape, data: ArrayData::I64(mask), .. }), [_, _, width]) =
+        (mask, &a.shape[..])
+    else {
+        return values.clone();
+    };
+    let any = |at: usize| mask[at / shape[1] * shape[1]..=at].contains(&1);
+    let rows = values.chunks(*width).enumerate().filter(|(at, _)| any(*at));
+    rows.flat_map(|(_, row)| row.to_vec()).collect()
 }
 
 /// Families that are not there yet have fixtures already.
@@ -130,7 +146,7 @@ fn chat_over_a_pipe() {
         saved.display()
     );
     let output = run_with_input(&["chat", text(&folder), "--max-tokens", "6"], &input);
-    assert_eq!(good(&output).matches('\n').count() >= 4, true);
+    assert!(good(&output).matches('\n').count() >= 4);
     let talk: Value = serde_json::from_str(&fs::read_to_string(&saved).unwrap()).unwrap();
     let messages = talk["messages"].as_array().unwrap();
     assert_eq!(messages.last().unwrap()["role"], "assistant");
