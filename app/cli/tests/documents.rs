@@ -1,0 +1,311 @@
+//! What the documents say can be typed, exists and is accepted.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "README.zh-CN.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "docs/contracts.md",
+    "docs/log.md",
+    "data/README.md",
+];
+
+const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
+/// What `cargo test` needs; .ci/run has to run the same.
+const TESTS: &str = "cargo test --workspace --release";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(document: &str) -> String {
+    let path = root().join(document);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// A folder of this test's own, empty.
+fn empty(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn athanor(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_athanor"))
+        .current_dir(folder)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The fenced blocks of a document with their language.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(language), None) => open = Some((language.trim().to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (None, Some((_, body))) => {
+                body.push_str(line);
+                body.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block that is not closed");
+    found
+}
+
+/// The command lines of a document: `sh` blocks whole, of `console` blocks what follows `$ `.
+fn commands(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (language, body) in blocks(text) {
+        let lines = body.lines().filter_map(|line| match language.as_str() {
+            "sh" => Some(line),
+            "console" => line.strip_prefix("$ "),
+            _ => None,
+        });
+        found.extend(lines.filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned));
+    }
+    found
+}
+
+/// The words of a command line as a shell sees them, one list for each command of a pipe.
+fn words(line: &str) -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    let (mut word, mut any, mut quote) = (String::new(), false, None);
+    for c in line.chars().chain([' ']) {
+        match (c, quote) {
+            (c, Some(q)) if c == q => quote = None,
+            ('\'' | '"', None) => (quote, any) = (Some(c), true),
+            (' ' | '|', None) => {
+                if any {
+                    all.last_mut().unwrap().push(std::mem::take(&mut word));
+                }
+                any = false;
+                if c == '|' {
+                    all.push(Vec::new());
+                }
+            }
+            (c, _) => {
+                word.push(c);
+                any = true;
+            }
+        }
+    }
+    assert!(quote.is_none(), "a quote that is not closed: {line}");
+    // What is behind > goes to a file.
+    for command in &mut all {
+        if let Some(at) = command.iter().position(|w| w == ">") {
+            command.truncate(at);
+        }
+    }
+    all
+}
+
+/// The arguments of `athanor` in a command line, also behind `cargo run --release --`.
+fn arguments(line: &str) -> Vec<Vec<String>> {
+    words(line)
+        .into_iter()
+        .filter_map(|mut command| {
+            let from = match command.first()?.as_str() {
+                "athanor" | "target/release/athanor" => 1,
+                "cargo" if command.get(1)? == "run" => command.iter().position(|w| w == "--")? + 1,
+                _ => return None,
+            };
+            Some(command.split_off(from))
+        })
+        .collect()
+}
+
+#[test]
+fn commands_of_the_documents_are_real() {
+    let folder = empty("commands");
+    let mut checked = 0;
+    for document in DOCUMENTS {
+        for line in commands(&read(document)) {
+            for args in arguments(&line) {
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                let Some(name) = args.first().filter(|a| !a.starts_with('-')) else { continue };
+                let help = athanor(&folder, &[name, "--help"]);
+                assert!(help.status.success(), "{document}: no command `{name}`: {line}");
+                let help = String::from_utf8(help.stdout).unwrap();
+                let known: BTreeSet<&str> =
+                    help.split([' ', ',', '\n', '[', '<']).filter(|w| w.starts_with('-')).collect();
+                for flag in args.iter().filter(|a| a.starts_with('-') && a.len() > 1) {
+                    let flag = flag.split('=').next().unwrap();
+                    assert!(known.contains(flag), "{document}: `{name}` has no {flag}: {line}");
+                }
+                for pair in args.windows(2).filter(|p| p[0] == "--set") {
+                    let recipe = root().join("recipes/demo.toml");
+                    let recipe = recipe.to_str().unwrap();
+                    let set = athanor(&folder, &["recipe", "--check", recipe, "--set", pair[1]]);
+                    let error = String::from_utf8_lossy(&set.stderr);
+                    assert!(set.status.success(), "{document}: {line}: {error}");
+                }
+                // There is nothing here to work on, so all but the demo end at once: with an error
+                // about a file, but not about the command line.
+                if *name != "demo" {
+                    let output = athanor(&folder, &args);
+                    let error = String::from_utf8_lossy(&output.stderr);
+                    assert!(!error.contains("Usage: "), "{document}: {line}: {error}");
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 20, "only {checked} commands were found");
+}
+
+#[test]
+fn cargo_takes_the_flags_of_the_documents() {
+    for document in DOCUMENTS {
+        for line in commands(&read(document)) {
+            for command in words(&line).iter().filter(|c| c.first().is_some_and(|w| w == "cargo")) {
+                let name = command[1].as_str();
+                assert!(
+                    ["run", "test", "build", "install", "fmt", "clippy", "doc"].contains(&name),
+                    "{document}: {line}"
+                );
+                if ["fmt", "clippy"].contains(&name) {
+                    continue; // They are components that a machine may lack.
+                }
+                let help = Command::new(env!("CARGO")).args([name, "-h"]).output().unwrap();
+                let help = String::from_utf8_lossy(&help.stdout).into_owned();
+                let own = command.iter().take_while(|w| *w != "--");
+                for flag in own.filter(|w| w.starts_with('-')) {
+                    let there = help
+                        .split([' ', ',', '\n', '[', '<', '='])
+                        .any(|w| w == flag.split('=').next().unwrap());
+                    assert!(there, "{document}: cargo {name} has no {flag}: {line}");
+                }
+                for pair in command.windows(2) {
+                    let there = match pair[0].as_str() {
+                        "--path" => root().join(&pair[1]).join("Cargo.toml").is_file(),
+                        "-p" | "--package" => {
+                            read("Cargo.lock").contains(&format!("name = \"{}\"", pair[1]))
+                        }
+                        _ => true,
+                    };
+                    assert!(there, "{document}: {line}");
+                }
+            }
+        }
+    }
+    let has = |text: &str| text.lines().any(|l| l.ends_with(TESTS));
+    assert!(READMES.iter().all(|r| has(&read(r))) && has(&read(".ci/run")), "{TESTS}");
+}
+
+#[test]
+fn both_readmes_say_the_same() {
+    let [english, chinese] = READMES.map(read);
+    assert_eq!(commands(&english), commands(&chinese));
+    // Comments are translated.
+    let code = |text: &str| -> Vec<String> {
+        let tomls = blocks(text).into_iter().filter(|(language, _)| language == "toml");
+        let lines = tomls.flat_map(|(_, body)| {
+            body.lines().map(|l| l.split('#').next().unwrap().trim().to_owned()).collect::<Vec<_>>()
+        });
+        lines.collect()
+    };
+    assert_eq!(code(&english), code(&chinese));
+    let sections = |text: &str| text.lines().filter(|l| l.starts_with("<!-- demo:")).count();
+    assert_eq!(sections(&english), sections(&chinese));
+}
+
+#[test]
+fn every_command_is_in_both_readmes() {
+    let help = String::from_utf8(athanor(&root(), &["--help"]).stdout).unwrap();
+    let lines = help.lines().skip_while(|l| *l != "Commands:").skip(1);
+    let names: Vec<&str> = lines
+        .take_while(|l| l.starts_with("  "))
+        .filter_map(|l| l.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for readme in READMES {
+        let text = read(readme);
+        for name in &names {
+            let there =
+                text.contains(&format!("`athanor {name}")) || text.contains(&format!("`{name}`"));
+            assert!(there, "{readme} says nothing about `athanor {name}`");
+        }
+    }
+}
+
+#[test]
+fn recipes_are_accepted() {
+    let folder = empty("recipes");
+    let mut recipes = Vec::new();
+    for document in DOCUMENTS {
+        let tomls = blocks(&read(document)).into_iter().filter(|(language, _)| language == "toml");
+        for (i, (_, body)) in tomls.enumerate() {
+            let path = folder.join(format!("{}-{i}.toml", document.replace('/', "-")));
+            fs::write(&path, body).unwrap();
+            recipes.push(path);
+        }
+    }
+    assert!(recipes.len() >= 2, "the READMEs show a recipe");
+    for entry in fs::read_dir(root().join("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            recipes.push(path);
+        }
+    }
+    for recipe in recipes {
+        let output = athanor(&folder, &["recipe", "--check", recipe.to_str().unwrap()]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {error}", recipe.display());
+    }
+}
+
+#[test]
+fn paths_of_the_documents_exist() {
+    let folders: Vec<String> = fs::read_dir(root())
+        .unwrap()
+        .flatten()
+        .filter(|e| e.path().is_dir())
+        .map(|e| format!("{}/", e.file_name().to_string_lossy()))
+        .filter(|name| !["target/", "runs/", ".git/", ".venv/"].contains(&name.as_str()))
+        .collect();
+    let mut checked = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        let here = root().join(document).parent().unwrap().to_owned();
+        let mut wanted = Vec::new();
+        // [words](path), from the document's folder.
+        for (at, _) in text.match_indices("](") {
+            let path = text[at + 2..].split(')').next().unwrap().split('#').next().unwrap();
+            if !path.is_empty() && !path.contains("://") {
+                wanted.push((here.join(path), path.to_owned()));
+            }
+        }
+        // Words that begin with a folder of ours, from the top; <name> stands for any.
+        let end = |c: char| c.is_whitespace() || "`()[]|,;:\"'，。：；（）、".contains(c);
+        for word in text.split(end) {
+            let word = word.trim_end_matches(['.', '/']);
+            let place = word.contains(['<', '*', '{', '…', '$']);
+            if !place && folders.iter().any(|f| word.starts_with(f.as_str())) {
+                wanted.push((root().join(word), word.to_owned()));
+            }
+        }
+        for (path, name) in wanted {
+            assert!(path.exists(), "{document}: {name} does not exist");
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "only {checked} paths were found");
+}
