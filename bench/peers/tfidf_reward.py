@@ -5,7 +5,8 @@
 
 `evaluate` reads what the reward stage writes,
 
-    texts.jsonl          {"id", "split": "train"|"heldout", "group", "text", "mean", "std", "n"}
+    texts.jsonl          {"id", "split": "train"|"heldout", "group", "text", "mean", "error"}, error
+                         being the variance of the mean rating
     pairs.heldout.jsonl  {"better": id, "worse": id, "gap", "confidence"}
 
 fits on the train texts and prints, for each model, how many held-out pairs it orders as the raters
@@ -63,8 +64,7 @@ class Texts:
         self.text = [r["text"] for r in records]
         self.group = numpy.array([r["group"] for r in records])
         self.mean = numpy.array([r["mean"] for r in records], dtype=float)
-        self.std = numpy.array([r["std"] for r in records], dtype=float)
-        self.n = numpy.array([r["n"] for r in records], dtype=float)
+        self.error = numpy.array([r["error"] for r in records], dtype=float)
 
     def __len__(self):
         return len(self.text)
@@ -73,7 +73,7 @@ class Texts:
 def confidence(texts, a, b):
     """Phi(gap / standard error of the gap) for arrays of indices."""
     gap = numpy.abs(texts.mean[a] - texts.mean[b])
-    error = numpy.sqrt(texts.std[a] ** 2 / texts.n[a] + texts.std[b] ** 2 / texts.n[b])
+    error = numpy.sqrt(texts.error[a] + texts.error[b])
     z = gap / numpy.maximum(error, 1e-9)
     return numpy.array([0.5 * (1.0 + math.erf(value / math.sqrt(2.0))) for value in z])
 
@@ -125,7 +125,7 @@ def fit_predict(model, strength, train_x, train, test_x, train_pairs):
 def subset(texts, index):
     part = Texts.__new__(Texts)
     part.text = [texts.text[i] for i in index]
-    part.group, part.mean, part.std, part.n = (array[index] for array in (texts.group, texts.mean, texts.std, texts.n))
+    part.group, part.mean, part.error = (array[index] for array in (texts.group, texts.mean, texts.error))
     return part
 
 
@@ -256,8 +256,7 @@ def prepare(arguments):
                     "group": record["domain"],
                     "text": text,
                     "mean": round(float(ratings.mean()), 6),
-                    "std": round(float(ratings.std(ddof=1)), 6),
-                    "n": len(ratings),
+                    "error": round(float(ratings.var(ddof=1)) / len(ratings), 9),
                 }
             )
     out = pathlib.Path(arguments.out)
