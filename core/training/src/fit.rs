@@ -129,7 +129,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
             }
             if section.sample_every > 0 && done.is_multiple_of(section.sample_every) && !last {
                 let samples = task.sample(&trainer.model)?;
-                trainer.sample(&samples)?;
+                trainer.sample_at(done, &samples)?;
                 trainer.reset_rates();
             }
             Ok(())

@@ -124,7 +124,12 @@ impl<'c> Trainer<'c> {
         let bar = console.bar(context.folder.name(), steps, "step");
         bar.set(step);
         Ok(Self {
-            recorder: Recorder::open(context.folder.dir(), context.folder.name(), step)?,
+            recorder: Recorder::open(
+                context.folder.dir(),
+                context.folder.name(),
+                step,
+                &state["lines"],
+            )?,
             section: section.clone(),
             bar,
             step,
@@ -263,12 +268,20 @@ impl<'c> Trainer<'c> {
         self.recorder.metrics(kind, step, seconds, values)
     }
 
-    /// Writes samples.
+    /// Writes samples, under the number of steps done.
     ///
     /// # Errors
     /// Those of writing.
     pub fn sample(&mut self, samples: &[Sample]) -> Result<()> {
-        self.recorder.samples(self.step, samples)
+        self.sample_at(self.step, samples)
+    }
+
+    /// Writes samples of step `step`: within a step, that which is about to end.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn sample_at(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
+        self.recorder.samples(step, samples)
     }
 
     /// The text behind the progress bar.
@@ -308,7 +321,7 @@ impl<'c> Trainer<'c> {
     /// Those of writing.
     pub fn save(&mut self) -> Result<()> {
         // What the metrics say must be on disk before a checkpoint says that its step is behind us.
-        self.recorder.flush()?;
+        let lines = self.recorder.sync()?;
         let weights: Vec<(String, &Tensor)> =
             self.model.params.iter().map(|p| (p.name.clone(), &p.value)).collect();
         let optimizer: Vec<(String, &Tensor)> = self.optimizer.tensors(&self.model).collect();
@@ -320,6 +333,7 @@ impl<'c> Trainer<'c> {
             "withheld_in_a_row": self.withheld_in_a_row,
             "seconds": self.seconds(),
             "seed": self.context.run.seed,
+            "lines": lines,
             "task": self.state,
         });
         let hosts = [host(&weights), host(&optimizer)];

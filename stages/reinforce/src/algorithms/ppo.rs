@@ -160,7 +160,7 @@ pub(super) fn train(
         }
         if every(section.train.sample_every) {
             let samples = m.bench.samples(&trainer.model, m.samples)?;
-            trainer.sample(&samples)?;
+            trainer.sample_at(done, &samples)?;
             trainer.reset_rates();
         }
         let cursor = walk.cursor(done, section.answers);
