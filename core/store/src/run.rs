@@ -192,7 +192,7 @@ struct Manifest {
 }
 
 /// A finished stage in the manifest.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StageRecord {
     /// Of its fingerprint.
     pub(crate) hash: String,
@@ -222,9 +222,13 @@ impl ManifestFile {
         Ok(Self { path: path.to_owned(), manifest: Mutex::new(manifest) })
     }
 
+    /// Enters a finished stage; nothing is written where the manifest says so already.
     pub(crate) fn enter(&self, stage: &str, record: StageRecord) -> Result<()> {
         // A panic elsewhere cannot leave it half-changed.
         let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        if manifest.stages.get(stage) == Some(&record) {
+            return Ok(());
+        }
         manifest.stages.insert(stage.to_owned(), record);
         write_json(&self.path, &*manifest)
     }

@@ -109,6 +109,13 @@ struct Stamp {
     files: BTreeMap<String, String>,
 }
 
+impl Stamp {
+    /// What the run's manifest says of the stage.
+    fn record(&self) -> StageRecord {
+        StageRecord { hash: self.fingerprint.hash(), seconds: self.seconds.unwrap_or(0.0) }
+    }
+}
+
 const STARTED: &str = "started.json";
 const DONE: &str = "done.json";
 
@@ -143,7 +150,13 @@ impl StageFolder {
             }
             // An unreadable stamp is as good as another fingerprint.
             let differences = match read_json::<Stamp>(&path) {
-                Ok(stamp) if stamp.fingerprint == *fingerprint => return Ok(done),
+                Ok(stamp) if stamp.fingerprint == *fingerprint => {
+                    if done {
+                        // A crash may have come between the stamp and the manifest.
+                        self.manifest.enter(&self.name, stamp.record())?;
+                    }
+                    return Ok(done);
+                }
                 Ok(stamp) => stamp.fingerprint.differences(fingerprint, &self.name),
                 Err(e) if self.force => vec![e.to_string()],
                 Err(e) => return Err(e.hint("--force redoes this stage")),
@@ -215,6 +228,6 @@ impl StageFolder {
         if started.exists() {
             fs::remove_file(&started).map_err(|e| Error::io("remove", &started, e))?;
         }
-        self.manifest.enter(&self.name, StageRecord { hash: fingerprint.hash(), seconds })
+        self.manifest.enter(&self.name, stamp.record())
     }
 }

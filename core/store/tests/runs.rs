@@ -230,8 +230,13 @@ fn a_stage_is_done_once_and_only_for_its_fingerprint() {
     let run = open(&dir, 1, true).unwrap();
     let manifest: Value = read_json(&dir.join("manifest.json")).unwrap();
     assert_eq!(manifest["stages"]["pretrain"]["seconds"], json!(1.5));
+    drop(run);
+    // Killed between done.json and the manifest: it is entered when the stage is next looked at.
+    fs::remove_file(dir.join("manifest.json")).unwrap();
+    let run = open(&dir, 1, true).unwrap();
     let stage = run.stage("pretrain");
     assert!(stage.is_done(&made).unwrap());
+    assert_eq!(read_json::<Value>(&dir.join("manifest.json")).unwrap(), manifest);
     assert!(!stage.is_done(&other(600, "a", 1)).unwrap());
     assert!(!stage.path("model").exists() && !stage.path("done.json").exists());
     athanor_store::write_atomic(&stage.path("half"), b"").unwrap();
