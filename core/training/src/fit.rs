@@ -139,6 +139,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         trainer
             .end_step(json!({ "best": best, "stopped": stopped, "cursor": task.cursor(done) }))?;
     }
+    trainer.settle_average();
     let mut figures = evaluate(trainer, task)?;
     let worse = figures.first().is_some_and(|(_, loss)| best.loss < *loss);
     if section.keep_best && worse {
@@ -207,7 +208,10 @@ fn evaluate<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures>
 }
 
 fn evaluate_at<T: Task>(trainer: &mut Trainer<'_>, task: &mut T, step: u64) -> Result<Figures> {
-    let figures = task.evaluate(&trainer.model)?;
+    trainer.swap_average();
+    let figures = task.evaluate(&trainer.model);
+    trainer.swap_average();
+    let figures = figures?;
     if !figures.is_empty() {
         trainer.record_at("eval", step, &figures)?;
     }
@@ -215,7 +219,14 @@ fn evaluate_at<T: Task>(trainer: &mut Trainer<'_>, task: &mut T, step: u64) -> R
     Ok(figures)
 }
 
-fn save_best(trainer: &Trainer<'_>) -> Result<()> {
+fn save_best(trainer: &mut Trainer<'_>) -> Result<()> {
+    trainer.swap_average();
+    let saved = write_best(trainer);
+    trainer.swap_average();
+    saved
+}
+
+fn write_best(trainer: &Trainer<'_>) -> Result<()> {
     let host: Vec<(String, Vec<usize>, Vec<f32>)> = trainer
         .model
         .params

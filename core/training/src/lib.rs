@@ -8,6 +8,7 @@
 //! Architecture Invariant: everything random is drawn from (seed, name, step), and the data of a
 //! step depends on the step alone, so a checkpoint needs neither RNG state nor history.
 
+mod average;
 mod fit;
 mod model_folder;
 pub mod optimizers;

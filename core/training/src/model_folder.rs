@@ -28,11 +28,17 @@ pub fn save_model(
     staged.commit()
 }
 
-/// The model folder that an earlier stage of the run made, or the one that the recipe names.
+/// The model folder that an earlier stage of the run made, or the one that the recipe names with
+/// `key`.
 ///
 /// # Errors
 /// Input, if it is not there.
-pub fn stage_model(run: &athanor_store::Run, stage: &str, named: Option<&Path>) -> Result<PathBuf> {
+pub fn stage_model(
+    run: &athanor_store::Run,
+    stage: &str,
+    key: &str,
+    named: Option<&Path>,
+) -> Result<PathBuf> {
     if let Some(path) = named {
         return Ok(run.recipe.resolve(path));
     }
@@ -42,7 +48,7 @@ pub fn stage_model(run: &athanor_store::Run, stage: &str, named: Option<&Path>) 
     }
     Err(Error::input(format!("the stage {stage} has made no model yet"))
         .at(path.display())
-        .hint(format!("run `athanor {stage}` first, or name a model folder with the key `model`")))
+        .hint(format!("run `athanor {stage}` first, or name a model folder with {key}")))
 }
 
 /// The tokenizer of a model folder.

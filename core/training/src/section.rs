@@ -50,7 +50,7 @@ impl Check for ModelSection {
         Problem::unless(
             self.hidden_size.is_multiple_of(self.heads),
             "hidden_size",
-            "must be a multiple of heads",
+            format!("is {}, it must be a multiple of heads ({})", self.hidden_size, self.heads),
         )?;
         let even = (self.hidden_size / self.heads).is_multiple_of(2);
         Problem::unless(
@@ -60,7 +60,11 @@ impl Check for ModelSection {
         )?;
         let divides = self.kv_heads == 0
             || (self.kv_heads <= self.heads && self.heads.is_multiple_of(self.kv_heads));
-        Problem::unless(divides, "kv_heads", "must divide heads")?;
+        Problem::unless(
+            divides,
+            "kv_heads",
+            format!("is {}, it must divide heads ({})", self.kv_heads, self.heads),
+        )?;
         let own = self.family != "gpt2"
             || (!self.qk_norm && (self.kv_heads == 0 || self.kv_heads == self.heads));
         Problem::unless(
@@ -130,6 +134,8 @@ section! {
         momentum: f64 = 0.95,
         /// The gradient's global norm is cut to this; 0 never cuts.
         clip: f64 = 1.0,
+        /// Decay of a running average of the weights, which is then measured and kept; 0 keeps none.
+        average: f64 = 0.0,
         /// Probability of dropout after embeddings, attention and feed-forward parts.
         dropout: f64 = 0.0,
         /// Steps between evaluations on held-out data; 0 evaluates at the end only.
@@ -180,6 +186,7 @@ impl Check for TrainSection {
             ("beta1", self.beta1),
             ("beta2", self.beta2),
             ("momentum", self.momentum),
+            ("average", self.average),
             ("dropout", self.dropout),
         ] {
             Problem::unless(

@@ -11,6 +11,7 @@ use athanor_tensor::{GradSet, Rng, Tensor, ops};
 use serde_json::{Value, json};
 
 use crate::{
+    average::Average,
     optimizers::{Optimizer, restore_tensor},
     record::{Recorder, Sample},
     schedule,
@@ -64,6 +65,7 @@ pub struct Trainer<'c> {
     pub model: Model,
     section: TrainSection,
     optimizer: Optimizer,
+    average: Option<Average>,
     checkpoints: Checkpoints,
     recorder: Recorder,
     bar: Box<dyn Bar>,
@@ -109,11 +111,12 @@ impl<'c> Trainer<'c> {
         }
         let mut model = model;
         let mut optimizer = Optimizer::new(section, &model);
+        let mut average = Average::new(section.average, &model);
         let mut state = json!({});
         let step = match found {
             Some(checkpoint) => {
                 let step = checkpoint.step;
-                state = restore(checkpoint, &mut model, &mut optimizer)?;
+                state = restore(checkpoint, &mut model, &mut optimizer, average.as_mut())?;
                 console.say(&format!("{}: going on from step {step}", context.folder.name()));
                 step
             }
@@ -143,6 +146,7 @@ impl<'c> Trainer<'c> {
             context,
             model,
             optimizer,
+            average,
             checkpoints,
             started: now,
             saved: now,
@@ -212,6 +216,9 @@ impl<'c> Trainer<'c> {
             let scale =
                 if clip > 0.0 && grad_norm > clip { clip / (grad_norm + 1e-6) } else { 1.0 };
             self.optimizer.update(&mut self.model, grads, learning_rate, scale);
+            if let Some(average) = &mut self.average {
+                average.update(&self.model, self.optimizer.updates() - 1);
+            }
             self.withheld_in_a_row = 0;
         } else {
             self.withheld += 1;
@@ -315,6 +322,19 @@ impl<'c> Trainer<'c> {
         Ok(())
     }
 
+    /// Exchanges the weights and their average, where the recipe keeps one; twice is nothing.
+    pub(crate) fn swap_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.model);
+        }
+    }
+
+    /// Makes the average the model's weights for good.
+    pub(crate) fn settle_average(&mut self) {
+        self.swap_average();
+        self.average = None;
+    }
+
     /// Writes a checkpoint now.
     ///
     /// # Errors
@@ -336,7 +356,9 @@ impl<'c> Trainer<'c> {
             "lines": lines,
             "task": self.state,
         });
-        let hosts = [host(&weights), host(&optimizer)];
+        let average = self.average.as_ref().map(|a| a.tensors(&self.model));
+        let hosts: Vec<Vec<Host>> =
+            [Some(weights), Some(optimizer), average].iter().flatten().map(|f| host(f)).collect();
         let refs: Vec<Vec<ArrayRef<'_>>> = hosts
             .iter()
             .map(|file| {
@@ -349,11 +371,11 @@ impl<'c> Trainer<'c> {
                     .collect()
             })
             .collect();
-        self.checkpoints.save(
-            self.step,
-            &[("weights", &refs[0]), ("optimizer", &refs[1])],
-            &state,
-        )?;
+        let files: Vec<(&str, &[ArrayRef<'_>])> = ["weights", "optimizer", "average"]
+            .into_iter()
+            .zip(refs.iter().map(Vec::as_slice))
+            .collect();
+        self.checkpoints.save(self.step, &files, &state)?;
         self.saved = Instant::now();
         Ok(())
     }
@@ -379,11 +401,15 @@ fn restore(
     mut checkpoint: Checkpoint,
     model: &mut Model,
     optimizer: &mut Optimizer,
+    average: Option<&mut Average>,
 ) -> Result<Value> {
     let weights = checkpoint.take("weights")?;
     restore_weights(model, weights)?;
     let updates = checkpoint.state["updates"].as_u64().unwrap_or(0);
     optimizer.restore(model, checkpoint.take("optimizer")?, updates)?;
+    if let Some(average) = average {
+        average.restore(model, checkpoint.take("average")?)?;
+    }
     Ok(checkpoint.state)
 }
 

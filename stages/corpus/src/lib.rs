@@ -23,6 +23,8 @@ pub use document::Document;
 pub use pipeline::run;
 pub use section::{CorpusSection, SourceSection, TokenizerSection};
 
+use std::path::Path;
+
 use athanor_store::{Key, Recipe, Result, Section};
 
 /// The stage's name.
@@ -39,4 +41,18 @@ pub fn keys() -> Vec<Key> {
 /// Input, with the key's place.
 pub fn resolved(recipe: &Recipe) -> Result<serde_json::Value> {
     Ok(athanor_store::recipe::json(&recipe.section::<CorpusSection>(NAME)?))
+}
+
+/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
+/// will be: asked before the first stage of a recipe begins.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn check_files(recipe: &Recipe, _run: &Path) -> Result<()> {
+    let section = recipe.section::<CorpusSection>(NAME)?;
+    for (i, source) in section.sources.iter().enumerate() {
+        recipe.needs_file(&format!("{NAME}.sources.{i}.path"), &source.path)?;
+    }
+    let load = section.tokenizer.load.iter();
+    load.map(|path| recipe.needs_file("corpus.tokenizer.load", path)).collect()
 }

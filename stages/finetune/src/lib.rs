@@ -9,4 +9,4 @@ mod stage;
 pub mod tasks;
 
 pub use section::FinetuneSection;
-pub use stage::{NAME, keys, resolved, run};
+pub use stage::{NAME, check_files, keys, resolved, run};

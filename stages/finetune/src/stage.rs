@@ -1,5 +1,7 @@
 //! The stage: from a pretrained model and examples to a model folder.
 
+use std::path::Path;
+
 use athanor_models::Model;
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::Device;
@@ -23,6 +25,23 @@ pub fn keys() -> Vec<Key> {
 /// Input, with the key's place.
 pub fn resolved(recipe: &Recipe) -> Result<Value> {
     Ok(athanor_store::recipe::json(&recipe.section::<FinetuneSection>(NAME)?))
+}
+
+/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
+/// will be: asked before the first stage of a recipe begins.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
+    let section = recipe.section::<FinetuneSection>(NAME)?;
+    match &section.model {
+        Some(path) => recipe.needs_file("finetune.model", path)?,
+        None => recipe.needs_stage(run, NAME, "pretrain", "model")?,
+    }
+    for (i, data) in section.data.iter().enumerate() {
+        recipe.needs_file(&format!("{NAME}.data.{i}.dialogue.path"), &data.dialogue.path)?;
+    }
+    Ok(())
 }
 
 /// What a task works with.
@@ -51,7 +70,7 @@ pub fn run(run: &Run) -> Result<()> {
             .at(format!("{}: [finetune]", run.recipe.name()))
             .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
     }
-    let folder = stage_model(run, "pretrain", section.model.as_deref())?;
+    let folder = stage_model(run, "pretrain", "finetune.model", section.model.as_deref())?;
     let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
     for (i, data) in section.data.iter().enumerate() {
         let path = run.recipe.resolve(&data.dialogue.path);

@@ -10,4 +10,4 @@ mod windows;
 pub mod objectives;
 
 pub use section::PretrainSection;
-pub use stage::{NAME, keys, resolved, run};
+pub use stage::{NAME, check_files, keys, resolved, run};

@@ -28,6 +28,20 @@ pub fn resolved(recipe: &Recipe) -> Result<Value> {
     Ok(athanor_store::recipe::json(&recipe.section::<PretrainSection>(NAME)?))
 }
 
+/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
+/// will be: asked before the first stage of a recipe begins.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
+    let section = recipe.section::<PretrainSection>(NAME)?;
+    match &section.corpus {
+        Some(path) => recipe.needs_file("pretrain.corpus", path)?,
+        None => recipe.needs_stage(run, NAME, "corpus", "corpus")?,
+    }
+    section.init.iter().map(|path| recipe.needs_file("pretrain.init", path)).collect()
+}
+
 /// What an objective works with.
 pub(crate) struct Materials<'a> {
     pub section: &'a PretrainSection,

@@ -13,4 +13,4 @@ pub mod algorithms;
 pub mod rewards;
 
 pub use section::{KlSection, PpoSection, ReinforceSection};
-pub use stage::{NAME, keys, resolved, run};
+pub use stage::{NAME, check_files, keys, resolved, run};

@@ -130,7 +130,10 @@ impl Check for ReinforceSection {
         Problem::unless(
             fits,
             "answers",
-            "must be a multiple of train.batch_size times train.accumulate",
+            format!(
+                "is {}, it must be a multiple of train.batch_size times train.accumulate ({minibatch})",
+                self.answers
+            ),
         )?;
         Problem::unless(
             self.train.patience == 0 && !self.train.keep_best,

@@ -1,5 +1,7 @@
 //! The stage: from a policy, a reward and requests to a better policy.
 
+use std::path::Path;
+
 use athanor_generation::{Sampling, text::stops};
 use athanor_models::Model;
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
@@ -32,6 +34,29 @@ pub fn resolved(recipe: &Recipe) -> Result<Value> {
     Ok(athanor_store::recipe::json(&recipe.section::<ReinforceSection>(NAME)?))
 }
 
+/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
+/// will be: asked before the first stage of a recipe begins.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
+    let section = recipe.section::<ReinforceSection>(NAME)?;
+    match &section.model {
+        Some(path) => recipe.needs_file("reinforce.model", path)?,
+        None => recipe.needs_stage(run, NAME, "finetune", "model")?,
+    }
+    for (i, prompts) in section.prompts.iter().enumerate() {
+        recipe.needs_file(&format!("{NAME}.prompts.{i}.path"), &prompts.path)?;
+    }
+    match &section.reward_model {
+        Some(path) => recipe.needs_file("reinforce.reward_model", path),
+        None if section.reward == "model" => {
+            recipe.needs_stage(run, NAME, "reward", "reward_model")
+        }
+        None => Ok(()),
+    }
+}
+
 /// What an algorithm works with.
 pub(crate) struct Materials<'a> {
     pub section: &'a ReinforceSection,
@@ -56,7 +81,7 @@ pub fn run(run: &Run) -> Result<()> {
     let algorithm = algorithms::ALGORITHMS.iter().find(|a| a.name == section.algorithm);
     let algorithm = algorithm
         .ok_or_else(|| Error::input(format!("unknown algorithm {:?}", section.algorithm)))?;
-    let folder = stage_model(run, "finetune", section.model.as_deref())?;
+    let folder = stage_model(run, "finetune", "reinforce.model", section.model.as_deref())?;
     let mut fingerprint = run
         .fingerprint(&section)
         .input("model", sha256_folder(&folder)?)

@@ -4,14 +4,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::texts::Texts;
+use crate::texts::{Split, Texts};
 
 type Row = Vec<(u32, f64)>;
 
 /// Scores of all texts by a model fitted to those that are not held out.
 pub(crate) fn tfidf(texts: &Texts) -> Vec<f64> {
     let grams: Vec<Vec<String>> = texts.all.iter().map(|t| terms(&t.answer)).collect();
-    let train: Vec<usize> = (0..grams.len()).filter(|&i| !texts.all[i].heldout).collect();
+    let train: Vec<usize> =
+        (0..grams.len()).filter(|&i| texts.all[i].split != Split::Heldout).collect();
     let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
     for &i in &train {
         let unique: std::collections::BTreeSet<&str> =

@@ -4,9 +4,9 @@ use athanor_tensor::Rng;
 use serde_json::{Value, json};
 
 use crate::{
-    pairs::{Pair, confidence},
+    pairs::{Pair, preference},
     task::Scores,
-    texts::Texts,
+    texts::{Split, Texts},
 };
 
 /// Borders of the gaps in mean rating.
@@ -49,7 +49,7 @@ pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Val
     const PAIRS_PER_TEXT: u64 = 4;
     let rng = Rng::new(seed).fork("calibration");
     let mut bins = [(0.0f64, 0.0f64, 0usize); BINS];
-    for group in texts.indices(true).into_values().filter(|g| g.len() > 1) {
+    for group in texts.indices(Split::Heldout).into_values().filter(|g| g.len() > 1) {
         for &a in &group {
             for k in 0..PAIRS_PER_TEXT {
                 let b = group[rng.at(a as u64).below(k, group.len() as u64) as usize];
@@ -59,7 +59,7 @@ pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Val
                 let predicted = 1.0 / (1.0 + (scores.get(b) - scores.get(a)).exp());
                 let bin = &mut bins[((predicted * BINS as f64) as usize).min(BINS - 1)];
                 bin.0 += predicted;
-                bin.1 += confidence(&texts.all[a], &texts.all[b]);
+                bin.1 += preference(&texts.all[a], &texts.all[b]);
                 bin.2 += 1;
             }
         }

@@ -8,24 +8,33 @@ use serde_json::json;
 
 use crate::{
     section::RewardSection,
-    texts::{Text, Texts},
+    texts::{Split, Text, Texts},
 };
 
 /// Probability that the first text's true mean rating is above the second's: Φ of the gap over its
 /// standard error, both means being about normal.
 pub(crate) fn confidence(a: &Text, b: &Text) -> f64 {
-    let error = (a.error + b.error).sqrt();
-    let gap = a.mean - b.mean;
-    if error == 0.0 {
-        return if gap > 0.0 {
-            1.0
-        } else if gap < 0.0 {
-            0.0
-        } else {
-            0.5
-        };
+    above(a.mean - b.mean, a.error + b.error)
+}
+
+/// Probability that one rater, drawn at random, rates the first text above what another rates the
+/// second: Φ of the gap over the spread of both.
+pub(crate) fn preference(a: &Text, b: &Text) -> f64 {
+    above(a.mean - b.mean, a.variance + b.variance)
+}
+
+/// Φ(gap / √variance).
+fn above(gap: f64, variance: f64) -> f64 {
+    if variance > 0.0 {
+        return normal_cdf(gap / variance.sqrt());
     }
-    normal_cdf(gap / error)
+    if gap > 0.0 {
+        1.0
+    } else if gap < 0.0 {
+        0.0
+    } else {
+        0.5
+    }
 }
 
 /// Φ(x) within 1e-7: Abramowitz and Stegun 7.1.26.
@@ -39,7 +48,7 @@ fn normal_cdf(x: f64) -> f64 {
     0.5 * (1.0 + erf.copysign(x))
 }
 
-/// A held-out pair in the order of its mean ratings.
+/// A pair in the order of its mean ratings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pair {
     pub better: usize,
@@ -48,11 +57,11 @@ pub(crate) struct Pair {
     pub confidence: f64,
 }
 
-/// Held-out pairs within groups, drawn at random until enough are sure enough; groups count as they
+/// Pairs of a split within groups, drawn at random until enough are sure enough; groups count as they
 /// are large.
-pub(crate) fn heldout(texts: &Texts, section: &RewardSection, seed: u64) -> Vec<Pair> {
+pub(crate) fn draw(texts: &Texts, split: Split, section: &RewardSection, seed: u64) -> Vec<Pair> {
     let groups: Vec<Vec<usize>> =
-        texts.indices(true).into_values().filter(|g| g.len() > 1).collect();
+        texts.indices(split).into_values().filter(|g| g.len() > 1).collect();
     let total: u64 = groups.iter().map(|g| g.len() as u64).sum();
     let rng = Rng::new(seed).fork("heldout pairs");
     let mut pairs = Vec::new();

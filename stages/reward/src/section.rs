@@ -34,6 +34,9 @@ section! {
         data: Vec<RatedSection> = Vec::new(),
         /// Texts held out, of a thousand.
         heldout_per_thousand: usize = 100,
+        /// Of the others, texts of a thousand that choose the best weights (train.keep_best) and are not
+        /// learned from; the held-out ones only measure.
+        validation_per_thousand: usize = 50,
         /// Texts compared with each other in one go, all pairs of them; train.batch_size counts these groups.
         texts_per_group: usize = 16,
         /// Held-out pairs that accuracy is taken over.
@@ -47,6 +50,9 @@ section! {
         /// Weight of the next-token loss on the texts themselves, which keeps a small trunk from
         /// forgetting language while it learns to score.
         language: f64 = 0.0,
+        /// Probability that a token of a text is hidden from the model while it learns (it reads <|pad|>),
+        /// so that no single word decides.
+        token_dropout: f64 = 0.0,
         /// Longest text in tokens; 0 takes the model's context.
         context: usize = 0,
         /// How the model is trained.
@@ -65,6 +71,13 @@ impl Check for RewardSection {
         let share = (0.5..1.0).contains(&self.heldout_confidence);
         Problem::unless(share, "heldout_confidence", "must be 0.5 or more and below 1")?;
         Problem::unless(self.heldout_gap >= 0.0, "heldout_gap", "must be 0 or more")?;
+        Problem::unless(
+            self.validation_per_thousand < 1000,
+            "validation_per_thousand",
+            "must be below 1000",
+        )?;
+        let share = (0.0..1.0).contains(&self.token_dropout);
+        Problem::unless(share, "token_dropout", "must be 0 or more and below 1")?;
         Problem::unless(self.centre >= 0.0, "centre", "must be 0 or more")?;
         Problem::unless(self.language >= 0.0, "language", "must be 0 or more")?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")

@@ -1,9 +1,11 @@
 //! The stage: from rated texts to a reward model and its account.
 
+use std::path::Path;
+
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::Device;
-use athanor_text::ChatTemplate;
+use athanor_text::{ChatTemplate, SpecialTokens};
 use athanor_training::{StageContext, Trainer, fit, load_tokenizer, save_model, stage_model};
 use serde_json::{Value, json};
 
@@ -13,7 +15,7 @@ use crate::{
     pairs::{self, Pair},
     section::RewardSection,
     task::{Comparisons, Scores},
-    texts::Texts,
+    texts::{Split, Texts},
 };
 
 /// The stage's name.
@@ -32,6 +34,23 @@ pub fn resolved(recipe: &Recipe) -> Result<Value> {
     Ok(athanor_store::recipe::json(&recipe.section::<RewardSection>(NAME)?))
 }
 
+/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
+/// will be: asked before the first stage of a recipe begins.
+///
+/// # Errors
+/// Input, with the key's place.
+pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
+    let section = recipe.section::<RewardSection>(NAME)?;
+    match &section.model {
+        Some(path) => recipe.needs_file("reward.model", path)?,
+        None => recipe.needs_stage(run, NAME, "finetune", "model")?,
+    }
+    for (i, data) in section.data.iter().enumerate() {
+        recipe.needs_file(&format!("{NAME}.data.{i}.dialogue.path"), &data.dialogue.path)?;
+    }
+    Ok(())
+}
+
 /// Trains a reward model and writes RUN/reward/model.
 ///
 /// # Errors
@@ -43,7 +62,7 @@ pub fn run(run: &Run) -> Result<()> {
             .at(format!("{}: [reward]", run.recipe.name()))
             .hint("add [[reward.data]] with [reward.data.dialogue] path = \"ratings.jsonl\""));
     }
-    let folder = stage_model(run, "finetune", section.model.as_deref())?;
+    let folder = stage_model(run, "finetune", "reward.model", section.model.as_deref())?;
     let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
     for (i, data) in section.data.iter().enumerate() {
         let path = run.recipe.resolve(&data.dialogue.path);
@@ -57,7 +76,7 @@ pub fn run(run: &Run) -> Result<()> {
     let most = model.sizes().context;
     let limit = if section.context == 0 { most } else { section.context.min(most) };
     let texts = Texts::read(&section, &run.recipe, &tokenizer, &template, limit)?;
-    let held = pairs::heldout(&texts, &section, run.seed);
+    let held = pairs::draw(&texts, Split::Heldout, &section, run.seed);
     if held.is_empty() {
         return Err(Error::input("no held-out pair is sure enough")
             .at("reward.data")
@@ -66,9 +85,11 @@ pub fn run(run: &Run) -> Result<()> {
     texts.write(&context.folder.path("texts.jsonl"))?;
     pairs::write(&context.folder.path("pairs.heldout.jsonl"), &texts, &held)?;
 
+    let validation = pairs::draw(&texts, Split::Validation, &section, run.seed);
+    let hidden = tokenizer.require(SpecialTokens::PAD)?;
     let parameters = model.params.count();
     let steps = section.train.steps;
-    let mut task = Comparisons::new(&texts, &held, &section, run.seed);
+    let mut task = Comparisons::new(&texts, &validation, &section, hidden, run.seed);
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
     fit(&mut trainer, &mut task)?;
 
@@ -98,8 +119,9 @@ pub fn run(run: &Run) -> Result<()> {
         "seconds": seconds,
         "parameters": parameters,
         "tokens": tokens,
-        "texts_train": texts.all.iter().filter(|t| !t.heldout).count(),
-        "texts_heldout": texts.all.iter().filter(|t| t.heldout).count(),
+        "texts_train": texts.all.iter().filter(|t| t.split == Split::Train).count(),
+        "texts_validation": texts.all.iter().filter(|t| t.split == Split::Validation).count(),
+        "texts_heldout": texts.all.iter().filter(|t| t.split == Split::Heldout).count(),
         "pairs_heldout": held.len(),
         "heldout_accuracy": own,
         "tfidf_accuracy": other,

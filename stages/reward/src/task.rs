@@ -1,7 +1,7 @@
 //! Learning to score: every pair within a group of texts is a comparison, as in Ouyang et al. 2022,
 //! section 3.5 (all comparisons of one prompt are one batch element).
 //!
-//! Departure: the target of a pair is not 1 but the confidence p in its order, so the loss is
+//! Departure: the target of a pair is not 1 but the share p of raters that would prefer the first, so the loss is
 //! -p·ln σ(r_i - r_j) - (1-p)·ln σ(r_j - r_i): near ties teach that there is nothing to choose.
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,20 +9,21 @@ use std::collections::{BTreeSet, HashMap};
 use athanor_data::Cursor;
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::Result;
-use athanor_tensor::{Graph, Ids, Tensor, Var, ops};
+use athanor_tensor::{Graph, Ids, Rng, Tensor, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Packed, Task};
 use serde_json::{Value, json};
 
 use crate::{
     figures::accuracy,
-    pairs::{Pair, confidence},
+    pairs::{Pair, preference},
     section::RewardSection,
-    texts::{Text, Texts},
+    texts::{Split, Text, Texts},
 };
 
 /// Texts side by side, and pairs of them.
 pub(crate) struct Batch {
-    texts: Vec<usize>,
+    /// The texts' tokens, some of them hidden.
+    texts: Vec<Vec<u32>>,
     left: Vec<i32>,
     right: Vec<i32>,
     targets: Vec<f32>,
@@ -32,6 +33,8 @@ pub(crate) struct Comparisons<'a> {
     pub texts: &'a Texts,
     pub pairs: &'a [Pair],
     pub section: &'a RewardSection,
+    /// The token that stands for a hidden one.
+    pub hidden: u32,
     pub seed: u64,
     /// Groups of one epoch.
     epoch: Option<(u64, Vec<Vec<usize>>)>,
@@ -39,8 +42,14 @@ pub(crate) struct Comparisons<'a> {
 }
 
 impl<'a> Comparisons<'a> {
-    pub fn new(texts: &'a Texts, pairs: &'a [Pair], section: &'a RewardSection, seed: u64) -> Self {
-        let mut new = Self { texts, pairs, section, seed, epoch: None, per_epoch: 1 };
+    pub fn new(
+        texts: &'a Texts,
+        pairs: &'a [Pair],
+        section: &'a RewardSection,
+        hidden: u32,
+        seed: u64,
+    ) -> Self {
+        let mut new = Self { texts, pairs, section, hidden, seed, epoch: None, per_epoch: 1 };
         new.per_epoch = new.groups_of(0).len().max(1);
         new
     }
@@ -49,7 +58,7 @@ impl<'a> Comparisons<'a> {
     fn groups_of(&self, epoch: u64) -> Vec<Vec<usize>> {
         let size = self.section.texts_per_group;
         let mut groups = Vec::new();
-        for (number, members) in self.texts.indices(false) {
+        for (number, members) in self.texts.indices(Split::Train) {
             let seed = athanor_tensor::splitmix64(self.seed ^ number as u64);
             let order = athanor_data::Shuffle::new(members.len(), seed, epoch);
             let shuffled: Vec<usize> = order.as_slice().iter().map(|&i| members[i]).collect();
@@ -67,7 +76,7 @@ impl<'a> Comparisons<'a> {
         self.epoch.as_ref().and_then(|(_, g)| g.get(place as usize)).cloned().unwrap_or_default()
     }
 
-    fn batch(&self, groups: &[Vec<usize>]) -> Batch {
+    fn batch(&self, groups: &[Vec<usize>], rng: Rng) -> Batch {
         let mut batch =
             Batch { texts: Vec::new(), left: Vec::new(), right: Vec::new(), targets: Vec::new() };
         for group in groups {
@@ -76,21 +85,34 @@ impl<'a> Comparisons<'a> {
                 for j in i + 1..group.len() {
                     batch.left.push(base + i as i32);
                     batch.right.push(base + j as i32);
-                    let p = confidence(&self.texts.all[group[i]], &self.texts.all[group[j]]);
+                    let p = preference(&self.texts.all[group[i]], &self.texts.all[group[j]]);
                     batch.targets.push(p as f32);
                 }
             }
-            batch.texts.extend(group);
+            batch.texts.extend(group.iter().map(|&i| self.tokens(i, rng.at(i as u64))));
         }
         batch
+    }
+
+    /// A text's tokens, each but the last hidden with the recipe's probability. The last is where
+    /// the reward is read.
+    fn tokens(&self, text: usize, rng: Rng) -> Vec<u32> {
+        let mut tokens = self.texts.all[text].tokens.clone();
+        let share = self.section.token_dropout as f32;
+        let last = tokens.len() - 1;
+        for (t, token) in tokens[..last].iter_mut().enumerate() {
+            if share > 0.0 && rng.uniform(t as u64) < share {
+                *token = self.hidden;
+            }
+        }
+        tokens
     }
 }
 
 /// Texts packed into rows, and the place where each ends.
-fn packed(texts: &[&Text], model: &Model) -> (Packed, Vec<i32>) {
-    let tokens: Vec<&[u32]> = texts.iter().map(|t| &t.tokens[..]).collect();
-    let packed = Packed::new(&tokens, model.sizes().context, model.device());
-    let last = packed.starts.iter().zip(&tokens).map(|(s, t)| (s + t.len() - 1) as i32).collect();
+fn packed(tokens: &[&[u32]], model: &Model) -> (Packed, Vec<i32>) {
+    let packed = Packed::new(tokens, model.sizes().context, model.device());
+    let last = packed.starts.iter().zip(tokens).map(|(s, t)| (s + t.len() - 1) as i32).collect();
     (packed, last)
 }
 
@@ -99,7 +121,8 @@ fn score(model: &Model, texts: &[&Text]) -> Vec<f32> {
     texts
         .chunks(64)
         .flat_map(|chunk| {
-            let (packed, last) = packed(chunk, model);
+            let tokens: Vec<&[u32]> = chunk.iter().map(|t| &t.tokens[..]).collect();
+            let (packed, last) = packed(&tokens, model);
             let graph = Graph::inference(&model.params);
             let hidden = model.hidden(&mut Pass::new(&graph, &packed.input));
             model.scores(&graph, &model.rows(&hidden, last)).value().to_vec()
@@ -115,11 +138,12 @@ impl Task for Comparisons<'_> {
         let (size, per_step) = (t.batch_size, (t.batch_size * t.accumulate) as u64);
         let groups: Vec<Vec<usize>> =
             (step * per_step..(step + 1) * per_step).map(|i| self.group(i)).collect();
+        let rng = Rng::new(self.seed).fork("hidden tokens").at(step);
         Ok(groups
             .chunks(size)
             .map(|g| {
-                let batch = self.batch(g);
-                let tokens = batch.texts.iter().map(|&i| self.texts.all[i].tokens.len()).sum();
+                let batch = self.batch(g, rng);
+                let tokens = batch.texts.iter().map(Vec::len).sum();
                 Micro { weight: batch.targets.len() as f64, batch, tokens }
             })
             .collect())
@@ -134,7 +158,7 @@ impl Task for Comparisons<'_> {
         dropout: Option<Dropout>,
     ) -> Result<Loss> {
         let device = model.device();
-        let texts: Vec<&Text> = batch.texts.iter().map(|&i| &self.texts.all[i]).collect();
+        let texts: Vec<&[u32]> = batch.texts.iter().map(Vec::as_slice).collect();
         let (packed, last) = packed(&texts, model);
         let hidden = model.hidden(&mut Pass::new(graph, &packed.input).with_dropout(dropout));
         let rewards = model.scores(graph, &model.rows(&hidden, last));
@@ -190,12 +214,12 @@ fn next_token_loss(
     model: &Model,
     graph: &Graph<'_>,
     hidden: &Var,
-    texts: &[&Text],
+    texts: &[&[u32]],
     starts: &[usize],
 ) -> Var {
     let (mut places, mut targets) = (Vec::new(), Vec::new());
     for (text, start) in texts.iter().zip(starts) {
-        for (t, &next) in text.tokens.iter().skip(1).enumerate() {
+        for (t, &next) in text.iter().skip(1).enumerate() {
             places.push((start + t) as i32);
             targets.push(next as i32);
         }
@@ -218,7 +242,7 @@ impl Scores {
     }
 
     pub fn of_heldout(model: &Model, texts: &Texts) -> Self {
-        Self::of(model, texts, texts.indices(true).into_values().flatten().collect())
+        Self::of(model, texts, texts.indices(Split::Heldout).into_values().flatten().collect())
     }
 
     pub fn get(&self, text: usize) -> f64 {

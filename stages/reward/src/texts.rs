@@ -2,12 +2,32 @@
 
 use std::{collections::BTreeMap, io::Write, path::Path};
 
-use athanor_data::{Expression, Template};
+use athanor_data::{Expression, Template, hash64};
 use athanor_store::{Error, Recipe, Result, write_atomic_with};
 use athanor_text::{ChatTemplate, Tokenizer, encode_chat};
 use serde_json::{Value, json};
 
 use crate::section::RewardSection;
+
+/// What a text is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Split {
+    Train,
+    /// Chooses the best weights.
+    Validation,
+    /// Measures them.
+    Heldout,
+}
+
+impl Split {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Heldout => "heldout",
+        }
+    }
+}
 
 /// A text that people rated.
 pub(crate) struct Text {
@@ -18,10 +38,12 @@ pub(crate) struct Text {
     pub answer: String,
     /// Request and answer as the model reads them.
     pub tokens: Vec<u32>,
-    pub heldout: bool,
+    pub split: Split,
     /// Mean rating.
     pub mean: f64,
-    /// Variance of the mean: the raters' variance over their number.
+    /// Variance among the raters.
+    pub variance: f64,
+    /// Variance of the mean: that of the raters over their number.
     pub error: f64,
 }
 
@@ -52,7 +74,7 @@ impl Texts {
                 .enumerate()
             {
                 let at = |e: Error| e.at(format!("{title}, record {}", i + 1));
-                let (mean, error) =
+                let (mean, variance, raters) =
                     statistics(&ratings.value(&d.record).map_err(at)?).map_err(at)?;
                 let name =
                     format!("{title} {}", group.render(&d.record).map_err(at)?).trim().to_owned();
@@ -74,12 +96,21 @@ impl Texts {
                     .and_then(Value::as_str)
                     .map_or(format!("{title}-{i}"), str::to_owned);
                 let answer = d.messages.last().map_or(String::new(), |m| m.content.clone());
-                all.push(Text { id, group, answer, tokens, heldout: d.heldout, mean, error });
+                let validation = section.validation_per_thousand as u64;
+                let split = if d.heldout {
+                    Split::Heldout
+                } else if hash64(answer.as_bytes()) % 1000 < validation {
+                    Split::Validation
+                } else {
+                    Split::Train
+                };
+                let error = variance / raters;
+                all.push(Text { id, group, answer, tokens, split, mean, variance, error });
             }
         }
         let texts = Self { all, groups };
-        for (heldout, what) in [(false, "to learn from"), (true, "held out")] {
-            if texts.indices(heldout).values().all(|v| v.len() < 2) {
+        for (split, what) in [(Split::Train, "to learn from"), (Split::Heldout, "held out")] {
+            if texts.indices(split).values().all(|v| v.len() < 2) {
                 return Err(Error::input(format!(
                     "there are no two rated texts of one group {what}"
                 ))
@@ -91,9 +122,9 @@ impl Texts {
     }
 
     /// Places of a split's texts by group.
-    pub fn indices(&self, heldout: bool) -> BTreeMap<usize, Vec<usize>> {
+    pub fn indices(&self, split: Split) -> BTreeMap<usize, Vec<usize>> {
         let mut by_group: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (i, text) in self.all.iter().enumerate().filter(|(_, t)| t.heldout == heldout) {
+        for (i, text) in self.all.iter().enumerate().filter(|(_, t)| t.split == split) {
             by_group.entry(text.group).or_default().push(i);
         }
         by_group
@@ -105,7 +136,7 @@ impl Texts {
             for t in &self.all {
                 let line = json!({
                     "id": t.id,
-                    "split": if t.heldout { "heldout" } else { "train" },
+                    "split": t.split.name(),
                     "group": self.groups[t.group],
                     "text": t.answer,
                     "mean": t.mean,
@@ -118,8 +149,8 @@ impl Texts {
     }
 }
 
-/// Mean of the ratings, and the variance of that mean.
-fn statistics(ratings: &Value) -> Result<(f64, f64)> {
+/// Mean of the ratings, their variance and their number.
+fn statistics(ratings: &Value) -> Result<(f64, f64, f64)> {
     let wrong = || {
         Error::input("the ratings are not a list of at least two numbers")
             .hint("reward.data.ratings is an expression such as `ratings`")
@@ -136,5 +167,5 @@ fn statistics(ratings: &Value) -> Result<(f64, f64)> {
     let n = list.len() as f64;
     let mean = list.iter().sum::<f64>() / n;
     let variance = list.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Ok((mean, variance / n))
+    Ok((mean, variance, n))
 }

@@ -17,7 +17,7 @@ struct RewardModel {
 }
 
 fn folder(run: &Run, section: &ReinforceSection) -> Result<PathBuf> {
-    stage_model(run, "reward", section.reward_model.as_deref())
+    stage_model(run, "reward", "reinforce.reward_model", section.reward_model.as_deref())
 }
 
 pub(super) fn hash(run: &Run, section: &ReinforceSection) -> Result<String> {
