@@ -18,12 +18,16 @@ pub fn run(context: &Context, plan: Plan, only: Option<&Stage>) -> Result<()> {
             .at(recipe.name())
             .hint(format!("`athanor recipe {}` shows its keys", only.name)));
     }
+    let stages: Vec<&Stage> =
+        stages.into_iter().filter(|s| only.is_none_or(|o| o.name == s.name)).collect();
+    // Before anything is written, and not after hours of work on the stages before.
+    stages.iter().try_for_each(|stage| (stage.check_files)(&recipe, &out))?;
     let _working = signals::working();
     context.set_threads(run.threads);
     let (console, interrupt) = (context.console.clone(), context.interrupt.clone());
     let run = Run::open(&out, recipe, run.seed, console, interrupt, force)?;
     run.write_recipe(&resolved)?;
-    for stage in stages.into_iter().filter(|s| only.is_none_or(|o| o.name == s.name)) {
+    for stage in stages {
         if context.interrupt.is_set() {
             return Err(Error::interrupted(format!("stopped before {}", stage.name))
                 .hint("the same command goes on from there"));

@@ -67,6 +67,11 @@ impl Recipe {
     /// # Errors
     /// Those of [`read_text`] and [`parse`](Self::parse).
     pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::input("there is no such recipe")
+                .at(path.display())
+                .hint("check the path; `athanor recipe > my.toml` writes one with every key"));
+        }
         let text = read_text(path)?;
         let mut recipe = Self::parse(&path.display().to_string(), &text, sets)?;
         if let Some(dir) = path.parent() {
@@ -101,6 +106,45 @@ impl Recipe {
     /// A path of the recipe as the program may open it: relative ones start from [`dir`](Self::dir).
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.dir.join(path)
+    }
+
+    /// Fails unless the file or folder that a key names is there: found out before hours of work on
+    /// the stages before, not after. `key` is the whole name, `corpus.sources.0.path`.
+    ///
+    /// # Errors
+    /// An input error at the key's place.
+    pub fn needs_file(&self, key: &str, path: &Path) -> Result<()> {
+        let file = self.resolve(path);
+        if file.exists() {
+            return Ok(());
+        }
+        let (section, key) = key.split_once('.').unwrap_or((key, ""));
+        let what = format!("there is no file or folder {}", file.display());
+        let problem = Problem::new(key, what);
+        let place = self.find(section).map_or(self.name.as_str(), |node| problem.place(node));
+        // `absolute` refuses the empty path, which means the current folder.
+        let dir = std::path::absolute(self.dir.join(".")).unwrap_or_else(|_| self.dir.clone());
+        Err(Error::input(problem.in_section(section)).at(place).hint(format_args!(
+            "check the path; relative ones start from the recipe's folder, {}",
+            dir.display()
+        )))
+    }
+
+    /// Fails unless the stage `before`, whose result `of` works on, is in the recipe or has left its
+    /// result in the run's folder. `key` is the one that could name another.
+    ///
+    /// # Errors
+    /// An input error.
+    pub fn needs_stage(&self, run: &Path, of: &str, before: &str, key: &str) -> Result<()> {
+        let there = ["model/config.json", "index.json"];
+        if self.has(before) || there.iter().any(|f| run.join(before).join(f).exists()) {
+            return Ok(());
+        }
+        Err(Error::input(format_args!(
+            "[{of}] works on the result of [{before}], which the recipe does not have"
+        ))
+        .at(&self.name)
+        .hint(format_args!("add [{before}], or name a folder with {of}.{key}")))
     }
 
     /// Whether the recipe has this section (`"pretrain"`, or nested: `"pretrain.train"`) or key.

@@ -110,7 +110,7 @@ impl Problem {
     }
 
     /// Where it was given: the key's place, or that of the section nearest around it.
-    fn place<'a>(&self, section: &'a Node) -> &'a str {
+    pub(super) fn place<'a>(&self, section: &'a Node) -> &'a str {
         let mut node = section;
         for part in self.key.split('.') {
             let next = match &node.item {
