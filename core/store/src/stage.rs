@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Error, Result, Section,
+    Checkpoints, Error, Result, Section,
     durable::{files_below, remove, sync_folder},
     fingerprint_value, read_json,
     run::{ManifestFile, StageRecord},
@@ -139,8 +139,8 @@ impl StageFolder {
     /// what it is made from is then written to `started.json`.
     ///
     /// # Errors
-    /// An input error that lists the keys that differ when the folder was started or finished from
-    /// something else, unless the run was opened with `force`: then the stage's folder is emptied.
+    /// An input error that lists the keys that differ when the folder has checkpoints or results made
+    /// from something else, unless the run was opened with `force`: then it is emptied.
     /// Those of [`Error::io`].
     pub fn is_done(&self, fingerprint: &Fingerprint) -> Result<bool> {
         for (file, done) in [(DONE, true), (STARTED, false)] {
@@ -158,10 +158,12 @@ impl StageFolder {
                     return Ok(done);
                 }
                 Ok(stamp) => stamp.fingerprint.differences(fingerprint, &self.name),
-                Err(e) if self.force => vec![e.to_string()],
+                Err(e) if self.force || !(done || self.has_checkpoints()) => vec![e.to_string()],
                 Err(e) => return Err(e.hint("--force redoes this stage")),
             };
-            if self.force {
+            // What was only begun and has no checkpoint has nothing to lose: a mistake in the data or
+            // the recipe is mended without more ado.
+            if self.force || !(done || self.has_checkpoints()) {
                 break;
             }
             let was = if done { "finished" } else { "started" };
@@ -172,7 +174,7 @@ impl StageFolder {
             .at(self.dir.display())
             .hint("--force redoes this stage, or choose another --out"));
         }
-        if self.path(DONE).exists() || (self.force && self.differs(fingerprint)) {
+        if self.path(DONE).exists() || self.differs(fingerprint) {
             self.empty()?;
         }
         let stamp =
@@ -196,6 +198,10 @@ impl StageFolder {
         }
         sync_folder(&self.dir)?;
         stamps.iter().try_for_each(|path| remove(path).map_err(|e| Error::io("remove", path, e)))
+    }
+
+    fn has_checkpoints(&self) -> bool {
+        Checkpoints::new(&self.path("checkpoints"), 1).list().map_or(true, |all| !all.is_empty())
     }
 
     fn differs(&self, fingerprint: &Fingerprint) -> bool {

@@ -200,6 +200,12 @@ fn a_stage_is_done_once_and_only_for_its_fingerprint() {
         Fingerprint::new(&section, seed).input("tokenizer", tokenizer.repeat(64))
     };
     assert!(!stage.is_done(&other(500, "a", 1)).unwrap());
+    // Nothing to lose without a checkpoint: begun anew.
+    assert!(!stage.is_done(&other(550, "a", 1)).unwrap());
+    assert!(!stage.path("model").exists());
+    assert!(!stage.is_done(&made).unwrap());
+    athanor_store::write_atomic(&stage.path("model/config.json"), b"abc").unwrap();
+    save(&Checkpoints::new(&stage.path("checkpoints"), 1), 20);
     let e = stage.is_done(&other(600, "b", 2)).unwrap_err();
     assert_eq!(e.kind(), Kind::Input);
     assert_eq!(
