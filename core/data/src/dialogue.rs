@@ -61,6 +61,8 @@ pub struct Dialogue {
     pub heldout: bool,
     /// The record that it was made from.
     pub record: Record,
+    /// `FILE:LINE` of the record.
+    pub place: String,
 }
 
 impl DialogueSection {
@@ -79,7 +81,8 @@ impl DialogueSection {
     pub fn read(&self, recipe: &Recipe, per_thousand: u32) -> Result<Vec<Dialogue>> {
         let path = recipe.resolve(&self.path);
         let only = if self.only.is_empty() { None } else { Some(Expression::new(&self.only)?) };
-        let identity = if self.identity.is_empty() { None } else { Some(Template::new(&self.identity)?) };
+        let identity =
+            if self.identity.is_empty() { None } else { Some(Template::new(&self.identity)?) };
         let parts: Vec<(&str, Template)> =
             [("system", &self.system), ("user", &self.user), ("assistant", &self.assistant)]
                 .into_iter()
@@ -111,7 +114,8 @@ impl DialogueSection {
                 Some(template) => template.render(&record).map_err(at)?,
                 None => messages.iter().map(|m| m.content.as_str()).collect::<Vec<_>>().join("\n"),
             };
-            all.push(Dialogue { heldout: heldout(&identity, per_thousand), messages, record });
+            let (heldout, place) = (heldout(&identity, per_thousand), records.place());
+            all.push(Dialogue { messages, heldout, record, place });
         }
         if all.is_empty() {
             return Err(Error::input("no conversation is left of this file")
@@ -126,7 +130,14 @@ impl DialogueSection {
             Error::input(format!("`{}` {what}", self.messages))
                 .hint("expected: [{\"role\": \"user\", \"content\": \"…\"}, …]; or set `user` and `assistant` templates")
         };
-        let list = record.field(&self.messages)?;
+        let list = record.0.get(&self.messages).ok_or_else(|| {
+            let fields: Vec<&str> = record.0.keys().map(String::as_str).collect();
+            let fields = fields.join(", ");
+            Error::input(format!("no field `{}`", self.messages)).hint(format!(
+                "set templates `user` and `assistant` over the record's fields ({fields}), or name \
+                 the field with the list of messages with `messages`"
+            ))
+        })?;
         let Value::Array(list) = list else { return Err(wrong("is not a list")) };
         list.iter()
             .map(|m| match (m["role"].as_str(), m["content"].as_str()) {

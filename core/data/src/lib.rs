@@ -13,8 +13,9 @@ mod shard_writer;
 mod shards;
 mod template;
 
+pub use athanor_tensor::splitmix64;
 pub use dialogue::{Dialogue, DialogueSection};
-pub use hash::{hash64, splitmix64};
+pub use hash::hash64;
 pub use heldout::heldout;
 pub use order::{Cursor, Order, Shuffle};
 pub use packing::pack;

@@ -116,8 +116,12 @@ impl Expression {
     }
 
     fn eval(&self, record: &Record) -> Result<Value> {
-        (self.expression.eval(variables(record)))
-            .map_err(|e| explain(&e, &self.source, Some(record)))
+        let value = (self.expression.eval(variables(record)))
+            .map_err(|e| explain(&e, &self.source, Some(record)))?;
+        if value.is_undefined() {
+            return Err(explain(&ErrorKind::UndefinedError.into(), &self.source, Some(record)));
+        }
+        Ok(value)
     }
 }
 

@@ -6,13 +6,12 @@ use std::{
 };
 
 use athanor_store::{
-    Array, ArrayData, ArrayDataRef, ArrayRef, Error, Result, load_arrays, read_json, save_arrays,
-    write_json,
+    Array, ArrayData, Error, Result, load_arrays, read_json, save_arrays, write_json,
 };
 use athanor_tensor::{Device, ParamId, Params, Tensor};
 use serde_json::{Map, Value, json};
 
-use crate::{config::Fields, heads::Head};
+use crate::{config::Fields, heads::Head, host::HostTensors};
 
 /// Beside the model, the head that Hugging Face's class has no place for.
 pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
@@ -91,21 +90,14 @@ pub(crate) fn write(
     params: &Params,
     aside: Option<ParamId>,
 ) -> Result<()> {
-    let values: Vec<(String, Vec<usize>, Vec<f32>)> = params
-        .iter()
-        .map(|p| (p.name.clone(), p.value.shape().to_vec(), p.value.to_vec()))
-        .collect();
-    let refs: Vec<ArrayRef<'_>> = values
-        .iter()
-        .map(|(name, shape, data)| ArrayRef { name, shape, data: ArrayDataRef::F32(data) })
-        .collect();
     let aside = aside.map(ParamId::index);
-    let (own, other): (Vec<_>, Vec<_>) =
-        refs.into_iter().enumerate().partition(|(i, _)| Some(*i) != aside);
-    let strip = |v: Vec<(usize, _)>| v.into_iter().map(|(_, r)| r).collect::<Vec<ArrayRef<'_>>>();
-    save_arrays(&dir.join("model.safetensors"), &strip(own), &BTreeMap::new())?;
-    if !other.is_empty() {
-        save_arrays(&dir.join(VALUE_FILE), &strip(other), &BTreeMap::new())?;
+    let named = |keep: bool| {
+        let all = params.iter().enumerate().filter(move |(i, _)| (Some(*i) != aside) == keep);
+        HostTensors::new(all.map(|(_, p)| (p.name.clone(), &p.value)))
+    };
+    save_arrays(&dir.join("model.safetensors"), &named(true).arrays(), &BTreeMap::new())?;
+    if aside.is_some() {
+        save_arrays(&dir.join(VALUE_FILE), &named(false).arrays(), &BTreeMap::new())?;
     }
     write_json(&dir.join("config.json"), config)?;
     let mut generation = json!({ "do_sample": true });

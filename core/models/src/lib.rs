@@ -8,6 +8,7 @@ pub mod families;
 mod folder;
 pub mod forward;
 pub mod heads;
+mod host;
 mod model;
 pub mod pass;
 
@@ -15,5 +16,6 @@ pub use cache::KvCache;
 pub use config::Fields;
 pub use families::{Architecture, Family, Shape};
 pub use heads::Head;
+pub use host::HostTensors;
 pub use model::Model;
 pub use pass::{Dropout, Input, Pass};

@@ -53,11 +53,19 @@ impl Error {
         match error.kind() {
             K::NotFound => Self::input(what("no such file or folder"))
                 .hint("check the path; paths in a recipe are relative to the recipe"),
-            K::PermissionDenied => Self::input(what("permission denied")),
+            K::PermissionDenied => Self::input(what("permission denied"))
+                .hint("check whose it is, or name another place"),
+            K::ReadOnlyFilesystem => Self::input(what("the file system can only be read"))
+                .hint("name another place to write to (--out for a run)"),
+            K::AlreadyExists if doing == "create" => {
+                Self::input(what("a file is there, a folder was to be made"))
+                    .hint("move it away, or name another place (--out for a run)")
+            }
             K::IsADirectory => Self::input(what("it is a folder, a file was expected")),
             K::NotADirectory => Self::input(what("a part of the path is a file, not a folder")),
-            K::StorageFull | K::QuotaExceeded => Self::failed(what("the disk is full"))
-                .hint("free some space and run the same command again: it goes on from the last checkpoint"),
+            K::StorageFull | K::QuotaExceeded => Self::failed(what("the disk is full")).hint(
+                "free some space and run the same command again: it goes on with what it has",
+            ),
             K::InvalidData | K::UnexpectedEof => Self::input(what(&error.to_string())),
             _ => Self::failed(what(&error.to_string())),
         }

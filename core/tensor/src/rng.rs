@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn splitmix64_is_the_published_stream() {
+        // Seed 0 of Steele, Lea and Flood's generator.
+        assert_eq!(splitmix64(0), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(splitmix64(0x9E37_79B9_7F4A_7C15), 0x6E78_9E6A_A1B9_65F4);
+    }
+
+    #[test]
     fn streams_differ() {
         let a = Rng::new(1).fork("a");
         assert_ne!(a.block(0), Rng::new(1).fork("b").block(0));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use athanor_models::{Dropout, Model};
-use athanor_store::{ArrayDataRef, ArrayRef, Result, load_arrays, save_arrays};
+use athanor_models::{Dropout, HostTensors, Model};
+use athanor_store::{Result, load_arrays, save_arrays};
 use athanor_tensor::{GradSet, Graph, Var};
 use serde_json::{Value, json};
 
@@ -227,15 +227,6 @@ fn save_best(trainer: &mut Trainer<'_>) -> Result<()> {
 }
 
 fn write_best(trainer: &Trainer<'_>) -> Result<()> {
-    let host: Vec<(String, Vec<usize>, Vec<f32>)> = trainer
-        .model
-        .params
-        .iter()
-        .map(|p| (p.name.clone(), p.value.shape().to_vec(), p.value.to_vec()))
-        .collect();
-    let refs: Vec<ArrayRef<'_>> = host
-        .iter()
-        .map(|(name, shape, data)| ArrayRef { name, shape, data: ArrayDataRef::F32(data) })
-        .collect();
-    save_arrays(&trainer.context.folder.path(BEST_FILE), &refs, &BTreeMap::new())
+    let weights = HostTensors::new(trainer.model.params.iter().map(|p| (p.name.clone(), &p.value)));
+    save_arrays(&trainer.context.folder.path(BEST_FILE), &weights.arrays(), &BTreeMap::new())
 }

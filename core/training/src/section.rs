@@ -52,12 +52,6 @@ impl Check for ModelSection {
             "hidden_size",
             format!("is {}, it must be a multiple of heads ({})", self.hidden_size, self.heads),
         )?;
-        let even = (self.hidden_size / self.heads).is_multiple_of(2);
-        Problem::unless(
-            self.family != "llama" || even,
-            "heads",
-            "hidden_size / heads must be even for rotary positions",
-        )?;
         let divides = self.kv_heads == 0
             || (self.kv_heads <= self.heads && self.heads.is_multiple_of(self.kv_heads));
         Problem::unless(
@@ -65,23 +59,16 @@ impl Check for ModelSection {
             "kv_heads",
             format!("is {}, it must divide heads ({})", self.kv_heads, self.heads),
         )?;
-        let own = self.family != "gpt2"
-            || (!self.qk_norm && (self.kv_heads == 0 || self.kv_heads == self.heads));
-        Problem::unless(
-            own,
-            "family",
-            "gpt2 has neither grouped queries nor qk_norm; take family = \"llama\"",
-        )
+        let refused = families::by_name(&self.family).ok().and_then(|f| (f.refuse)(&self.shape(1)));
+        Problem::unless(refused.is_none(), "family", refused.unwrap_or_default())
     }
 }
 
 impl ModelSection {
     /// The shape, for a vocabulary.
     pub fn shape(&self, vocabulary: usize) -> Shape {
-        let default = match self.family.as_str() {
-            "gpt2" => 4 * self.hidden_size,
-            _ => (8 * self.hidden_size).div_ceil(3).next_multiple_of(64),
-        };
+        let family = families::by_name(&self.family);
+        let default = family.map_or(4 * self.hidden_size, |f| (f.intermediate)(self.hidden_size));
         Shape {
             vocabulary,
             context: self.context,
@@ -166,8 +153,10 @@ impl Check for TrainSection {
         Problem::unless(self.accumulate > 0, "accumulate", "must be at least 1")?;
         Problem::unless(self.log_every > 0, "log_every", "must be at least 1")?;
         Problem::unless(self.keep_checkpoints > 0, "keep_checkpoints", "must be at least 1")?;
-        Problem::unless_one_of("optimizer", &self.optimizer, optimizers::NAMES)?;
-        Problem::unless_one_of("schedule", &self.schedule, schedule::NAMES)?;
+        let names: Vec<&str> = optimizers::OPTIMIZERS.iter().map(|o| o.name).collect();
+        Problem::unless_one_of("optimizer", &self.optimizer, &names)?;
+        let names: Vec<&str> = schedule::SCHEDULES.iter().map(|s| s.name).collect();
+        Problem::unless_one_of("schedule", &self.schedule, &names)?;
         for (key, value) in [
             ("learning_rate", self.learning_rate),
             ("final_share", self.final_share),

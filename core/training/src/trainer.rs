@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use athanor_models::{Dropout, Model};
+use athanor_models::{Dropout, HostTensors, Model};
 use athanor_store::{
-    Array, ArrayDataRef, ArrayRef, Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run,
-    StageFolder,
+    Array, ArrayRef, Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run, StageFolder,
 };
-use athanor_tensor::{GradSet, Rng, Tensor, ops};
+use athanor_tensor::{GradSet, Rng, ops};
 use serde_json::{Value, json};
 
 use crate::{
@@ -124,7 +123,7 @@ impl<'c> Trainer<'c> {
         };
         let number = |key: &str| state[key].as_u64().unwrap_or(0);
         let now = Instant::now();
-        let bar = console.bar(context.folder.name(), steps, "step");
+        let bar = console.bar(context.folder.name(), steps, "steps");
         bar.set(step);
         Ok(Self {
             recorder: Recorder::open(
@@ -230,9 +229,19 @@ impl<'c> Trainer<'c> {
             ));
             if self.withheld_in_a_row >= MOST_WITHHELD {
                 self.recorder.flush()?;
-                return Err(Error::failed(format!("loss or gradient was not finite {MOST_WITHHELD} times in a row"))
-                    .at(format!("{}, step {step}", self.context.folder.name()))
-                    .hint("lower train.learning_rate or train.clip, raise train.warmup_steps, and look at the data; the last good checkpoint is intact"));
+                let name = self.context.folder.name();
+                let kept = match self.checkpoints.list()?.last() {
+                    Some((step, _)) => format!("the checkpoint of step {step} is intact"),
+                    None => "there was no checkpoint yet".into(),
+                };
+                return Err(Error::failed(format!(
+                    "loss or gradient was not finite {MOST_WITHHELD} times in a row"
+                ))
+                .at(format!("{name}, step {step}"))
+                .hint(format!(
+                    "lower {name}.train.learning_rate or raise {name}.train.warmup_steps, and look \
+                     at the data; with --force the stage begins anew, {kept}"
+                )));
             }
         }
         Ok(Update { grad_norm, learning_rate, applied })
@@ -307,7 +316,10 @@ impl<'c> Trainer<'c> {
         self.bar.set(self.step);
         let due = self.saved.elapsed().as_secs_f64() >= self.section.checkpoint_seconds;
         let stop = self.context.run.interrupt.is_set();
-        if (due && self.step < self.steps) || stop {
+        // A withheld update leaves nothing new to save, and its checkpoint would push out one from
+        // before the trouble.
+        let new = self.step < self.steps && self.withheld_in_a_row == 0;
+        if (due && new) || stop {
             self.save()?;
         }
         if stop {
@@ -342,9 +354,6 @@ impl<'c> Trainer<'c> {
     pub fn save(&mut self) -> Result<()> {
         // What the metrics say must be on disk before a checkpoint says that its step is behind us.
         let lines = self.recorder.sync()?;
-        let weights: Vec<(String, &Tensor)> =
-            self.model.params.iter().map(|p| (p.name.clone(), &p.value)).collect();
-        let optimizer: Vec<(String, &Tensor)> = self.optimizer.tensors(&self.model).collect();
         let state = json!({
             "step": self.step,
             "updates": self.optimizer.updates(),
@@ -356,26 +365,17 @@ impl<'c> Trainer<'c> {
             "lines": lines,
             "task": self.state,
         });
+        let weights = self.model.params.iter().map(|p| (p.name.clone(), &p.value));
         let average = self.average.as_ref().map(|a| a.tensors(&self.model));
-        let hosts: Vec<Vec<Host>> =
-            [Some(weights), Some(optimizer), average].iter().flatten().map(|f| host(f)).collect();
-        let refs: Vec<Vec<ArrayRef<'_>>> = hosts
-            .iter()
-            .map(|file| {
-                file.iter()
-                    .map(|(name, shape, data)| ArrayRef {
-                        name,
-                        shape,
-                        data: ArrayDataRef::F32(data),
-                    })
-                    .collect()
-            })
-            .collect();
-        let files: Vec<(&str, &[ArrayRef<'_>])> = ["weights", "optimizer", "average"]
-            .into_iter()
-            .zip(refs.iter().map(Vec::as_slice))
-            .collect();
-        self.checkpoints.save(self.step, &files, &state)?;
+        let mut files = vec![
+            ("weights", HostTensors::new(weights)),
+            ("optimizer", HostTensors::new(self.optimizer.tensors(&self.model))),
+        ];
+        files.extend(average.map(|a| ("average", HostTensors::new(a))));
+        let views: Vec<(&str, Vec<ArrayRef<'_>>)> =
+            files.iter().map(|(name, tensors)| (*name, tensors.arrays())).collect();
+        let views: Vec<(&str, &[ArrayRef<'_>])> = views.iter().map(|(n, v)| (*n, &v[..])).collect();
+        self.checkpoints.save(self.step, &views, &state)?;
         self.saved = Instant::now();
         Ok(())
     }
@@ -389,12 +389,6 @@ impl<'c> Trainer<'c> {
         self.bar.finish(text);
         Ok(self.model)
     }
-}
-
-type Host = (String, Vec<usize>, Vec<f32>);
-
-fn host(tensors: &[(String, &Tensor)]) -> Vec<Host> {
-    tensors.iter().map(|(name, t)| (name.clone(), t.shape().to_vec(), t.to_vec())).collect()
 }
 
 fn restore(

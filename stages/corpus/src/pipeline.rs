@@ -44,7 +44,7 @@ pub fn run(run: &Run) -> Result<()> {
     let kept_documents: u64 = account.sources.iter().map(|s| s.kept_documents).sum();
     let heldout: u64 = account.sources.iter().map(|s| s.heldout_documents).sum();
     if kept_documents == heldout {
-        return Err(nothing_left(&account));
+        return Err(nothing_left(&account).at(run.recipe.name()));
     }
     if heldout == 0 && section.heldout_per_thousand > 0 {
         run.console.warn(&format!(

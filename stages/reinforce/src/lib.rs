@@ -12,5 +12,5 @@ mod stage;
 pub mod algorithms;
 pub mod rewards;
 
-pub use section::{KlSection, PpoSection, ReinforceSection};
+pub use section::ReinforceSection;
 pub use stage::{NAME, check_files, keys, resolved, run};

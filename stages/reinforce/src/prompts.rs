@@ -31,13 +31,13 @@ impl Prompt {
 }
 
 impl Prompts {
-    /// Reads all requests; those whose answers would not fit into `context` are left out.
+    /// Reads all requests; those that are longer than `longest` with their answers are left out.
     pub fn read(
         section: &ReinforceSection,
         recipe: &Recipe,
         tokenizer: &Tokenizer,
         template: &ChatTemplate,
-        context: usize,
+        longest: usize,
     ) -> Result<Self> {
         let mut prompts = Self { train: Vec::new(), heldout: Vec::new() };
         for source in &section.prompts {
@@ -48,7 +48,7 @@ impl Prompts {
                     messages.pop();
                 }
                 let prompt = Prompt::new(tokenizer, template, &messages)?;
-                if messages.is_empty() || prompt.tokens.len() + section.max_new_tokens > context {
+                if messages.is_empty() || prompt.tokens.len() + section.max_new_tokens > longest {
                     continue;
                 }
                 if heldout { prompts.heldout.push(prompt) } else { prompts.train.push(prompt) }
@@ -67,10 +67,12 @@ impl Prompts {
         for (list, what) in [(&prompts.train, "to learn from"), (&prompts.heldout, "held out")] {
             if list.is_empty() {
                 return Err(Error::input(format!(
-                    "there is no request {what} that fits into the context of {context}"
+                    "there is no request {what} that has, with max_new_tokens = {}, at most {longest} \
+                     tokens",
+                    section.max_new_tokens
                 ))
                 .at("reinforce.prompts")
-                .hint("add requests, shorten max_new_tokens, or change heldout_per_thousand"));
+                .hint("add shorter requests, lower max_new_tokens, or change heldout_per_thousand"));
             }
         }
         Ok(prompts)

@@ -98,12 +98,24 @@ pub fn run(run: &Run) -> Result<()> {
     let tokenizer = load_tokenizer(&folder, &policy)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();
     let reward = (kind.open)(run, &section, &tokenizer)?;
-    let prompts =
-        Prompts::read(&section, &run.recipe, &tokenizer, &template, policy.sizes().context)?;
+    let longest = policy.sizes().context.min(reward.longest());
+    let prompts = Prompts::read(&section, &run.recipe, &tokenizer, &template, longest)?;
     let samples = section
         .sample_prompts
         .iter()
-        .map(|p| Prompt::new(&tokenizer, &template, &[Message::user(p)]))
+        .map(|p| {
+            let prompt = Prompt::new(&tokenizer, &template, &[Message::user(p)])?;
+            let tokens = prompt.tokens.len();
+            if tokens + section.max_new_tokens > longest {
+                return Err(Error::input(format!(
+                    "{p:?} has {tokens} tokens, with max_new_tokens = {} more than {longest}",
+                    section.max_new_tokens
+                ))
+                .at("reinforce.sample_prompts")
+                .hint("shorten the request or max_new_tokens"));
+            }
+            Ok(prompt)
+        })
         .collect::<Result<Vec<_>>>()?;
     let stops = stops(&tokenizer);
     let sampling = Sampling {

@@ -73,9 +73,10 @@ impl Texts {
                 .into_iter()
                 .enumerate()
             {
-                let at = |e: Error| e.at(format!("{title}, record {}", i + 1));
+                let at = |e: Error| e.at(&d.place);
                 let (mean, variance, raters) =
-                    statistics(&ratings.value(&d.record).map_err(at)?).map_err(at)?;
+                    statistics(&source.ratings, &ratings.value(&d.record).map_err(at)?)
+                        .map_err(at)?;
                 let name =
                     format!("{title} {}", group.render(&d.record).map_err(at)?).trim().to_owned();
                 let group = groups.iter().position(|g| *g == name).unwrap_or_else(|| {
@@ -150,10 +151,13 @@ impl Texts {
 }
 
 /// Mean of the ratings, their variance and their number.
-fn statistics(ratings: &Value) -> Result<(f64, f64, f64)> {
+fn statistics(source: &str, ratings: &Value) -> Result<(f64, f64, f64)> {
     let wrong = || {
-        Error::input("the ratings are not a list of at least two numbers")
-            .hint("reward.data.ratings is an expression such as `ratings`")
+        let found: String = ratings.to_string().chars().take(60).collect();
+        Error::input(format!(
+            "`{source}` gives {found}, a list of at least two numbers was expected"
+        ))
+        .hint("reward.data.ratings is an expression over a record's fields: one number for each rater")
     };
     let list: Vec<f64> = ratings
         .as_array()

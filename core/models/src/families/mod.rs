@@ -23,6 +23,10 @@ pub struct Family {
     pub architectures: fn(&str, Head) -> Option<&'static str>,
     /// What tensor names of a model with a head begin with.
     pub prefix: &'static str,
+    /// Inner width of the feed-forward part where nobody names one, from the hidden width.
+    pub intermediate: fn(usize) -> usize,
+    /// What a shape has that the family cannot be; a reason.
+    pub refuse: fn(&Shape) -> Option<&'static str>,
     /// A config.json for a shape.
     pub config: fn(&Shape) -> Map<String, Value>,
     /// Declares the parameters and returns the network.

@@ -1,5 +1,6 @@
 //! AdamW: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
 
+use athanor_models::Model;
 use athanor_tensor::{
     Tensor,
     ops::{self, AdamW},
@@ -8,14 +9,19 @@ use athanor_tensor::{
 use super::{Rule, StepInfo};
 use crate::section::TrainSection;
 
-pub(super) struct AdamWRule {
+/// Every parameter by AdamW.
+pub(super) fn rule(section: &TrainSection, _: &Model, _: usize) -> Box<dyn Rule> {
+    Box::new(AdamWRule::new(section))
+}
+
+struct AdamWRule {
     beta1: f32,
     beta2: f32,
     epsilon: f32,
 }
 
 impl AdamWRule {
-    pub fn new(section: &TrainSection) -> Self {
+    fn new(section: &TrainSection) -> Self {
         Self {
             beta1: section.beta1 as f32,
             beta2: section.beta2 as f32,

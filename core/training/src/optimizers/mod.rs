@@ -1,4 +1,4 @@
-//! Optimisers: a rule is one file and one line in [`rule_for`].
+//! Optimisers: one is a file and a line in [`OPTIMIZERS`].
 
 mod adamw;
 mod muon;
@@ -9,8 +9,18 @@ use athanor_tensor::{GradSet, Tensor};
 
 use crate::section::TrainSection;
 
-/// Names that `optimizer` may have.
-pub const NAMES: &[&str] = &["adamw", "muon"];
+/// An optimiser: which rule each parameter gets.
+pub struct OptimizerKind {
+    /// Its name in a recipe.
+    pub name: &'static str,
+    rule: fn(&TrainSection, &Model, usize) -> Box<dyn Rule>,
+}
+
+/// All optimisers.
+pub static OPTIMIZERS: &[OptimizerKind] = &[
+    OptimizerKind { name: "adamw", rule: adamw::rule },
+    OptimizerKind { name: "muon", rule: muon::rule },
+];
 
 /// What a rule sees of a step.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +49,6 @@ pub trait Rule: Send + Sync {
     );
 }
 
-/// The rule of the parameter at `index`.
-fn rule_for(section: &TrainSection, model: &Model, index: usize) -> Box<dyn Rule> {
-    match section.optimizer.as_str() {
-        "muon" if model.is_hidden_matrix(index) => Box::new(muon::Muon::new(section)),
-        _ => Box::new(adamw::AdamWRule::new(section)),
-    }
-}
-
 struct Slot {
     rule: Box<dyn Rule>,
     state: Vec<Tensor>,
@@ -63,6 +65,8 @@ pub struct Optimizer {
 impl Optimizer {
     /// Fresh state for a model.
     pub fn new(section: &TrainSection, model: &Model) -> Self {
+        let kind = OPTIMIZERS.iter().find(|o| o.name == section.optimizer);
+        let rule_for = kind.unwrap_or(&OPTIMIZERS[0]).rule;
         let slots = model.params.iter().enumerate().map(|(i, p)| {
             let rule = rule_for(section, model, i);
             let state = rule

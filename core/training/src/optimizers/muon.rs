@@ -5,19 +5,22 @@
 //! scalable for LLM training", eq. 4, which gives it the size of AdamW's, so both share one
 //! learning rate and one weight decay.
 
+use athanor_models::Model;
 use athanor_tensor::{Tensor, ops};
 
-use super::{Rule, StepInfo};
+use super::{Rule, StepInfo, adamw};
 use crate::section::TrainSection;
 
-pub(super) struct Muon {
-    momentum: f32,
+/// Hidden matrices by Muon, the rest by AdamW.
+pub(super) fn rule(section: &TrainSection, model: &Model, index: usize) -> Box<dyn Rule> {
+    if model.is_hidden_matrix(index) {
+        return Box::new(Muon { momentum: section.momentum as f32 });
+    }
+    adamw::rule(section, model, index)
 }
 
-impl Muon {
-    pub fn new(section: &TrainSection) -> Self {
-        Self { momentum: section.momentum as f32 }
-    }
+struct Muon {
+    momentum: f32,
 }
 
 impl Rule for Muon {

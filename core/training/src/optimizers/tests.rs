@@ -36,12 +36,9 @@ fn pull(model: &Model) -> (GradSet, f32) {
 
 #[test]
 fn both_optimisers_descend_and_resume_to_the_same_bytes() {
-    for name in NAMES {
-        let section = TrainSection {
-            optimizer: (*name).into(),
-            weight_decay: 0.01,
-            ..TrainSection::default()
-        };
+    for name in OPTIMIZERS.iter().map(|o| o.name) {
+        let section =
+            TrainSection { optimizer: name.into(), weight_decay: 0.01, ..TrainSection::default() };
         let mut model = model();
         let mut optimizer = Optimizer::new(&section, &model);
         let (_, first) = pull(&model);

@@ -179,7 +179,8 @@ impl Task for Conversation<'_> {
             .iter()
             .map(|p| encode_prompt(m.tokenizer, m.template, &[Message::user(p)]))
             .collect::<Result<Vec<_>>>()?;
-        let written = generate(model, &ids, &stops(m.tokenizer), &m.section.sampling, self.seed)?;
+        let written = generate(model, &ids, &stops(m.tokenizer), &m.section.sampling, self.seed)
+            .map_err(|e| e.at("finetune.sample_prompts"))?;
         prompts
             .iter()
             .zip(written)

@@ -123,7 +123,8 @@ impl Task for Causal<'_> {
             .map(|p| Ok(bos.into_iter().chain(self.tokenizer.encode(p)?).collect()))
             .collect::<Result<Vec<Vec<u32>>>>()?;
         let sampling: &Sampling = &self.section.sampling;
-        let written = generate(model, &ids, &stops(self.tokenizer), sampling, self.seed)?;
+        let written = generate(model, &ids, &stops(self.tokenizer), sampling, self.seed)
+            .map_err(|e| e.at("pretrain.sample_prompts"))?;
         prompts
             .iter()
             .zip(written)

@@ -2,6 +2,8 @@
 
 mod ppo;
 
+pub use ppo::{KlSection, PpoSection};
+
 use athanor_store::Result;
 use athanor_training::Trainer;
 

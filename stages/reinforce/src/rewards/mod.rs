@@ -11,6 +11,9 @@ use crate::{rollout::Answer, section::ReinforceSection};
 pub(crate) trait Reward {
     /// One score for each answer.
     fn score(&self, answers: &[Answer]) -> Result<Vec<f64>>;
+
+    /// Most tokens that a request and its answer may have together.
+    fn longest(&self) -> usize;
 }
 
 /// A kind of reward.

@@ -41,7 +41,7 @@ pub(super) fn open(
     if same != own {
         let file = dir.join("tokenizer.json");
         return Err(Error::input(format!(
-            "sha256 {}: another tokenizer than the policy's",
+            "the reward model's tokenizer (sha256 {}) is not the policy's",
             sha256_file(&file)?
         ))
         .at(file.display())
@@ -51,6 +51,11 @@ pub(super) fn open(
 }
 
 impl Reward for RewardModel {
+    fn longest(&self) -> usize {
+        // The token that closes an answer comes behind one that was cut off.
+        self.model.sizes().context - 1
+    }
+
     fn score(&self, answers: &[Answer]) -> Result<Vec<f64>> {
         let mut scores = Vec::with_capacity(answers.len());
         for chunk in answers.chunks(64) {

@@ -22,6 +22,11 @@ pub const FAMILY: Family = Family {
         })
     },
     prefix: "transformer.",
+    intermediate: |hidden| 4 * hidden,
+    refuse: |s| {
+        let plain = !s.qk_norm && s.kv_heads == s.heads;
+        (!plain).then_some("gpt2 has neither grouped queries nor qk_norm; family = \"llama\" has")
+    },
     config,
     build: |fields, builder| Ok(Box::new(Gpt2::build(fields, builder)?)),
 };

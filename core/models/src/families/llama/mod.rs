@@ -23,6 +23,11 @@ pub const FAMILY: Family = Family {
         _ => None,
     },
     prefix: "model.",
+    intermediate: |hidden| (8 * hidden).div_ceil(3).next_multiple_of(64),
+    refuse: |s| {
+        let even = (s.hidden / s.heads).is_multiple_of(2);
+        (!even).then_some("llama needs an even hidden_size / heads: rotary positions turn pairs")
+    },
     config,
     build: |fields, builder| Ok(Box::new(Llama::build(fields, builder)?)),
 };

@@ -23,6 +23,8 @@
 //! clip_fraction, policy_loss, value_loss, explained_variance (of returns by old values), beta,
 //! logprob_gap (greatest |ln π| difference between writing and the training forward pass).
 
+mod section;
+
 use athanor_generation::Sampling;
 use athanor_models::Model;
 use athanor_store::Result;
@@ -34,9 +36,11 @@ use crate::{
     evaluate::{Standing, mean_std},
     prompts::Prompt,
     rollout::{Answer, Batch, Measured, answer, measure, opinion},
-    section::{PpoSection, ReinforceSection},
+    section::ReinforceSection,
     stage::Materials,
 };
+
+pub use section::{KlSection, PpoSection};
 
 /// Answers from which the scale of rewards is taken.
 const SCALE_ANSWERS: usize = 256;
