@@ -19,20 +19,26 @@ pub struct Small {
 }
 
 impl Small {
-    /// Takes `texts` short texts of the human ratings.
+    /// With `texts` short texts of the human ratings, and all of them for the corpus.
     pub fn new(texts: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::copy(here.join("tests/data/small.toml"), dir.path().join("small.toml")).unwrap();
-        let lines: Vec<String> = records::open(here.join("../../data/human_ratings.jsonl.gz"))
-            .unwrap()
-            .map(Result::unwrap)
-            .filter(|r| (20..70).contains(&r.text("text").unwrap().len()))
-            .take(texts)
-            .map(|r| serde_json::Value::Object(r.0).to_string())
-            .collect();
-        assert_eq!(lines.len(), texts, "so many short texts");
-        fs::write(dir.path().join("ratings.jsonl"), lines.join("\n") + "\n").unwrap();
+        let mut all = String::new();
+        let mut short = String::new();
+        let mut left = texts;
+        for record in records::open(here.join("../../data/human_ratings.jsonl.gz")).unwrap() {
+            let record = record.unwrap();
+            let line = format!("{}\n", serde_json::Value::Object(record.0.clone()));
+            if left > 0 && (20..70).contains(&record.text("text").unwrap().len()) {
+                short.push_str(&line);
+                left -= 1;
+            }
+            all.push_str(&line);
+        }
+        assert_eq!(left, 0, "so many short texts");
+        fs::write(dir.path().join("ratings.jsonl"), short).unwrap();
+        fs::write(dir.path().join("all.jsonl"), all).unwrap();
         // The same binary from beginning to end, whatever is built meanwhile.
         let binary = dir.path().join("athanor");
         let built = env!("CARGO_BIN_EXE_athanor");
