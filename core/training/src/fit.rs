@@ -141,8 +141,8 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
     }
     trainer.settle_average();
     let mut figures = evaluate(trainer, task)?;
-    let worse = figures.first().is_some_and(|(_, loss)| best.loss < *loss);
-    if section.keep_best && worse {
+    let worse = figures.first().is_some_and(|(_, loss)| best.loss < *loss || loss.is_nan());
+    if section.keep_best && worse && best.loss.is_finite() {
         let path = trainer.context.folder.path(BEST_FILE);
         restore_weights(&mut trainer.model, load_arrays(&path)?)?;
         trainer.context.run.console.say(&format!(
