@@ -6,11 +6,19 @@ use athanor_store::{Console, Interrupt};
 
 use crate::console;
 
+/// More threads than any processor has cores only spend the machine on starting them.
+pub const MOST_THREADS: usize = 1024;
+
 /// Options that every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Globals {
     /// CPU threads (0: all cores); results do not depend on it
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS as u64)
+    )]
     pub threads: Option<usize>,
     /// Speak JSON: results as one object, progress as one event a line
     #[arg(long, global = true)]

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use athanor_store::{Check, Error, Problem, Recipe, Result, Section, recipe::KeysOf, section};
 use serde_json::Value;
 
-use crate::stages::{STAGES, Stage};
+use crate::{
+    context::MOST_THREADS,
+    stages::{STAGES, Stage},
+};
 
 section! {
     /// The run as a whole.
@@ -27,7 +30,12 @@ section! {
 impl Check for RunSection {
     fn check(&self) -> Result<(), Problem> {
         let bad = self.name.contains(['/', '\\']) || self.name == "." || self.name == "..";
-        Problem::unless(!bad, "name", "must be the name of a folder, not a path")
+        Problem::unless(!bad, "name", "must be the name of a folder, not a path")?;
+        Problem::unless(
+            self.threads <= MOST_THREADS,
+            "threads",
+            format!("is {}, it must be 0 to {MOST_THREADS}", self.threads),
+        )
     }
 }
 

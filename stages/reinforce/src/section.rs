@@ -78,9 +78,9 @@ impl Check for ReinforceSection {
             ),
         )?;
         Problem::unless(
-            self.train.patience == 0 && !self.train.keep_best,
+            self.train.patience == 0 && !self.train.keep_best && self.train.average == 0.0,
             "train",
-            "patience and keep_best are for supervised stages",
+            "patience, keep_best and average are for supervised stages",
         )?;
         Problem::unless(
             self.train.dropout == 0.0,

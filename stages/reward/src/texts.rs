@@ -97,10 +97,13 @@ impl Texts {
                     .and_then(Value::as_str)
                     .map_or(format!("{title}-{i}"), str::to_owned);
                 let answer = d.messages.last().map_or(String::new(), |m| m.content.clone());
-                let validation = section.validation_per_thousand as u64;
+                // The thousandths next to the held-out ones, by the same hash.
+                let place = hash64(answer.trim().as_bytes()) % 1000;
+                let first = section.heldout_per_thousand as u64;
+                let validation = first..first + section.validation_per_thousand as u64;
                 let split = if d.heldout {
                     Split::Heldout
-                } else if hash64(answer.as_bytes()) % 1000 < validation {
+                } else if validation.contains(&place) {
                     Split::Validation
                 } else {
                     Split::Train
