@@ -72,7 +72,13 @@ impl Buf {
     /// `len` values of arbitrary (but initialised) content.
     pub fn stale(len: usize) -> Self {
         let lines = class(len.div_ceil(16));
-        let reused = free_lists().get_mut(&lines).and_then(Vec::pop);
+        // A spare buffer up to half again as large will do: batches whose lengths vary would otherwise
+        // leave a spare of every size.
+        let spare = |mut free: MutexGuard<'static, BTreeMap<usize, Vec<Vec<Line>>>>| {
+            free.range_mut(lines..=lines + lines / 2).find_map(|(_, list)| list.pop())
+        };
+        let reused = spare(free_lists());
+        let lines = reused.as_ref().map_or(lines, Vec::len);
         let now = IN_USE.fetch_add(lines * 64, Relaxed) + lines * 64;
         PEAK.fetch_max(now, Relaxed);
         let lines = reused.unwrap_or_else(|| {
