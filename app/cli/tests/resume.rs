@@ -142,12 +142,14 @@ fn kill(small: &Small, out: &str, stage: &str, from_start: bool, life: f64) -> (
     let mut child = small.command(stage, out, &["--threads", "2"]).spawn().unwrap();
     let mut said = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
-    // Its progress bar is there: "pretrain: 60 step".
-    while !from_start && !said.ends_with(" step\n") && lines.read_line(&mut said).unwrap() > 0 {}
+    // Its progress bar is there: "pretrain: 60 steps".
+    while !from_start && !said.ends_with(" steps\n") && lines.read_line(&mut said).unwrap() > 0 {}
+    // The last kill may have come when only the report was left to write.
+    let bar = from_start || said.ends_with(" steps\n") || said.contains("done already");
+    assert!(bar, "{stage} has shown no bar: {said}");
     sleep(Duration::from_secs_f64(life));
-    let killed = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
-    child.wait().unwrap();
+    let killed = child.wait().unwrap().code().is_none();
     lines.read_to_string(&mut said).unwrap();
     (said, killed)
 }
