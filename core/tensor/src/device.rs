@@ -12,15 +12,11 @@ pub enum Device {
     Cpu,
 }
 
-/// Fixes the number of CPU threads for the whole process (0: all cores; at most four
-/// for each core).
+/// Fixes the number of CPU threads for the whole process (0: all cores).
 ///
 /// Results do not depend on it. Returns the number in use, which is the earlier
 /// one if the pool was already running.
 pub fn set_threads(threads: usize) -> usize {
-    // Far more threads than cores only cost memory and switches; a slip of the finger must not hurt.
-    let most = 4 * std::thread::available_parallelism().map_or(1, |n| n.get());
-    let threads = threads.min(most);
     // A second call cannot resize rayon's global pool: the first choice stays.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     rayon::current_num_threads()
