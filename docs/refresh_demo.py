@@ -19,7 +19,7 @@ root = pathlib.Path(__file__).resolve().parent.parent
 def output(command):
     if command == "athanor demo":
         # Only what each stage says at its end, not the progress between.
-        keep = [line for line in log.splitlines() if line and not re.search(r"\d+/\d+ |left,|\d+ steps$|: bytes", line)]
+        keep = [line for line in log.splitlines() if line and not re.search(r"\d+/\d+ |left,|\d+ steps$|: bytes|^(real|user|sys)\t", line)]
         return "\n".join(keep)
     words = shlex.split(command)
     done = subprocess.run([binary, *words[1:]], cwd=root, capture_output=True, text=True, check=True)
