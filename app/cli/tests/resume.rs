@@ -272,7 +272,8 @@ fn a_damaged_checkpoint_is_passed_over() {
     let stage = "pretrain";
     before(small, "E", stage);
     assert_eq!(stop(small, "E", stage, "-INT").status.code(), Some(130));
-    let damages: [(&str, fn(&Path), &str); 5] = [
+    type Damage = (&'static str, fn(&Path), &'static str);
+    let damages: [Damage; 5] = [
         ("weights.safetensors", flip, "SHA-256"),
         ("optimizer.safetensors", truncate, "bytes, its manifest says"),
         ("state.json", flip, "SHA-256"),

@@ -11,7 +11,7 @@ use athanor_store::{
 use athanor_tensor::{Device, ParamId, Params, Tensor};
 use serde_json::{Map, Value, json};
 
-use crate::{config::Fields, heads::Head, host::HostTensors};
+use crate::{config::Fields, families::Stored, heads::Head, host::HostTensors};
 
 /// Beside the model, the head that Hugging Face's class has no place for.
 pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
@@ -53,7 +53,7 @@ pub(crate) fn head_of(config: &Map<String, Value>, dir: &Path) -> Result<Head> {
         .hint("known: …ForCausalLM, GPT2LMHeadModel, …ForSequenceClassification"))
 }
 
-pub(crate) fn read_tensors(dir: &Path) -> Result<HashMap<String, (Vec<usize>, Vec<f32>)>> {
+pub(crate) fn read_tensors(dir: &Path) -> Result<Stored> {
     let path = dir.join("model.safetensors");
     let index = dir.join("model.safetensors.index.json");
     let mut files = vec![path];

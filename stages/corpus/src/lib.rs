@@ -53,6 +53,8 @@ pub fn check_files(recipe: &Recipe, _run: &Path) -> Result<()> {
     for (i, source) in section.sources.iter().enumerate() {
         recipe.needs_file(&format!("{NAME}.sources.{i}.path"), &source.path)?;
     }
-    let load = section.tokenizer.load.iter();
-    load.map(|path| recipe.needs_file("corpus.tokenizer.load", path)).collect()
+    match &section.tokenizer.load {
+        Some(path) => recipe.needs_file("corpus.tokenizer.load", path),
+        None => Ok(()),
+    }
 }

@@ -39,7 +39,7 @@ pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
         Some(path) => recipe.needs_file("pretrain.corpus", path)?,
         None => recipe.needs_stage(run, NAME, "corpus", "corpus")?,
     }
-    section.init.iter().map(|path| recipe.needs_file("pretrain.init", path)).collect()
+    section.init.iter().try_for_each(|path| recipe.needs_file("pretrain.init", path))
 }
 
 /// What an objective works with.

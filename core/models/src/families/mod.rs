@@ -134,6 +134,9 @@ pub enum Init {
     Zero,
 }
 
+/// A file's tensors by name: shape and values.
+pub type Stored = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// Where a network's parameters come from: a file, or chance.
 pub struct Builder {
     /// The parameters declared so far.
@@ -141,7 +144,7 @@ pub struct Builder {
     device: Device,
     prefix: String,
     rng: Rng,
-    loaded: Option<HashMap<String, (Vec<usize>, Vec<f32>)>>,
+    loaded: Option<Stored>,
 }
 
 impl Builder {
@@ -152,12 +155,7 @@ impl Builder {
     }
 
     /// Parameters from tensors by name; a head that they lack starts by chance from `seed`.
-    pub fn loaded(
-        device: Device,
-        prefix: &str,
-        tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
-        seed: u64,
-    ) -> Self {
+    pub fn loaded(device: Device, prefix: &str, tensors: Stored, seed: u64) -> Self {
         Self { loaded: Some(tensors), ..Self::random(device, prefix, seed) }
     }
 

@@ -5,7 +5,7 @@ mod ppo;
 pub use ppo::{KlSection, PpoSection};
 
 use athanor_store::Result;
-use athanor_training::Trainer;
+use athanor_training::{Figures, Trainer};
 
 use crate::stage::Materials;
 
@@ -16,7 +16,7 @@ pub struct Algorithm {
     /// Updates that an iteration makes, for the schedule.
     pub(crate) updates: fn(&crate::ReinforceSection) -> u64,
     /// Improves the trainer's policy; gives figures for summary.json.
-    pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Vec<(&'static str, f64)>>,
+    pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Figures>,
 }
 
 /// All algorithms.

@@ -29,7 +29,7 @@ use athanor_generation::Sampling;
 use athanor_models::Model;
 use athanor_store::Result;
 use athanor_tensor::{GradSet, Graph, Tensor, Var, ops};
-use athanor_training::{Trainer, Walk};
+use athanor_training::{Figures, Trainer, Walk};
 use serde_json::json;
 
 use crate::{
@@ -70,10 +70,7 @@ struct Progress {
     updates: f64,
 }
 
-pub(super) fn train(
-    trainer: &mut Trainer<'_>,
-    m: &Materials<'_>,
-) -> Result<Vec<(&'static str, f64)>> {
+pub(super) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Figures> {
     let section = m.section;
     let ppo = &section.ppo;
     let (scale, shift) = reward_scale(m)?;
