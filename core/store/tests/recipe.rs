@@ -351,5 +351,5 @@ fn serde_round_trip_and_paths() {
     assert_eq!(recipe.resolve(Path::new("/x/y")), PathBuf::from("/x/y"));
     assert!(recipe.has("pretrain") && !recipe.has("pretrain.train") && !recipe.has("reward"));
     let missing = Recipe::load(&dir.path().join("no.toml"), &[]).unwrap_err();
-    assert!(missing.to_string().contains("no.toml: cannot read: no such file"));
+    assert!(missing.to_string().contains("no.toml: there is no such recipe"));
 }
