@@ -19,6 +19,9 @@ section! {
         /// The run's folder, from the current folder; not set: runs/NAME.
         #[watch]
         out: Option<PathBuf> = None,
+        /// Where relative paths of the stages start from; not set: the recipe's folder.
+        #[watch]
+        folder: Option<PathBuf> = None,
         /// What all randomness comes from.
         seed: u64 = 1,
         /// CPU threads; 0: all cores. Results do not depend on it.
@@ -86,7 +89,7 @@ fn sections() -> Vec<(&'static str, KeysOf)> {
 /// # Errors
 /// Input, at the file and line or the `--set`.
 pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
-    let recipe = Recipe::load(path, &args.set)?;
+    let mut recipe = Recipe::load(path, &args.set)?;
     recipe.check_names(&sections())?;
     let mut run: RunSection = recipe.section(RUN)?;
     if run.name.is_empty() {
@@ -94,8 +97,13 @@ pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
         run.name = stem.unwrap_or_else(|| RUN.into());
     }
     run.seed = args.seed.unwrap_or(run.seed);
-    run.out = args.out.clone().or(run.out);
-    let out = run.out.clone().unwrap_or_else(|| Path::new("runs").join(&run.name));
+    let out = args.out.clone().or(run.out).unwrap_or_else(|| Path::new("runs").join(&run.name));
+    if let Some(folder) = &run.folder {
+        recipe = recipe.start_from(folder);
+    }
+    // The recipe that the run keeps works from anywhere.
+    run.out = Some(absolute(&out));
+    run.folder = Some(absolute(recipe.dir()));
     let stages: Vec<&Stage> = STAGES.iter().filter(|s| recipe.has(s.name)).collect();
     if stages.is_empty() {
         let names: Vec<_> = STAGES.iter().map(|s| format!("[{}]", s.name)).collect();
@@ -108,12 +116,13 @@ pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
     for stage in &stages {
         values.push((stage.name, (stage.resolved)(&recipe)?));
     }
-    let folder = std::path::absolute(recipe.dir()).unwrap_or_else(|_| recipe.dir().to_owned());
-    let resolved = format!(
-        "# Every key of {}. Relative paths of its stages start from {}.\n\n{}",
-        path.display(),
-        folder.display(),
-        Recipe::resolved(&values)
-    );
+    let resolved = format!("# Every key of {}.\n\n{}", path.display(), Recipe::resolved(&values));
     Ok(Plan { recipe, run, out, stages, resolved, force: args.force })
+}
+
+/// A path that does not depend on the current folder.
+pub fn absolute(path: &Path) -> PathBuf {
+    // `absolute` refuses the empty path, which means the current folder.
+    let full = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(full).unwrap_or_else(|_| path.to_owned())
 }

@@ -67,7 +67,7 @@ fn an_unknown_key_is_named_with_its_line() {
     let path = path.to_str().unwrap();
     let expected = format!(
         "error: {path}:2: unknown key `sede` in [run]; did you mean `seed`?\n  \
-         help: its keys are name, out, seed, threads\n"
+         help: its keys are name, out, folder, seed, threads\n"
     );
     for args in [vec!["run", path], vec!["recipe", "--check", path]] {
         assert_eq!(bad(&run(&args), 2), expected);
@@ -99,7 +99,7 @@ fn the_annotated_recipe_is_a_recipe() {
     assert!(error.contains("did you mean `corpus`?"), "{error}");
     let json = good(&run(["recipe", "run", "--json"]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json[0]["keys"][2]["name"], "seed");
+    assert_eq!(json[0]["keys"][3]["name"], "seed");
 }
 
 #[test]

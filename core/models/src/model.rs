@@ -264,6 +264,11 @@ impl Model {
         ops::embedding(&flat, &Ids::new(self.device, rows, [count]))
     }
 
+    /// Whether the parameter at `index` is a table that is looked up.
+    pub fn is_embedding(&self, index: usize) -> bool {
+        self.network.embeddings().into_iter().any(|e| e.index() == index)
+    }
+
     /// Whether the parameter at `index` is a matrix between hidden layers: neither embedding nor head.
     pub fn is_hidden_matrix(&self, index: usize) -> bool {
         let outer =

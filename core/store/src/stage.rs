@@ -14,13 +14,14 @@ use crate::{
     Checkpoints, Error, Result, Section,
     durable::{files_below, remove, sync_folder},
     fingerprint_value, read_json,
+    recipe::complete_fingerprint,
     run::{ManifestFile, StageRecord},
     sha256_bytes, sha256_file, write_json,
 };
 
 /// What decides a stage's result: its section (without keys about watching), the seed and the
 /// hashes of its inputs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The run's seed.
     pub seed: u64,
@@ -28,12 +29,32 @@ pub struct Fingerprint {
     pub section: Value,
     /// SHA-256 of each input, by its name.
     pub inputs: BTreeMap<String, String>,
+    /// Gives a section written by an older Athanor the keys that it did not know, at their defaults.
+    #[serde(skip, default = "nothing_to_complete")]
+    complete: fn(&mut Value),
+}
+
+fn nothing_to_complete() -> fn(&mut Value) {
+    |_| {}
+}
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.seed == other.seed && self.section == other.section && self.inputs == other.inputs
+    }
 }
 
 impl Fingerprint {
     /// The fingerprint of a stage without inputs.
     pub fn new<S: Section>(section: &S, seed: u64) -> Self {
-        Self { seed, section: fingerprint_value(section), inputs: BTreeMap::new() }
+        let section = fingerprint_value(section);
+        Self { seed, section, inputs: BTreeMap::new(), complete: complete_fingerprint::<S> }
+    }
+
+    /// One that was read from a file, with this one's newer keys.
+    fn completed(&self, mut old: Self) -> Self {
+        (self.complete)(&mut old.section);
+        old
     }
 
     /// Adds an input's hash.
@@ -150,14 +171,18 @@ impl StageFolder {
             }
             // An unreadable stamp is as good as another fingerprint.
             let differences = match read_json::<Stamp>(&path) {
-                Ok(stamp) if stamp.fingerprint == *fingerprint => {
-                    if done {
-                        // A crash may have come between the stamp and the manifest.
-                        self.manifest.enter(&self.name, stamp.record())?;
+                Ok(stamp) => {
+                    let record = stamp.record();
+                    let old = fingerprint.completed(stamp.fingerprint);
+                    if old == *fingerprint {
+                        if done {
+                            // A crash may have come between the stamp and the manifest.
+                            self.manifest.enter(&self.name, record)?;
+                        }
+                        return Ok(done);
                     }
-                    return Ok(done);
+                    old.differences(fingerprint, &self.name)
                 }
-                Ok(stamp) => stamp.fingerprint.differences(fingerprint, &self.name),
                 Err(e) if self.force || !(done || self.has_checkpoints()) => vec![e.to_string()],
                 Err(e) => return Err(e.hint("--force redoes this stage")),
             };
@@ -207,7 +232,8 @@ impl StageFolder {
     fn differs(&self, fingerprint: &Fingerprint) -> bool {
         let path = self.path(STARTED);
         path.exists()
-            && read_json::<Stamp>(&path).map_or(true, |stamp| stamp.fingerprint != *fingerprint)
+            && read_json::<Stamp>(&path)
+                .map_or(true, |stamp| fingerprint.completed(stamp.fingerprint) != *fingerprint)
     }
 
     /// Says that the work is done: writes `summary.json`, then `done.json` with the fingerprint, the

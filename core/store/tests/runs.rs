@@ -184,6 +184,58 @@ fn open(dir: &Path, seed: u64, force: bool) -> athanor_store::Result<Run> {
     Run::open(dir, recipe, seed, Arc::new(Silent), Interrupt::new(), force)
 }
 
+mod newer {
+    use athanor_store::{Check, section};
+
+    section! {
+        /// What [`super::Stage`] became.
+        pub struct Stage {
+            /// Steps.
+            steps: u64 = 500,
+            /// Name.
+            name: String = "gpt".into(),
+            /// A new key.
+            dropout: f64 = 0.5,
+            /// A new section.
+            part: Part = Part { width: 3 },
+            /// Log every so many steps.
+            #[watch]
+            log_every: u64 = 10,
+        }
+    }
+
+    section! {
+        /// A section within.
+        pub struct Part {
+            /// Its key, whose default the outer section changes.
+            width: u64 = 1,
+        }
+    }
+
+    impl Check for Stage {}
+    impl Check for Part {}
+}
+
+#[test]
+fn a_new_key_at_its_default_does_not_make_another_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = open(&dir.path().join("run"), 1, false).unwrap();
+    let stage = run.stage("pretrain");
+    assert!(!stage.is_done(&run.fingerprint(&Stage::default())).unwrap());
+    save(&Checkpoints::new(&stage.path("checkpoints"), 1), 20);
+    let at = |dropout, width| {
+        let part = newer::Part { width };
+        run.fingerprint(&newer::Stage { dropout, part, ..newer::Stage::default() })
+    };
+    assert!(!stage.is_done(&at(0.5, 3)).unwrap());
+    let e = stage.is_done(&at(0.1, 1)).unwrap_err().to_string();
+    assert!(e.contains("pretrain.dropout: 0.5 → 0.1"), "{e}");
+    assert!(e.contains("pretrain.part.width: 3 → 1") && !e.contains("steps"), "{e}");
+    stage.finish(&run.fingerprint(&Stage::default()), 1.0, &json!({})).unwrap();
+    assert!(stage.is_done(&at(0.5, 3)).unwrap());
+    assert!(stage.is_done(&at(0.5, 1)).is_err());
+}
+
 #[test]
 fn a_stage_is_done_once_and_only_for_its_fingerprint() {
     let dir = tempfile::tempdir().unwrap();

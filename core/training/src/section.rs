@@ -101,6 +101,10 @@ section! {
         optimizer: String = "adamw".into(),
         /// Peak learning rate.
         learning_rate: f64 = 1e-3,
+        /// The embeddings' learning rate, as a share of the others'. Adam moves a rare word's row as far as a
+        /// common one's, so on few labels a small share keeps rare words from learning by heart; 0 leaves
+        /// the embeddings as they are.
+        embedding_rate: f64 = 1.0,
         /// Last learning rate, as a share of the peak.
         final_share: f64 = 0.1,
         /// Steps of linear warm-up.
@@ -159,6 +163,7 @@ impl Check for TrainSection {
         Problem::unless_one_of("schedule", &self.schedule, &names)?;
         for (key, value) in [
             ("learning_rate", self.learning_rate),
+            ("embedding_rate", self.embedding_rate),
             ("final_share", self.final_share),
             ("epsilon", self.epsilon),
             ("weight_decay", self.weight_decay),

@@ -50,6 +50,9 @@ section! {
         /// Weight of the next-token loss on the texts themselves, which keeps a small trunk from
         /// forgetting language while it learns to score.
         language: f64 = 0.0,
+        /// Weight of the same loss on the mean of the scores at all of a text's tokens: every token then
+        /// hears what the text was worth, not only the last.
+        every_token: f64 = 0.0,
         /// Probability that a token of a text is hidden from the model while it learns (it reads <|pad|>),
         /// so that no single word decides.
         token_dropout: f64 = 0.0,
@@ -80,6 +83,7 @@ impl Check for RewardSection {
         Problem::unless(share, "token_dropout", "must be 0 or more and below 1")?;
         Problem::unless(self.centre >= 0.0, "centre", "must be 0 or more")?;
         Problem::unless(self.language >= 0.0, "language", "must be 0 or more")?;
+        Problem::unless(self.every_token >= 0.0, "every_token", "must be 0 or more")?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
     }
 }

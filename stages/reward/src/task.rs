@@ -9,7 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 use athanor_data::Cursor;
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::Result;
-use athanor_tensor::{Graph, Ids, Rng, Tensor, Var, ops};
+use athanor_tensor::{
+    Graph, Ids, Rng, Tensor, Var,
+    ops::{self, Activation, Weights},
+};
 use athanor_training::{Figures, Loss, Micro, Packed, Task};
 use serde_json::{Value, json};
 
@@ -27,6 +30,30 @@ pub(crate) struct Batch {
     left: Vec<i32>,
     right: Vec<i32>,
     targets: Vec<f32>,
+}
+
+impl Batch {
+    /// What the first text of each pair has over the second: [pairs, 1].
+    fn margins(&self, rewards: &Var) -> Var {
+        let device = rewards.value().device();
+        let pick = |places: &[i32]| {
+            let count = places.len();
+            ops::embedding(rewards, &Ids::new(device, places.to_vec(), [count]))
+        };
+        ops::sub(&pick(&self.left), &pick(&self.right))
+    }
+
+    /// The loss of the margins, summed over the pairs.
+    fn surprise(&self, margin: &Var) -> Var {
+        let device = margin.value().device();
+        let constant = |f: fn(f32) -> f32| {
+            let values: Vec<f32> = self.targets.iter().map(|&p| f(p)).collect();
+            Var::constant(Tensor::from_slice(device, &values, [values.len(), 1]))
+        };
+        let first = ops::mul(&constant(|p| p), &ops::log_sigmoid(margin));
+        let second = ops::mul(&constant(|p| 1.0 - p), &ops::log_sigmoid(&ops::neg(margin)));
+        ops::neg(&ops::sum(&ops::add(&first, &second)))
+    }
 }
 
 pub(crate) struct Comparisons<'a> {
@@ -157,22 +184,18 @@ impl Task for Comparisons<'_> {
         total: f64,
         dropout: Option<Dropout>,
     ) -> Result<Loss> {
-        let device = model.device();
         let texts: Vec<&[u32]> = batch.texts.iter().map(Vec::as_slice).collect();
         let (packed, last) = packed(&texts, model);
         let hidden = model.hidden(&mut Pass::new(graph, &packed.input).with_dropout(dropout));
         let rewards = model.scores(graph, &model.rows(&hidden, last));
         let count = batch.targets.len();
-        let pick =
-            |places: &[i32]| ops::embedding(&rewards, &Ids::new(device, places.to_vec(), [count]));
-        let margin = ops::sub(&pick(&batch.left), &pick(&batch.right));
-        let constant = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = batch.targets.iter().map(|&p| f(p)).collect();
-            Var::constant(Tensor::from_slice(device, &values, [count, 1]))
-        };
-        let first = ops::mul(&constant(|p| p), &ops::log_sigmoid(&margin));
-        let second = ops::mul(&constant(|p| 1.0 - p), &ops::log_sigmoid(&ops::neg(&margin)));
-        let mut loss = ops::scale(&ops::sum(&ops::add(&first, &second)), (-1.0 / total) as f32);
+        let margin = batch.margins(&rewards);
+        let mut loss = ops::scale(&batch.surprise(&margin), (1.0 / total) as f32);
+        if self.section.every_token > 0.0 {
+            let margin = batch.margins(&means(model, graph, &hidden, &texts, &packed.starts));
+            let weight = self.section.every_token / total;
+            loss = ops::add(&loss, &ops::scale(&batch.surprise(&margin), weight as f32));
+        }
         let right = margin
             .value()
             .to_vec()
@@ -207,6 +230,28 @@ impl Task for Comparisons<'_> {
         let items = self.per_epoch as u64;
         json!(Cursor { epoch: first / items, position: first % items })
     }
+}
+
+/// Mean of the scores at each text's tokens: [texts, 1].
+fn means(
+    model: &Model,
+    graph: &Graph<'_>,
+    hidden: &Var,
+    texts: &[&[u32]],
+    starts: &[usize],
+) -> Var {
+    let mut places = Vec::new();
+    texts.iter().zip(starts).for_each(|(t, &s)| places.extend((s..s + t.len()).map(|p| p as i32)));
+    let all = places.len();
+    let scores = model.scores(graph, &model.rows(hidden, places));
+    let mut shares = vec![0.0f32; texts.len() * all];
+    let mut first = 0;
+    for (row, text) in texts.iter().enumerate() {
+        shares[row * all + first..][..text.len()].fill(1.0 / text.len() as f32);
+        first += text.len();
+    }
+    let shares = Var::constant(Tensor::from_slice(model.device(), &shares, [texts.len(), all]));
+    ops::linear(&shares, &scores, None, Weights::InOut, Activation::None)
 }
 
 /// Mean next-token loss over the texts of a batch.

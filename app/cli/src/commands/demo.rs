@@ -115,6 +115,10 @@ fn write(run: &Path) -> Result<PathBuf> {
         }
     }
     let recipe = run.join("demo.toml");
-    write_atomic(&recipe, RECIPE.replace("../data/", "data/").as_bytes())?;
+    let here = serde_json::json!(plan::absolute(run)).to_string();
+    let text = RECIPE
+        .replace("../data/", "data/")
+        .replacen("name = \"demo\"", &format!("name = \"demo\"\nout = {here}"), 1);
+    write_atomic(&recipe, text.as_bytes())?;
     Ok(recipe)
 }

@@ -39,6 +39,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 pub use key::{Key, Shape};
+pub(crate) use section::complete_fingerprint;
 pub use section::{Check, Problem, Section, fingerprint_value, section_key};
 pub use text::{describe, to_toml};
 pub use tree::Node;
@@ -101,6 +102,13 @@ impl Recipe {
     /// The folder that relative paths in the recipe start from; empty for the current one.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The same recipe with relative paths that start from `folder`, itself from [`dir`](Self::dir).
+    #[must_use]
+    pub fn start_from(mut self, folder: &Path) -> Self {
+        self.dir = self.dir.join(folder);
+        self
     }
 
     /// A path of the recipe as the program may open it: relative ones start from [`dir`](Self::dir).

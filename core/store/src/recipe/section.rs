@@ -209,6 +209,31 @@ pub fn fingerprint_value<S: Section>(section: &S) -> Value {
     value
 }
 
+/// Adds to a fingerprint's value the keys that the section has and the value lacks, at their defaults:
+/// a run does not become another one because Athanor has learnt a new key.
+pub(crate) fn complete_fingerprint<S: Section>(value: &mut Value) {
+    complete(value, section_key::<S>("", "").keys());
+}
+
+fn complete(value: &mut Value, keys: &[Key]) {
+    match value {
+        Value::Object(map) => {
+            for key in keys.iter().filter(|k| !k.watch) {
+                match map.get_mut(&key.name) {
+                    Some(inner) => complete(inner, key.keys()),
+                    None => {
+                        let mut value = key.default.clone();
+                        drop_watch(&mut value, key.keys());
+                        map.insert(key.name.clone(), value);
+                    }
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|v| complete(v, keys)),
+        _ => {}
+    }
+}
+
 fn drop_watch(value: &mut Value, keys: &[Key]) {
     match value {
         Value::Object(map) => {

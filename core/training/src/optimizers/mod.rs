@@ -53,6 +53,8 @@ struct Slot {
     rule: Box<dyn Rule>,
     state: Vec<Tensor>,
     decays: bool,
+    /// Share of the learning rate.
+    rate: f64,
 }
 
 /// All parameters' rules and states.
@@ -74,7 +76,8 @@ impl Optimizer {
                 .iter()
                 .map(|_| Tensor::zeros(p.value.device(), *p.value.shape()))
                 .collect();
-            Slot { rule, state, decays: p.value.shape().len() >= 2 }
+            let rate = if model.is_embedding(i) { section.embedding_rate } else { 1.0 };
+            Slot { rule, state, decays: p.value.shape().len() >= 2, rate }
         });
         Self { slots: slots.collect(), weight_decay: section.weight_decay, updates: 0 }
     }
@@ -92,6 +95,7 @@ impl Optimizer {
         for (i, gradient) in grads.iter() {
             let slot = &mut self.slots[i];
             let weight_decay = if slot.decays { self.weight_decay } else { 0.0 };
+            let learning_rate = learning_rate * slot.rate;
             let step = StepInfo { learning_rate, grad_scale, weight_decay, updates };
             slot.rule.update(&mut params[i].value, gradient, &mut slot.state, step);
         }
