@@ -48,6 +48,7 @@ commands! {
     Inspect = inspect,
     Report = report,
     Recipe = recipe,
+    Bench = bench,
 }
 
 /// How many of the commands stand before the stages in the help.
