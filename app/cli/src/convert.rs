@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use athanor_models::{Head, Input, Model, Pass};
+use athanor_models::{Model, Pass};
 use athanor_store::{Error, Result, StagedDir, read_json, write_json};
 use athanor_tensor::{Device, Graph};
 use athanor_text::{ChatTemplate, Tokenizer};
@@ -111,13 +111,11 @@ fn probe(model: &Model) -> Vec<u32> {
     let sizes = model.sizes();
     let time = sizes.context.min(8);
     let ids = (0..time).map(|i| (i * 7919 % sizes.vocabulary) as i32).collect();
-    let input = Input::causal(model.device(), ids, 1, time);
+    let input = model.input(ids, 1, time);
     let graph = Graph::inference(&model.params);
     let hidden = model.hidden(&mut Pass::new(&graph, &input));
-    let out = match model.head() {
-        Head::CausalLm => model.logits(&graph, &hidden),
-        _ => model.scores(&graph, &model.rows(&hidden, vec![time as i32 - 1])),
-    };
+    let last = model.rows(&hidden, vec![time as i32 - 1]);
+    let out = model.logits(&graph, &last);
     out.value().to_vec().into_iter().map(f32::to_bits).collect()
 }
 

@@ -47,7 +47,7 @@ pub fn load(dir: &Path, chat: Option<bool>) -> Result<Loaded> {
         false => None,
     };
     let model = Model::load(dir, Device::Cpu)?;
-    if model.head() != Head::CausalLm {
+    if model.head() != Head::CAUSAL_LM {
         return Err(Error::input("this model scores texts, it does not write any")
             .at(dir.display())
             .hint("give a model whose config.json names …ForCausalLM"));

@@ -1,6 +1,7 @@
 //! Reading config.json: typed fields with defaults, and errors that name the key.
 
 use athanor_store::{Error, Result};
+use athanor_tensor::ops::Activation;
 use serde_json::{Map, Value};
 
 /// The JSON object of a config.json, read field by field.
@@ -64,6 +65,24 @@ impl<'a> Fields<'a> {
             None => Ok(default),
             Some(v) => v.as_str().ok_or_else(|| Self::wrong(key, v, "a text")),
         }
+    }
+
+    /// An activation by Hugging Face's name for it.
+    ///
+    /// # Errors
+    /// Input, for one that is not computed.
+    pub fn activation(&self, key: &str, default: &'a str) -> Result<Activation> {
+        Ok(match self.text(key, default)? {
+            "gelu" => Activation::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+            "relu" => Activation::Relu,
+            "silu" | "swish" => Activation::Silu,
+            "tanh" => Activation::Tanh,
+            other => {
+                return Err(Error::input(format!("unknown `{key}` {other:?}"))
+                    .hint("known: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh"));
+            }
+        })
     }
 
     /// A nested object, if there is one.

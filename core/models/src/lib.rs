@@ -1,6 +1,7 @@
 //! Models: families of Transformers, their heads, and Hugging Face folders.
 //!
-//! A family is one folder under `families/` and one line in [`families::FAMILIES`].
+//! A family is one folder under `families/` and one line in [`families::FAMILIES`]; a head is one file
+//! under `heads/` and one line in [`heads::HEADS`].
 
 pub mod cache;
 pub mod config;

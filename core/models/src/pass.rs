@@ -14,6 +14,8 @@ pub struct Input {
     pub ids: Ids,
     /// Position of each token, [batch, time].
     pub positions: Ids,
+    /// Type of each token, [batch, time]: BERT's first and second text. All 0 if none are given.
+    pub types: Option<Ids>,
     /// Who sees whom.
     pub mask: Mask,
 }
@@ -28,6 +30,7 @@ impl Input {
         Self {
             ids: Ids::new(device, ids, [batch, time]),
             positions: Ids::new(device, positions, [batch, time]),
+            types: None,
             mask: Mask::causal(),
         }
     }

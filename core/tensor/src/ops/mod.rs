@@ -24,14 +24,16 @@ mod optim;
 mod rotary;
 
 pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
-pub use cross_entropy::{LogProb, linear_cross_entropy, linear_log_prob, log_softmax};
+pub use cross_entropy::{
+    LogProb, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob, log_softmax,
+};
 pub use dropout::dropout;
 pub(crate) use elementwise::add_into;
 pub use elementwise::{
     activate, add, add_scalar, clamp, div, exp, log, log_sigmoid, maximum, mean, minimum, mul, neg,
     reshape, scale, sigmoid, square, sub, sum, swiglu, tanh,
 };
-pub use embedding::embedding;
+pub use embedding::{embedding, embedding_with_padding};
 pub use linear::{Activation, Weights, linear};
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{
