@@ -184,6 +184,7 @@ impl Model {
         for (key, id) in [("bos_token_id", bos), ("eos_token_id", eos), ("pad_token_id", pad)] {
             self.config.insert(key.into(), id.into());
         }
+        self.network.set_padding(pad);
     }
 
     /// A token id of config.json such as `eos_token_id`; the first where it is a list.

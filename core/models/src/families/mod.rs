@@ -1,7 +1,10 @@
 //! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
 
+mod bert;
+mod encoder;
 mod gpt2;
 mod llama;
+mod roberta;
 
 use athanor_store::{Error, Result, nearest};
 use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, Var};
@@ -15,7 +18,7 @@ use crate::{
 };
 
 /// All families.
-pub static FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY];
+pub static FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY, bert::FAMILY, roberta::FAMILY];
 
 /// One family of architectures.
 pub struct Family {
@@ -149,16 +152,23 @@ pub trait Architecture: Send + Sync {
     }
     /// The position of each token of rows of `time` where nobody gives them.
     fn positions(&self, ids: &[i32], time: usize) -> Vec<i32> {
-        (0..ids.len()).map(|i| (i % time.max(1)) as i32).collect()
+        counted(ids.len(), time)
     }
     /// Positions are below this.
     fn position_limit(&self) -> usize {
         self.sizes().context
     }
+    /// Another token pads from now on: config.json changed.
+    fn set_padding(&mut self, _pad: u32) {}
     /// Token types are below this; 0 if it has none.
     fn type_limit(&self) -> usize {
         0
     }
+}
+
+/// Positions 0, 1, 2, … in rows of `time`.
+fn counted(count: usize, time: usize) -> Vec<i32> {
+    (0..count).map(|i| (i % time.max(1)) as i32).collect()
 }
 
 /// How a parameter starts.
