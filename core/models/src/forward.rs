@@ -32,12 +32,12 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
     pass.hidden = Some(Vec::new());
     let hidden = model.hidden(&mut pass);
     let states = pass.hidden.take().unwrap_or_default();
-    let graph_ref = &graph;
     let mut call = Call {
         model,
-        graph: graph_ref,
+        graph: &graph,
         hidden,
         ids,
+        mask: input.mask.keys.as_ref().map(|m| m.host().to_vec()),
         given,
         choices,
         outputs: Vec::new(),

@@ -20,6 +20,29 @@ pub enum Positions {
     BehindPadding,
 }
 
+/// What a family's config.json may leave out.
+pub struct Defaults {
+    pub hidden: usize,
+    pub heads: usize,
+    pub inner: usize,
+    pub vocabulary: usize,
+    /// Width of the embeddings, where it is not always the hidden width.
+    pub embedding: Option<usize>,
+    pub padding: u32,
+    pub positions: Positions,
+}
+
+/// BERT's and RoBERTa's.
+pub const BASE: Defaults = Defaults {
+    hidden: 768,
+    heads: 12,
+    inner: 3072,
+    vocabulary: 30522,
+    embedding: None,
+    padding: 0,
+    positions: Positions::Zero,
+};
+
 /// A linear map with bias, and the norm behind it.
 #[derive(Clone, Copy)]
 struct Affine {
@@ -57,7 +80,8 @@ pub struct Encoder {
 
 impl Encoder {
     /// Declares the parameters under the names of Hugging Face's BERT.
-    pub fn build(c: Fields<'_>, b: &mut Builder, positions: Positions, pad: u32) -> Result<Self> {
+    pub fn build(c: Fields<'_>, b: &mut Builder, defaults: &Defaults) -> Result<Self> {
+        let positions = defaults.positions;
         c.only("is_decoder", false)?;
         c.only("add_cross_attention", false)?;
         let kind = c.text("position_embedding_type", "absolute")?;
@@ -66,18 +90,21 @@ impl Encoder {
                 "`position_embedding_type` is {kind:?}, only \"absolute\" is computed"
             )));
         }
-        let (hidden, heads) =
-            (c.size("hidden_size", Some(768))?, c.size("num_attention_heads", Some(12))?);
+        let hidden = c.size("hidden_size", Some(defaults.hidden))?;
+        let heads = c.size("num_attention_heads", Some(defaults.heads))?;
         if hidden % heads != 0 {
             return Err(Error::input(format!(
                 "`hidden_size` {hidden} is not a multiple of `num_attention_heads` {heads}"
             )));
         }
-        let vocabulary = c.size("vocab_size", Some(30522))?;
+        let vocabulary = c.size("vocab_size", Some(defaults.vocabulary))?;
         let position_rows = c.size("max_position_embeddings", Some(512))?;
         let type_rows = c.size("type_vocab_size", Some(2))?;
-        let width = c.size("embedding_size", Some(hidden))?;
-        let padding = c.token("pad_token_id", Some(pad))?;
+        let width = match defaults.embedding {
+            Some(width) => c.size("embedding_size", Some(width))?,
+            None => hidden,
+        };
+        let padding = c.token("pad_token_id", Some(defaults.padding))?;
         if let Some(pad) = padding.filter(|&p| p as usize >= vocabulary) {
             return Err(Error::input(format!(
                 "`pad_token_id` is {pad}, but `vocab_size` is {vocabulary}"
@@ -93,7 +120,7 @@ impl Encoder {
             head_dim: hidden / heads,
         };
         sizes.context = context(positions, position_rows, padding)?;
-        let inner = c.size("intermediate_size", Some(4 * hidden))?;
+        let inner = c.size("intermediate_size", Some(defaults.inner))?;
         let std = Init::Normal(c.number("initializer_range", 0.02)? as f32);
         let tables = [
             b.trunk("embeddings.word_embeddings.weight", &[vocabulary, width], std)?,

@@ -1,6 +1,7 @@
 //! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
 
 mod bert;
+mod electra;
 mod encoder;
 mod gpt2;
 mod llama;
@@ -18,7 +19,8 @@ use crate::{
 };
 
 /// All families.
-pub static FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY, bert::FAMILY, roberta::FAMILY];
+pub static FAMILIES: &[Family] =
+    &[gpt2::FAMILY, llama::FAMILY, bert::FAMILY, roberta::FAMILY, electra::FAMILY];
 
 /// One family of architectures.
 pub struct Family {

@@ -149,6 +149,8 @@ pub(crate) struct Call<'a> {
     /// [rows, places, width].
     pub hidden: Var,
     pub ids: Vec<i32>,
+    /// attention_mask, if there is one.
+    pub mask: Option<Vec<i32>>,
     pub given: Given,
     /// How many choices input_ids [batch, choices, time] have; 1 in other heads.
     pub choices: usize,

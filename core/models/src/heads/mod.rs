@@ -9,6 +9,7 @@ mod masked_lm;
 mod multiple_choice;
 mod next_sentence;
 mod pretraining;
+mod replaced_token;
 mod sequence;
 mod span;
 mod stack;
@@ -32,6 +33,7 @@ pub static HEADS: &[&Kind] = &[
     &masked_lm::HEAD,
     &next_sentence::HEAD,
     &pretraining::HEAD,
+    &replaced_token::HEAD,
     &sequence::HEAD,
     &token::HEAD,
     &span::HEAD,
@@ -100,6 +102,8 @@ impl Head {
     pub const NEXT_SENTENCE: Self = Self::of(&next_sentence::HEAD);
     /// Masked tokens and next sentence: `…ForPreTraining`.
     pub const PRETRAINING: Self = Self::of(&pretraining::HEAD);
+    /// Whether a token was replaced: `ElectraForPreTraining`.
+    pub const REPLACED_TOKEN: Self = Self::of(&replaced_token::HEAD);
     /// Two scores a token, of the answer's start and end: `…ForQuestionAnswering`.
     pub const SPAN: Self = Self::of(&span::HEAD);
     /// One score a choice: `…ForMultipleChoice`.

@@ -5,7 +5,7 @@ use athanor_tensor::ops::Activation;
 
 use super::{
     Family,
-    encoder::{self, Encoder, Positions},
+    encoder::{self, Encoder},
 };
 use crate::heads::{Activate, Layer, Out, Place, Stack, Start, Variant, Width};
 
@@ -61,5 +61,5 @@ pub const FAMILY: Family = Family {
     intermediate: |hidden| 4 * hidden,
     refuse: encoder::refuse,
     config: |shape| encoder::config("bert", shape),
-    build: |fields, builder| Ok(Box::new(Encoder::build(fields, builder, Positions::Zero, 0)?)),
+    build: |fields, builder| Ok(Box::new(Encoder::build(fields, builder, &encoder::BASE)?)),
 };

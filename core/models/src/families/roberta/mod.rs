@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Family, Shape,
-    encoder::{self, Encoder, Positions},
+    encoder::{self, Defaults, Encoder, Positions},
 };
 use crate::heads::{Activate, Layer, Out, Place, Stack, Start, Variant, Width};
 
@@ -70,9 +70,14 @@ pub const FAMILY: Family = Family {
     intermediate: |hidden| 4 * hidden,
     refuse: encoder::refuse,
     config,
-    build: |fields, builder| {
-        Ok(Box::new(Encoder::build(fields, builder, Positions::BehindPadding, 1)?))
-    },
+    build: |fields, builder| Ok(Box::new(Encoder::build(fields, builder, &DEFAULTS)?)),
+};
+
+const DEFAULTS: Defaults = Defaults {
+    vocabulary: 50265,
+    padding: 1,
+    positions: Positions::BehindPadding,
+    ..encoder::BASE
 };
 
 fn config(shape: &Shape) -> Map<String, Value> {
