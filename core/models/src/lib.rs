@@ -12,6 +12,7 @@ pub mod heads;
 mod host;
 mod model;
 pub mod pass;
+mod sentence;
 
 pub use cache::KvCache;
 pub use config::Fields;
@@ -20,3 +21,4 @@ pub use heads::Head;
 pub use host::HostTensors;
 pub use model::Model;
 pub use pass::{Dropout, Input, Pass};
+pub use sentence::{Pooling, Sentences};

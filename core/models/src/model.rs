@@ -334,6 +334,11 @@ impl Model {
         }
     }
 
+    /// Whether its scores say which token stands at a place, seen from both sides.
+    pub fn fills_gaps(&self) -> bool {
+        self.vocabulary().is_some() && !self.network.causal()
+    }
+
     /// Whether the head reads the last token of each row, which only padding marks.
     pub(crate) fn needs_pad(&self) -> bool {
         self.stacks.iter().any(|s| s.spec.place == Place::LastToken)
