@@ -47,6 +47,21 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A bound that may be missing: none where it is null, 0 or negative.
+    ///
+    /// # Errors
+    /// Input, if it is no integer below 2^31.
+    pub fn bound(&self, key: &str, default: Option<usize>) -> Result<Option<usize>> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(v) => match v.as_i64().filter(|&n| n < 1 << 31) {
+                Some(n) => Ok(usize::try_from(n).ok().filter(|&n| n > 0)),
+                None => Err(Self::wrong(key, v, "an integer")),
+            },
+        }
+    }
+
     /// A finite number.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! conventions are Hugging Face's for the architecture that config.json names.
 
 use athanor_store::{Array, ArrayData, Error, Result};
-use athanor_tensor::{GradSet, Graph, Ids, Var};
+use athanor_tensor::{GradSet, Graph, Ids, Tensor, Var};
 
 use crate::{
     heads::{Call, Given},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What every family takes.
-const COMMON: [&str; 3] = ["input_ids", "attention_mask", "position_ids"];
+const COMMON: [&str; 2] = ["input_ids", "attention_mask"];
 
 /// Runs `model` on `input_ids` [batch, time] ([batch, choices, time] for multiple choice) and, where
 /// given, `attention_mask`, `position_ids`, the family's own inputs and the head's labels. Gives the
@@ -30,8 +30,10 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
     let graph = if grad { Graph::training(&model.params) } else { Graph::inference(&model.params) };
     let mut pass = Pass::new(&graph, &input);
     pass.hidden = Some(Vec::new());
+    pass.memory = Some(Vec::new());
     let hidden = model.hidden(&mut pass);
     let states = pass.hidden.take().unwrap_or_default();
+    let memory = pass.memory.take().unwrap_or_default();
     let mut call = Call {
         model,
         graph: &graph,
@@ -52,6 +54,9 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
             .enumerate()
             .map(|(i, h)| array(&format!("hidden.{i}"), &Var::constant(h))),
     );
+    for (i, m) in memory.iter().enumerate() {
+        out.push(array(&format!("mems.{i}"), &Var::constant(swap(m))));
+    }
     match loss {
         Some(loss) => {
             out.push(array("loss", &loss));
@@ -76,11 +81,15 @@ fn check_names(model: &Model, arrays: &[Array]) -> Result<()> {
     let mut known: Vec<&str> = COMMON.to_vec();
     known.extend(model.family().inputs);
     known.extend(model.head().kind().labels);
-    match arrays.iter().find(|a| !known.contains(&a.name.as_str())) {
+    let fits = |name: &str, known: &&str| match known.strip_suffix('.') {
+        Some(stem) => name.strip_prefix(stem).is_some_and(|n| n.starts_with('.')),
+        None => name == *known,
+    };
+    match arrays.iter().find(|a| !known.iter().any(|k| fits(&a.name, k))) {
         None => Ok(()),
         Some(other) => Err(Error::input("this architecture takes no such tensor")
             .at(format!("tensor {}", other.name))
-            .hint(format!("known: {}", known.join(", ")))),
+            .hint(format!("known: {}", known.join(", ").replace("mems.", "mems.0, …")))),
     }
 }
 
@@ -115,7 +124,84 @@ fn input(model: &Model, given: &mut Given) -> Result<(Input, Vec<i32>, usize)> {
         input.positions = rows(positions);
     }
     input.types = given.like("token_type_ids", &shape, model.type_limit())?.map(rows);
+    if let Some(hidden) = given.numbers("perm_mask", &[&[batch, time, time]])? {
+        input.permutation = Some(Tensor::from_slice(device, &hidden, [batch, time, time]));
+    }
+    input.targets = targets(given, batch, time)?.map(|(t, n)| Ids::new(device, t, [batch, n]));
+    input.memory = memory(model, given, batch)?;
     Ok((input, ids, choices))
+}
+
+/// target_mapping [batch, targets, time] as places: each row marks one place with 1, or none, and no two
+/// the same.
+fn targets(given: &mut Given, batch: usize, time: usize) -> Result<Option<(Vec<i32>, usize)>> {
+    let name = "target_mapping";
+    let shape = given.arrays.iter().find(|a| a.name == name).map(|a| a.shape.clone());
+    let count = match shape.as_deref() {
+        None => return Ok(None),
+        Some(&[b, count, t]) if b == batch && t == time && count > 0 => count,
+        Some(shape) => {
+            return Err(Error::input(format!(
+                "shape {shape:?}, [{batch}, targets, {time}] was expected"
+            ))
+            .at(format!("tensor {name}")));
+        }
+    };
+    let values = given.numbers(name, &[&[batch, count, time]])?.unwrap_or_default();
+    let mut places = Vec::with_capacity(batch * count);
+    for (i, row) in values.chunks_exact(time).enumerate() {
+        let marked: Vec<usize> = (0..time).filter(|&t| row[t] != 0.0).collect();
+        let place = match marked[..] {
+            [] => -1,
+            [t] if row[t] == 1.0 => t as i32,
+            _ => {
+                return Err(Error::input(format!("row {i} is not one 1 among zeros"))
+                    .at(format!("tensor {name}")));
+            }
+        };
+        if place >= 0 && places[i / count * count..].contains(&place) {
+            return Err(Error::input(format!("row {i} asks for place {place} a second time"))
+                .at(format!("tensor {name}")));
+        }
+        places.push(place);
+    }
+    Ok(Some((places, count)))
+}
+
+/// mems.0, mems.1, … [places, batch, hidden], one for each layer, as [batch, places, hidden].
+fn memory(model: &Model, given: &mut Given, batch: usize) -> Result<Vec<Tensor>> {
+    let Some(first) = given.arrays.iter().find(|a| a.name.starts_with("mems.")) else {
+        return Ok(Vec::new());
+    };
+    let (hidden, layers) = (model.sizes().hidden, model.sizes().layers);
+    let count = first.shape.first().copied().unwrap_or(0);
+    let mut all = Vec::new();
+    for layer in 0..layers {
+        let name = format!("mems.{layer}");
+        let Some(values) = given.numbers(&name, &[&[count, batch, hidden]])? else {
+            return Err(Error::input(format!("tensor {name} is missing"))
+                .hint(format!("the model has {layers} layers: mems.0 to mems.{}", layers - 1)));
+        };
+        all.push(swap(&Tensor::from_slice(model.device(), &values, [count, batch, hidden])));
+    }
+    match given.arrays.iter().find(|a| a.name.starts_with("mems.")) {
+        None => Ok(if count == 0 { Vec::new() } else { all }),
+        Some(other) => Err(Error::input(format!("the model has {layers} layers"))
+            .at(format!("tensor {}", other.name))),
+    }
+}
+
+/// [a, b, width] as [b, a, width].
+fn swap(x: &Tensor) -> Tensor {
+    let (a, b, width) = (x.shape()[0], x.shape()[1], x.shape()[2]);
+    let values = x.to_vec();
+    let mut out = Vec::with_capacity(values.len());
+    for j in 0..b {
+        for i in 0..a {
+            out.extend_from_slice(&values[(i * b + j) * width..][..width]);
+        }
+    }
+    Tensor::from_slice(x.device(), &out, [b, a, width])
 }
 
 fn gradients(model: &Model, graph: Graph<'_>, loss: &Var, out: &mut Vec<Array>) {

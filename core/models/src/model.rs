@@ -388,7 +388,7 @@ impl Model {
             .params
             .iter()
             .enumerate()
-            .filter(|(i, p)| !embeddings.contains(i) && p.value.shape().len() == 2)
+            .filter(|(i, p)| !embeddings.contains(i) && p.value.shape().len() >= 2)
             .map(|(_, p)| p.value.len())
             .sum();
         let tied = self.vocabulary().is_some_and(|s| s.own_weight().is_none());

@@ -76,8 +76,8 @@ fn fixtures_match_transformers() {
         let model = Model::load(&case, Device::Cpu).unwrap_or_else(|e| panic!("{name}: {e}"));
         let input = load_arrays(&case.join("in.safetensors")).unwrap();
         let want = load_arrays(&case.join("out.safetensors")).unwrap();
-        // An encoder's padding has hidden states like any other place.
-        let causal = model.input(vec![0], 1, 1).mask.causal;
+        // An encoder's padding has hidden states like any other place, and XLNet's sees itself.
+        let causal = model.input(vec![0], 1, 1).mask.causal && model.family().name != "xlnet";
         let mask = input.iter().find(|a| a.name == "attention_mask" && causal).cloned();
         let learns = want.iter().any(|a| a.name == "loss");
         let got = forward(&model, input, learns).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -98,9 +98,11 @@ fn fixtures_match_transformers() {
                 *entry = (d, w.name.clone());
             }
         }
-        let grads = want.iter().filter(|w| w.name.starts_with("grad.")).count();
-        let all = if learns { model.params.len() } else { 0 };
-        assert_eq!(grads, all, "{name}: a gradient for every parameter");
+        // What takes no part has no gradient there, and zeros here.
+        for g in got.iter().filter(|g| g.name.starts_with("grad.")) {
+            let known = want.iter().any(|w| w.name == g.name);
+            assert!(known || floats(g).iter().all(|v| *v == 0.0), "{name}: {}", g.name);
+        }
     }
     for (case, (d, tensor)) in &worst {
         println!("{case}: {d:.2e} ({tensor})");

@@ -6,6 +6,7 @@ mod encoder;
 mod gpt2;
 mod llama;
 mod roberta;
+mod xlnet;
 
 use athanor_store::{Error, Result, nearest};
 use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, Var};
@@ -20,7 +21,7 @@ use crate::{
 
 /// All families.
 pub static FAMILIES: &[Family] =
-    &[gpt2::FAMILY, llama::FAMILY, bert::FAMILY, roberta::FAMILY, electra::FAMILY];
+    &[gpt2::FAMILY, llama::FAMILY, bert::FAMILY, roberta::FAMILY, electra::FAMILY, xlnet::FAMILY];
 
 /// One family of architectures.
 pub struct Family {
@@ -32,8 +33,8 @@ pub struct Family {
     pub class: fn(&str) -> &'static str,
     /// Its heads, where their layers or names are not the usual ones.
     pub heads: &'static [Variant],
-    /// The tensors that `athanor forward` takes beside input_ids, attention_mask, position_ids and the
-    /// head's labels.
+    /// The tensors that `athanor forward` takes beside input_ids, attention_mask and the head's labels; a
+    /// name that ends in a dot stands for `NAME.0`, `NAME.1`, ….
     pub inputs: &'static [&'static str],
     /// What tensor names of a model with a head begin with.
     pub prefix: &'static str,

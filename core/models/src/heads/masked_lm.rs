@@ -15,6 +15,11 @@ pub const HEAD: Kind = Kind {
 };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
+    token_labels(call)
+}
+
+/// Mean cross-entropy of the places whose label counts.
+pub(super) fn token_labels(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);
     let (places, vocabulary) = (call.places(), call.model.sizes().vocabulary);
     if let Some(labels) = call.given.classes("labels", &places, vocabulary)? {

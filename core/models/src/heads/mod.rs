@@ -8,6 +8,7 @@ mod causal_lm;
 mod masked_lm;
 mod multiple_choice;
 mod next_sentence;
+mod permutation_lm;
 mod pretraining;
 mod replaced_token;
 mod sequence;
@@ -31,6 +32,7 @@ pub static HEADS: &[&Kind] = &[
     &bare::HEAD,
     &causal_lm::HEAD,
     &masked_lm::HEAD,
+    &permutation_lm::HEAD,
     &next_sentence::HEAD,
     &pretraining::HEAD,
     &replaced_token::HEAD,
@@ -98,6 +100,8 @@ impl Head {
     pub const CAUSAL_LM: Self = Self::of(&causal_lm::HEAD);
     /// Logits of masked tokens: `…ForMaskedLM`.
     pub const MASKED_LM: Self = Self::of(&masked_lm::HEAD);
+    /// Logits of the places that XLNet's query stream asks for: `XLNetLMHeadModel`.
+    pub const PERMUTATION_LM: Self = Self::of(&permutation_lm::HEAD);
     /// Whether the second text follows the first: `…ForNextSentencePrediction`.
     pub const NEXT_SENTENCE: Self = Self::of(&next_sentence::HEAD);
     /// Masked tokens and next sentence: `…ForPreTraining`.

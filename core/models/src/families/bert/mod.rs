@@ -56,7 +56,7 @@ pub const FAMILY: Family = Family {
         Variant::new("sequence", &[classifier(Width::Labels)]),
         Variant::new("multiple-choice", &[classifier(Width::Fixed(1))]),
     ],
-    inputs: &["token_type_ids"],
+    inputs: &["position_ids", "token_type_ids"],
     prefix: "bert.",
     intermediate: |hidden| 4 * hidden,
     refuse: encoder::refuse,

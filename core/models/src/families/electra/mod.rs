@@ -71,7 +71,7 @@ pub const FAMILY: Family = Family {
             )],
         ),
     ],
-    inputs: &["token_type_ids"],
+    inputs: &["position_ids", "token_type_ids"],
     prefix: "electra.",
     intermediate: |hidden| 4 * hidden,
     refuse: encoder::refuse,

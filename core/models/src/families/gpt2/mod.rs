@@ -31,7 +31,7 @@ pub const FAMILY: Family = Family {
             &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
         ),
     ],
-    inputs: &[],
+    inputs: &["position_ids"],
     prefix: "transformer.",
     intermediate: |hidden| 4 * hidden,
     refuse: |s| {

@@ -43,7 +43,7 @@ pub const FAMILY: Family = Family {
             )],
         ),
     ],
-    inputs: &[],
+    inputs: &["position_ids"],
     prefix: "model.",
     intermediate: |hidden| (8 * hidden).div_ceil(3).next_multiple_of(64),
     refuse: |s| {
