@@ -2,7 +2,7 @@
 
 use athanor_models::{Input, KvCache, Model, Pass};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Graph, Ids, Rng, Var, ops::Mask};
+use athanor_tensor::{Graph, Ids, Rng, Var};
 
 use crate::sampling::{Sampling, choose};
 
@@ -141,9 +141,8 @@ impl<'m> Decoder<'m> {
             .flat_map(|&start| (0..time).map(move |t| (start + t) as i32))
             .collect();
         let input = Input {
-            ids: Ids::new(device, tokens, [batch, time]),
             positions: Ids::new(device, positions, [batch, time]),
-            mask: Mask::causal(),
+            ..Input::causal(device, tokens, batch, time)
         };
         let graph = Graph::inference(&self.model.params);
         let hidden: Var =

@@ -1,6 +1,7 @@
 //! Reading config.json: typed fields with defaults, and errors that name the key.
 
 use athanor_store::{Error, Result};
+use athanor_tensor::ops::Activation;
 use serde_json::{Map, Value};
 
 /// The JSON object of a config.json, read field by field.
@@ -29,6 +30,36 @@ impl<'a> Fields<'a> {
             .filter(|&n| n > 0 && n < 1 << 31)
             .map(|n| n as usize)
             .ok_or_else(|| Self::wrong(key, value, "a positive integer"))
+    }
+
+    /// A token's id; none where the key is null.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn token(&self, key: &str, default: Option<u32>) -> Result<Option<u32>> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(v) => match v.as_u64().filter(|&n| n < 1 << 31) {
+                Some(id) => Ok(Some(id as u32)),
+                None => Err(Self::wrong(key, v, "a token id")),
+            },
+        }
+    }
+
+    /// A bound that may be missing: none where it is null, 0 or negative.
+    ///
+    /// # Errors
+    /// Input, if it is no integer below 2^31.
+    pub fn bound(&self, key: &str, default: Option<usize>) -> Result<Option<usize>> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(v) => match v.as_i64().filter(|&n| n < 1 << 31) {
+                Some(n) => Ok(usize::try_from(n).ok().filter(|&n| n > 0)),
+                None => Err(Self::wrong(key, v, "an integer")),
+            },
+        }
     }
 
     /// A finite number.
@@ -64,6 +95,24 @@ impl<'a> Fields<'a> {
             None => Ok(default),
             Some(v) => v.as_str().ok_or_else(|| Self::wrong(key, v, "a text")),
         }
+    }
+
+    /// An activation by Hugging Face's name for it.
+    ///
+    /// # Errors
+    /// Input, for one that is not computed.
+    pub fn activation(&self, key: &str, default: &'a str) -> Result<Activation> {
+        Ok(match self.text(key, default)? {
+            "gelu" => Activation::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+            "relu" => Activation::Relu,
+            "silu" | "swish" => Activation::Silu,
+            "tanh" => Activation::Tanh,
+            other => {
+                return Err(Error::input(format!("unknown `{key}` {other:?}"))
+                    .hint("known: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh"));
+            }
+        })
     }
 
     /// A nested object, if there is one.

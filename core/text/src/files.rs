@@ -5,7 +5,7 @@ use std::path::Path;
 use athanor_store::{Error, Result, read_json, read_text, write_atomic, write_json};
 use serde_json::{Map, Value, json};
 
-use crate::{SpecialTokens, Tokenizer};
+use crate::{SpecialTokens, Tokenizer, wordpiece};
 
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
 const TOKENIZER: &str = "tokenizer.json";
@@ -14,10 +14,16 @@ const SPECIALS: &str = "special_tokens_map.json";
 pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
     let folder = file.parent().unwrap_or(Path::new("."));
-    let bytes = read_text(&file).map_err(|e| {
-        e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
-    })?;
     let config = optional(&folder.join(CONFIG))?;
+    let vocabulary = folder.join(wordpiece::VOCABULARY);
+    let alone = path.is_dir() && !file.exists() && vocabulary.is_file();
+    let file = if alone { &vocabulary } else { &file };
+    let bytes = match alone {
+        true => wordpiece::from_vocabulary(file, &config)?,
+        false => read_text(file).map_err(|e| {
+            e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
+        })?,
+    };
     let map = optional(&folder.join(SPECIALS))?;
     // tokenizer_config.json wins, as in transformers.
     let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));

@@ -41,6 +41,8 @@ commands! {
     Eval = eval,
     Generate = generate,
     Chat = chat,
+    Fill = fill,
+    Embed = embed,
     Forward = forward,
     Import = import,
     Export = export,

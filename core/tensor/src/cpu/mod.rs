@@ -11,5 +11,6 @@ pub(crate) mod norm;
 pub(crate) mod optim;
 pub(crate) mod parallel;
 pub(crate) mod peak;
+pub(crate) mod relative;
 pub(crate) mod rotary;
 pub(crate) mod simd;

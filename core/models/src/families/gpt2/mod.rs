@@ -9,18 +9,29 @@ use athanor_tensor::{
 use serde_json::{Map, Value, json};
 
 use super::{Architecture, Builder, Family, Init, Shape, Sizes};
-use crate::{config::Fields, heads::Head, pass::Pass};
+use crate::{
+    config::Fields,
+    heads::{Place, Stack, Start, Variant, Width},
+    pass::Pass,
+};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "gpt2",
     model_types: &["gpt2"],
-    architectures: |_, head| {
-        Some(match head {
-            Head::CausalLm => "GPT2LMHeadModel",
-            Head::Sequence { .. } => "GPT2ForSequenceClassification",
-        })
-    },
+    class: |_| "GPT2",
+    heads: &[
+        Variant::new(
+            "causal-lm",
+            &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)],
+        )
+        .named("LMHeadModel"),
+        Variant::new(
+            "sequence",
+            &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
+        ),
+    ],
+    inputs: &["position_ids"],
     prefix: "transformer.",
     intermediate: |hidden| 4 * hidden,
     refuse: |s| {
@@ -95,22 +106,13 @@ impl Gpt2 {
             head_dim: hidden / heads,
         };
         let inner = c.size("n_inner", Some(4 * hidden))?;
-        let activation = match c.text("activation_function", "gelu_new")? {
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "gelu" => Activation::Gelu,
-            "relu" => Activation::Relu,
-            "silu" | "swish" => Activation::Silu,
-            other => {
-                return Err(Error::input(format!("unknown `activation_function` {other:?}"))
-                    .hint("known: gelu_new, gelu_pytorch_tanh, gelu, relu, silu"));
-            }
-        };
+        let activation = c.activation("activation_function", "gelu_new")?;
         let std = c.number("initializer_range", 0.02)? as f32;
         // Radford et al., section 2.3: residual projections start smaller by the root of their number.
         let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
         let tokens = b.trunk("wte.weight", &[sizes.vocabulary, hidden], Init::Normal(std))?;
         let positions = b.trunk("wpe.weight", &[sizes.context, hidden], Init::Normal(std))?;
-        let mut blocks = Vec::with_capacity(sizes.layers);
+        let mut blocks = Vec::new();
         for i in 0..sizes.layers {
             let mut pair = |name: &str, shape: &[usize], init| -> Result<[ParamId; 2]> {
                 let width = shape[shape.len() - 1];

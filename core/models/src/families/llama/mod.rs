@@ -9,19 +9,41 @@ use athanor_tensor::{
 use serde_json::{Map, Value, json};
 
 use super::{Architecture, Builder, Family, Init, Shape, Sizes};
-use crate::{config::Fields, heads::Head, pass::Pass};
+use crate::{
+    config::Fields,
+    heads::{Layer, Place, Stack, Start, Variant, Width},
+    pass::Pass,
+};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "llama",
     model_types: &["llama", "qwen3"],
-    architectures: |model_type, head| match (model_type, head) {
-        ("llama", Head::CausalLm) => Some("LlamaForCausalLM"),
-        ("llama", Head::Sequence { .. }) => Some("LlamaForSequenceClassification"),
-        ("qwen3", Head::CausalLm) => Some("Qwen3ForCausalLM"),
-        ("qwen3", Head::Sequence { .. }) => Some("Qwen3ForSequenceClassification"),
-        _ => None,
+    class: |model_type| match model_type {
+        "qwen3" => "Qwen3",
+        _ => "Llama",
     },
+    heads: &[
+        Variant::new(
+            "causal-lm",
+            &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)],
+        ),
+        Variant::new(
+            "sequence",
+            &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
+        ),
+        Variant::new(
+            "token",
+            &[Stack::new(
+                Place::Every,
+                &[Layer::Drop],
+                "score.weight",
+                "score.bias",
+                Width::Labels,
+            )],
+        ),
+    ],
+    inputs: &["position_ids"],
     prefix: "model.",
     intermediate: |hidden| (8 * hidden).div_ceil(3).next_multiple_of(64),
     refuse: |s| {
@@ -109,7 +131,7 @@ impl Llama {
         let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
         let tokens =
             b.trunk("embed_tokens.weight", &[sizes.vocabulary, hidden], Init::Normal(std))?;
-        let mut blocks = Vec::with_capacity(sizes.layers);
+        let mut blocks = Vec::new();
         for i in 0..sizes.layers {
             let name = |part: &str| format!("layers.{i}.{part}");
             let mut map =
