@@ -14,6 +14,8 @@ fn model(family: &str) -> Model {
         kv_heads: if family == "gpt2" { 4 } else { 2 },
         intermediate: 40,
         qk_norm: family != "gpt2",
+        qkv_bias: false,
+        sliding_window: None,
         tied: true,
         rope_theta: 10_000.0,
     };

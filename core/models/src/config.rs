@@ -1,6 +1,7 @@
 //! Reading config.json: typed fields with defaults, and errors that name the key.
 
 use athanor_store::{Error, Result};
+use athanor_tensor::ops::Activation;
 use serde_json::{Map, Value};
 
 /// The JSON object of a config.json, read field by field.
@@ -63,6 +64,53 @@ impl<'a> Fields<'a> {
         match self.get(key) {
             None => Ok(default),
             Some(v) => v.as_str().ok_or_else(|| Self::wrong(key, v, "a text")),
+        }
+    }
+
+    /// A positive integer, or None where the key is absent, null or 0.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn some_size(&self, key: &str) -> Result<Option<usize>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) if v.as_u64() == Some(0) => Ok(None),
+            Some(_) => self.size(key, None).map(Some),
+        }
+    }
+
+    /// Whether the key is there and not null.
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// A list, if there is one.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn list(&self, key: &str) -> Result<Option<&'a [Value]>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) => {
+                let list = v.as_array().ok_or_else(|| Self::wrong(key, v, "a list"))?;
+                Ok(Some(list))
+            }
+        }
+    }
+
+    /// A non-linearity by Hugging Face's name.
+    ///
+    /// # Errors
+    /// Input, if it is another.
+    pub fn activation(&self, key: &str, default: &'a str) -> Result<Activation> {
+        match self.text(key, default)? {
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "gelu" => Ok(Activation::Gelu),
+            "relu" => Ok(Activation::Relu),
+            "silu" | "swish" => Ok(Activation::Silu),
+            "tanh" => Ok(Activation::Tanh),
+            other => Err(Error::input(format!("unknown `{key}` {other:?}"))
+                .hint("known: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish, tanh")),
         }
     }
 

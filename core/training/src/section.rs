@@ -24,6 +24,10 @@ section! {
         context: usize = 256,
         /// RMS norm on queries and keys (llama only): steadier at high learning rates.
         qk_norm: bool = false,
+        /// Biases on queries, keys and values (llama only): Qwen2's.
+        qkv_bias: bool = false,
+        /// How many places a query sees, its own among them (llama, gemma3's local layers); 0 is all.
+        sliding_window: usize = 0,
         /// Share the input and output embeddings.
         tied: bool = true,
         /// Base of the rotary angles.
@@ -82,6 +86,8 @@ impl ModelSection {
                 self.intermediate_size
             },
             qk_norm: self.qk_norm,
+            qkv_bias: self.qkv_bias,
+            sliding_window: Some(self.sliding_window).filter(|&n| n > 0),
             tied: self.tied,
             rope_theta: self.rope_theta,
         }

@@ -1,7 +1,9 @@
 //! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
 
 mod gpt2;
+mod layers;
 mod llama;
+mod rope;
 
 use athanor_store::{Error, Result, nearest};
 use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, Var};
@@ -86,6 +88,10 @@ pub struct Shape {
     pub intermediate: usize,
     /// RMS norm on queries and keys.
     pub qk_norm: bool,
+    /// Biases on the projections to queries, keys and values.
+    pub qkv_bias: bool,
+    /// How many places a query sees, its own among them; None is all.
+    pub sliding_window: Option<usize>,
     /// Whether input and output embeddings are one.
     pub tied: bool,
     /// Base of the rotary angles.

@@ -24,8 +24,11 @@ pub const FAMILY: Family = Family {
     prefix: "transformer.",
     intermediate: |hidden| 4 * hidden,
     refuse: |s| {
-        let plain = !s.qk_norm && s.kv_heads == s.heads;
-        (!plain).then_some("gpt2 has neither grouped queries nor qk_norm; family = \"llama\" has")
+        let plain =
+            !s.qk_norm && !s.qkv_bias && s.sliding_window.is_none() && s.kv_heads == s.heads;
+        (!plain).then_some(
+            "gpt2 has no grouped queries, qk_norm, qkv_bias or sliding_window; family = \"llama\" has",
+        )
     },
     config,
     build: |fields, builder| Ok(Box::new(Gpt2::build(fields, builder)?)),
@@ -95,22 +98,13 @@ impl Gpt2 {
             head_dim: hidden / heads,
         };
         let inner = c.size("n_inner", Some(4 * hidden))?;
-        let activation = match c.text("activation_function", "gelu_new")? {
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "gelu" => Activation::Gelu,
-            "relu" => Activation::Relu,
-            "silu" | "swish" => Activation::Silu,
-            other => {
-                return Err(Error::input(format!("unknown `activation_function` {other:?}"))
-                    .hint("known: gelu_new, gelu_pytorch_tanh, gelu, relu, silu"));
-            }
-        };
+        let activation = c.activation("activation_function", "gelu_new")?;
         let std = c.number("initializer_range", 0.02)? as f32;
         // Radford et al., section 2.3: residual projections start smaller by the root of their number.
         let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
         let tokens = b.trunk("wte.weight", &[sizes.vocabulary, hidden], Init::Normal(std))?;
         let positions = b.trunk("wpe.weight", &[sizes.context, hidden], Init::Normal(std))?;
-        let mut blocks = Vec::with_capacity(sizes.layers);
+        let mut blocks = Vec::new();
         for i in 0..sizes.layers {
             let mut pair = |name: &str, shape: &[usize], init| -> Result<[ParamId; 2]> {
                 let width = shape[shape.len() - 1];
