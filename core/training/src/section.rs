@@ -8,7 +8,7 @@ use crate::{optimizers, schedule};
 section! {
     /// The model's family and sizes.
     pub struct ModelSection {
-        /// Family: gpt2 (learned positions, LayerNorm, GELU) or llama (rotary, RMS norm, SwiGLU).
+        /// Family: gpt2 (learned positions, LayerNorm, GELU), llama (rotary, RMS norm, SwiGLU) or gemma3 (local and global layers, GeGLU).
         family: String = "llama".into(),
         /// Width of the residual stream.
         hidden_size: usize = 256,
@@ -18,7 +18,7 @@ section! {
         heads: usize = 4,
         /// Key and value heads; 0 takes as many as query heads.
         kv_heads: usize = 0,
-        /// Inner width of the feed-forward part; 0 takes 4 times the width (gpt2) or 8/3, rounded up to 64 (llama).
+        /// Inner width of the feed-forward part; 0 takes 4 times the width (gpt2, gemma3) or 8/3, rounded up to 64 (llama).
         intermediate_size: usize = 0,
         /// Longest context, in tokens.
         context: usize = 256,

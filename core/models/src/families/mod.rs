@@ -1,5 +1,6 @@
 //! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
 
+mod gemma3;
 mod gpt2;
 mod layers;
 mod llama;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use crate::{config::Fields, heads::Head, pass::Pass};
 
 /// All families.
-pub static FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY];
+pub static FAMILIES: &[Family] = &[gemma3::FAMILY, gpt2::FAMILY, llama::FAMILY];
 
 /// One family of architectures.
 pub struct Family {

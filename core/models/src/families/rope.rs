@@ -37,7 +37,7 @@ pub(super) fn rotary(
     context: usize,
     device: Device,
 ) -> Result<Rotary> {
-    if dim % 2 != 0 {
+    if !dim.is_multiple_of(2) {
         return Err(Error::input(format!("`head_dim` {dim} is odd; rotary positions turn pairs")));
     }
     if context > LARGEST_CONTEXT {
