@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 
+import numpy
 from llama_cpp import Llama
+from safetensors.numpy import load_file, save_file
 
 PROMPTS = ["Once upon a time", "The people of the city", "春", "I think that 1984 is"]
 TOKENS = 64
@@ -37,23 +39,27 @@ def main():
                 theirs = llama.tokenize(prompt.encode(), add_bos=False, special=False)
                 assert theirs == ids, (prompt, ids, theirs)
                 source = folder if kind == "f32" else copy
-                answer = json.loads(
-                    run("generate", source, "--prompt", prompt, "--raw", "--temperature", "0", "--max-tokens", TOKENS, "--json")
-                )
-                ours = answer["completions"][0]["tokens"]
                 bos = llama.token_bos()
                 start = ([bos] if bos >= 0 else []) + ids
                 llama.reset()
                 found = []
                 for token in llama.generate(start, temp=0.0, top_k=1, repeat_penalty=1.0):
                     found.append(token)
-                    if len(found) == len(ours):
+                    if len(found) == TOKENS:
                         break
-                same = next((i for i, (a, b) in enumerate(zip(ours, found)) if a != b), len(ours))
-                good = same == len(ours)
+                # The greedy text is this one if and only if each token is the likeliest after those
+                # before it; so the end of a text, where `generate` stops, need not end the comparison.
+                save_file({"input_ids": numpy.array([start + found])}, work / "in.safetensors")
+                run("forward", source, "--input", work / "in.safetensors", "--output", work / "out.safetensors")
+                logits = load_file(work / "out.safetensors")["logits"][0]
+                ours = logits[len(start) - 1 : -1].argmax(-1).tolist()
+                same = next((i for i, (a, b) in enumerate(zip(ours, found)) if a != b), TOKENS)
+                answer = run("generate", source, "--prompt", prompt, "--raw", "--temperature", "0", "--max-tokens", TOKENS, "--json")
+                written = json.loads(answer)["completions"][0]["tokens"]
+                good = same == TOKENS and written == found[: len(written)]
                 failed |= not good and kind == "f32"
                 text = llama.detokenize(found).decode(errors="replace")
-                print(f"  {kind} {'same' if good else 'DIFFERS'} {same} of {len(ours)}: {prompt!r} {text[:60]!r}")
+                print(f"  {kind} {'same' if good else 'DIFFERS'} {same} of {TOKENS}: {prompt!r} {text[:60]!r}")
     sys.exit(failed)
 
 
