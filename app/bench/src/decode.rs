@@ -32,10 +32,12 @@ pub fn model() -> Result<Model> {
         kv_heads: 8,
         intermediate: 1408,
         qk_norm: false,
+        qkv_bias: false,
+        sliding_window: None,
         tied: true,
         rope_theta: 10_000.0,
     };
-    Model::new(families::by_name("llama")?, &sizes, Head::CausalLm, 1, Device::Cpu)
+    Model::new(families::by_name("llama")?, &sizes, Head::CAUSAL_LM, 1, Device::Cpu)
 }
 
 fn run(options: &Options) -> Result<Vec<Row>> {

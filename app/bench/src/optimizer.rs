@@ -25,7 +25,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     for kind in OPTIMIZERS {
         let section = TrainSection { optimizer: kind.name.into(), ..TrainSection::default() };
         let family = families::by_name("gpt2")?;
-        let mut model = Model::new(family, &sizes.shape(), Head::CausalLm, 1, Device::Cpu)?;
+        let mut model = Model::new(family, &sizes.shape(), Head::CAUSAL_LM, 1, Device::Cpu)?;
         let mut optimizer = Optimizer::new(&section, &model);
         // Any gradient will do.
         let mut grads = GradSet::new();

@@ -48,6 +48,8 @@ impl Sizes {
             kv_heads: self.heads,
             intermediate: 4 * self.hidden,
             qk_norm: false,
+            qkv_bias: false,
+            sliding_window: None,
             tied: true,
             rope_theta: 10_000.0,
         }
@@ -107,7 +109,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     let sizes = Sizes::of(name);
     let section = TrainSection { learning_rate: 3e-4, clip: 1.0, ..TrainSection::default() };
     let family = families::by_name("gpt2")?;
-    let mut model = Model::new(family, &sizes.shape(), Head::CausalLm, 1, Device::Cpu)?;
+    let mut model = Model::new(family, &sizes.shape(), Head::CAUSAL_LM, 1, Device::Cpu)?;
     let mut optimizer = Optimizer::new(&section, &model);
     let mut losses = Vec::new();
     let mut times = Vec::new();

@@ -20,18 +20,7 @@ use crate::{
 /// Input: no Hugging Face model, one with damaged weights or a tokenizer that does not fit, or a
 /// destination that exists (unless `force`). Failed: the copy is not the same.
 pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool) -> Result<()> {
-    for path in [source, destination] {
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
-            return Err(Error::input("GGUF is not supported yet")
-                .at(path.display())
-                .hint("only Hugging Face folders are read and written"));
-        }
-    }
-    if destination.exists() && !force {
-        return Err(Error::input("this folder exists already")
-            .at(destination.display())
-            .hint("choose another one, or replace it with --force"));
-    }
+    free(destination, force)?;
     if std::fs::canonicalize(destination)
         .is_ok_and(|d| std::fs::canonicalize(source).is_ok_and(|s| s.starts_with(&d)))
     {
@@ -89,8 +78,25 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     ))
 }
 
+/// Refuses a destination that exists, unless `force`.
+///
+/// # Errors
+/// Input.
+pub fn free(destination: &Path, force: bool) -> Result<()> {
+    if !destination.exists() || force {
+        return Ok(());
+    }
+    let what = if destination.is_dir() { "folder" } else { "file" };
+    Err(Error::input(format!("this {what} exists already"))
+        .at(destination.display())
+        .hint("choose another one, or replace it with --force"))
+}
+
 /// Refuses weights that are no numbers.
-fn check(model: &Model) -> Result<()> {
+///
+/// # Errors
+/// Input, naming the tensor.
+pub fn check(model: &Model) -> Result<()> {
     for p in model.params.iter() {
         if let Some(at) = p.value.to_vec().iter().position(|v| !v.is_finite()) {
             return Err(Error::input(format!("value {at} is NaN or infinite"))

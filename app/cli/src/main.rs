@@ -9,6 +9,7 @@ mod console;
 mod context;
 mod convert;
 mod documents;
+mod gguf;
 mod model_path;
 mod out;
 mod pipeline;

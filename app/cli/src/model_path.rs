@@ -45,7 +45,7 @@ fn find(path: &Path, want: Want) -> Result<PathBuf> {
     if path.is_file() {
         return Err(Error::input("a model is a folder, this is a file").at(path.display()).hint(
             match path.extension().is_some_and(|e| e == "gguf") {
-                true => "GGUF is not read yet; Hugging Face folders are",
+                true => "make a folder of it first: athanor import FILE.gguf --output DIR",
                 false => "give the folder that holds config.json and model.safetensors",
             },
         ));

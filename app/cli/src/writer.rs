@@ -21,6 +21,12 @@ pub struct SamplingArgs {
     /// Samples among the fewest tokens whose probabilities sum to this [default: the model's, else 1]
     #[arg(long, value_name = "P")]
     pub top_p: Option<f64>,
+    /// Samples among tokens at least this share as likely as the likeliest [default: the model's, else 0]
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f64>,
+    /// Divides the logits of tokens that stand already (multiplies negative ones) [default: the model's, else 1]
+    #[arg(long, value_name = "X")]
+    pub repetition_penalty: Option<f64>,
     /// Tokens at most
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max_tokens: usize,
@@ -91,6 +97,11 @@ impl Loaded {
             temperature: args.temperature.or(number("temperature")).unwrap_or(1.0),
             top_k: args.top_k.or(number("top_k").map(|k| k as usize)).unwrap_or(0),
             top_p: args.top_p.or(number("top_p")).unwrap_or(1.0),
+            min_p: args.min_p.or(number("min_p")).unwrap_or(0.0),
+            repetition_penalty: args
+                .repetition_penalty
+                .or(number("repetition_penalty"))
+                .unwrap_or(1.0),
             max_new_tokens: args.max_tokens,
         };
         check(&sampling)?;

@@ -51,18 +51,16 @@ fn forward_equals_transformers() {
     assert!(checked >= 8, "{checked} fixtures");
 }
 
-/// The values of `a`, without places of [batch, time, …] where padding on the left leaves a query
-/// nothing to see: there implementations differ, and nobody reads the result.
+/// The values of `a`, without places of [batch, time, …] that are padding: a query there may see
+/// nothing, implementations differ, and nobody reads the result.
 fn seen(a: &Array, mask: Option<&Array>) -> Vec<f32> {
     let ArrayData::F32(values) = &a.data else { panic!("{} holds integers", a.name) };
-    let (Some(Array { shape, data: ArrayData::I64(mask), .. }), [_, _, width]) =
-        (mask, &a.shape[..])
+    let (Some(Array { data: ArrayData::I64(mask), .. }), [_, _, width]) = (mask, &a.shape[..])
     else {
         return values.clone();
     };
-    let any = |at: usize| mask[at / shape[1] * shape[1]..=at].contains(&1);
-    let rows = values.chunks(*width).enumerate().filter(|(at, _)| any(*at));
-    rows.flat_map(|(_, row)| row.to_vec()).collect()
+    let rows = values.chunks(*width).zip(mask).filter(|(_, seen)| **seen == 1);
+    rows.flat_map(|(row, _)| row.to_vec()).collect()
 }
 
 /// Families that are not there yet have fixtures already.
@@ -70,6 +68,70 @@ fn supported(fixture: &Path) -> bool {
     let config = fs::read_to_string(fixture.join("config.json")).unwrap();
     let config: Value = serde_json::from_str(&config).unwrap();
     athanor_models::families::by_model_type(config["model_type"].as_str().unwrap()).is_ok()
+}
+
+#[test]
+fn gguf_goes_out_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, file, back) =
+        (dir.path().join("model"), dir.path().join("m.gguf"), dir.path().join("back"));
+    model(&source, true);
+    for (kind, most) in [("f32", 0.0), ("bf16", 0.02), ("q8_0", 0.02)] {
+        let args = ["export", text(&source), "--output", text(&file), "--type", kind, "--force"];
+        good(&run(args));
+        let shown = good(&run(["inspect", text(&file)]));
+        assert!(shown.contains("GGUF file") && shown.contains("blk.*.attn_q.weight"), "{shown}");
+        good(&run(["import", text(&file), "--output", text(&back), "--force"]));
+        let tensors = |folder: &Path| {
+            let mut all = load_arrays(&folder.join("model.safetensors")).unwrap();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            all
+        };
+        for (a, b) in tensors(&source).iter().zip(tensors(&back)) {
+            let (ArrayData::F32(x), ArrayData::F32(y)) = (&a.data, &b.data) else { panic!() };
+            assert_eq!((&a.name, &a.shape), (&b.name, &b.shape));
+            let far = x.iter().zip(y).fold(0.0f32, |m, (x, y)| m.max((x - y).abs()));
+            assert!(far <= most * x.iter().fold(0.0f32, |m, v| m.max(v.abs())), "{} {far}", a.name);
+        }
+        // The same tokens, and the same text from the same weights.
+        for words in ["the cat sat", "人之初，Hello 12!\n\n  x"] {
+            let tokens = |folder: &Path| {
+                json(&run(["tokenize", text(folder), "--text", words, "--json"]))["tokens"].clone()
+            };
+            assert_eq!(tokens(&source), tokens(&back));
+        }
+        if kind == "f32" {
+            let write = |folder: &Path| good(&run(["generate", text(folder), "--prompt", "the"]));
+            assert_eq!(write(&source), write(&back));
+        }
+    }
+    let wrong =
+        run(["export", text(&source), "--output", text(&file), "--type", "q4_k", "--force"]);
+    assert!(bad(&wrong, 2).contains("known: f32, f16, bf16, q8_0"));
+    let exists = run(["export", text(&source), text(&file)]);
+    assert!(bad(&exists, 2).contains("this file exists already"));
+}
+
+#[test]
+fn beams_find_likelier_texts_than_greedy_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    model(dir.path(), false);
+    let base = ["generate", text(dir.path()), "--prompt", "the cat", "--max-tokens", "8", "--json"];
+    let total = |v: &Value| -> f64 {
+        v["log_probs"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum()
+    };
+    let greedy = json(&run(base.iter().copied().chain(["--temperature", "0"])));
+    let beams = ["--beams", "4", "-n", "2", "--length-penalty", "0"];
+    let found = json(&run(base.iter().copied().chain(beams)));
+    let texts = found["completions"].as_array().unwrap();
+    assert_eq!(texts.len(), 2);
+    assert!(total(&texts[0]) >= total(&texts[1]));
+    assert!(total(&texts[0]) >= total(&greedy["completions"][0]) - 1e-4);
+    let error = bad(&run(base.iter().copied().chain(["--beams", "2", "-n", "3"])), 2);
+    assert!(error.contains("beams"), "{error}");
+    for wrong in [["--min-p", "2"], ["--repetition-penalty", "0"]] {
+        assert!(bad(&run(base.iter().copied().chain(wrong)), 2).contains(&wrong[0][2..]));
+    }
 }
 
 #[test]

@@ -58,28 +58,7 @@ impl<'m> Decoder<'m> {
         seed: u64,
     ) -> Result<Self> {
         let sizes = model.sizes();
-        for prompt in prompts {
-            if prompt.is_empty() {
-                return Err(
-                    Error::input("the prompt is empty").hint("give at least one token of text")
-                );
-            }
-            if prompt.len() >= sizes.context {
-                return Err(Error::input(format!(
-                    "the prompt has {} tokens; the model's context is {}",
-                    prompt.len(),
-                    sizes.context
-                ))
-                .hint("shorten the prompt"));
-            }
-            if let Some(bad) = prompt.iter().find(|&&t| t as usize >= sizes.vocabulary) {
-                return Err(Error::input(format!(
-                    "token {bad} is not in the vocabulary of {}",
-                    sizes.vocabulary
-                ))
-                .hint("the tokenizer and the model must come from the same folder"));
-            }
-        }
+        prompts.iter().try_for_each(|p| check(model, p))?;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
         let capacity = (longest + sampling.max_new_tokens).min(sizes.context);
         let cache = KvCache::new(
@@ -129,28 +108,8 @@ impl<'m> Decoder<'m> {
         Ok(decoder)
     }
 
-    /// Runs `time` tokens of each open row, `lengths` of which count, and keeps the logits after the
-    /// last that counts.
     fn feed(&mut self, tokens: Vec<i32>, time: usize, lengths: &[usize]) {
-        let batch = lengths.len();
-        let device = self.model.device();
-        let positions = self
-            .cache
-            .lengths()
-            .iter()
-            .flat_map(|&start| (0..time).map(move |t| (start + t) as i32))
-            .collect();
-        let input = Input {
-            positions: Ids::new(device, positions, [batch, time]),
-            ..Input::causal(device, tokens, batch, time)
-        };
-        let graph = Graph::inference(&self.model.params);
-        let hidden: Var =
-            self.model.hidden(&mut Pass::new(&graph, &input).with_cache(&mut self.cache));
-        self.cache.advance(lengths);
-        let last = lengths.iter().enumerate().map(|(b, n)| (b * time + n - 1) as i32).collect();
-        let rows = self.model.rows(&hidden, last);
-        self.logits = self.model.logits(&graph, &rows).value().to_vec();
+        self.logits = feed(self.model, &mut self.cache, tokens, time, lengths);
     }
 
     /// Whether all rows have ended.
@@ -167,7 +126,9 @@ impl<'m> Decoder<'m> {
             let row = &mut self.rows[i];
             let logits = &self.logits[place * vocabulary..(place + 1) * vocabulary];
             let at = row.out.tokens.len() as u64;
-            let (token, log_prob) = choose(logits, &self.sampling, self.rng.at(row.number), at);
+            let text = row.prompt.iter().chain(&row.out.tokens);
+            let rng = self.rng.at(row.number);
+            let (token, log_prob) = choose(logits, &self.sampling, text, rng, at);
             row.out.tokens.push(token);
             row.out.log_probs.push(log_prob);
             written.push((i, token));
@@ -195,6 +156,55 @@ impl<'m> Decoder<'m> {
     pub fn finish(self) -> Vec<Completion> {
         self.rows.into_iter().map(|r| r.out).collect()
     }
+}
+
+/// Runs `time` tokens of each row, `lengths` of which count, and gives the logits after the last that
+/// counts.
+pub(crate) fn feed(
+    model: &Model,
+    cache: &mut KvCache,
+    tokens: Vec<i32>,
+    time: usize,
+    lengths: &[usize],
+) -> Vec<f32> {
+    let batch = lengths.len();
+    let device = model.device();
+    let starts = cache.lengths().iter();
+    let positions = starts.flat_map(|&start| (0..time).map(move |t| (start + t) as i32)).collect();
+    let input = Input {
+        positions: Ids::new(device, positions, [batch, time]),
+        ..Input::causal(device, tokens, batch, time)
+    };
+    let graph = Graph::inference(&model.params);
+    let hidden: Var = model.hidden(&mut Pass::new(&graph, &input).with_cache(cache));
+    cache.advance(lengths);
+    let last = lengths.iter().enumerate().map(|(b, n)| (b * time + n - 1) as i32).collect();
+    let rows = model.rows(&hidden, last);
+    model.logits(&graph, &rows).value().to_vec()
+}
+
+/// Refuses a prompt that the model cannot read.
+pub(crate) fn check(model: &Model, prompt: &[u32]) -> Result<()> {
+    let sizes = model.sizes();
+    if prompt.is_empty() {
+        return Err(Error::input("the prompt is empty").hint("give at least one token of text"));
+    }
+    if prompt.len() >= sizes.context {
+        return Err(Error::input(format!(
+            "the prompt has {} tokens; the model's context is {}",
+            prompt.len(),
+            sizes.context
+        ))
+        .hint("shorten the prompt"));
+    }
+    if let Some(bad) = prompt.iter().find(|&&t| t as usize >= sizes.vocabulary) {
+        return Err(Error::input(format!(
+            "token {bad} is not in the vocabulary of {}",
+            sizes.vocabulary
+        ))
+        .hint("the tokenizer and the model must come from the same folder"));
+    }
+    Ok(())
 }
 
 /// Writes after each prompt until a stop token or the limit.

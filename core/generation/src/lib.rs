@@ -3,9 +3,11 @@
 //! A row's random numbers depend on the seed, the row's number and the place in the row alone, so
 //! the same prompt gives the same text in any batch.
 
+mod beam;
 mod decode;
 mod sampling;
 pub mod text;
 
+pub use beam::{Beams, beam_search};
 pub use decode::{Completion, Decoder, Finish, generate};
 pub use sampling::Sampling;

@@ -12,6 +12,10 @@ section! {
         top_k: usize = 0,
         /// Samples among the fewest likeliest tokens whose probabilities sum to this.
         top_p: f64 = 1.0,
+        /// Samples among tokens at least this share as likely as the likeliest; 0 among all.
+        min_p: f64 = 0.0,
+        /// Divides positive logits of tokens that stand in the text already, multiplies negative ones; 1 changes nothing.
+        repetition_penalty: f64 = 1.0,
         /// Tokens at most.
         max_new_tokens: usize = 64,
     }
@@ -29,23 +33,45 @@ impl Check for Sampling {
             "top_p",
             "must be above 0 and at most 1",
         )?;
+        Problem::unless((0.0..=1.0).contains(&self.min_p), "min_p", "must be 0 to 1")?;
+        Problem::unless(
+            self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite(),
+            "repetition_penalty",
+            "must be above 0",
+        )?;
         Problem::unless(self.max_new_tokens > 0, "max_new_tokens", "must be at least 1")
     }
 }
 
-/// A chosen token with its log-probability under softmax(logits / temperature), before top-k and
-/// top-p cut it: what policy gradients need. Greedy choice counts as temperature 1.
-pub(crate) fn choose(logits: &[f32], sampling: &Sampling, rng: Rng, place: u64) -> (u32, f32) {
+/// A chosen token with its log-probability under softmax(logits / temperature), before the penalty
+/// and before top-k, top-p and min-p cut it: what policy gradients need. Greedy choice counts as
+/// temperature 1. `text` is what stands already, the prompt included. The order is transformers':
+/// penalty, temperature, top-k, top-p, min-p.
+pub(crate) fn choose<'t>(
+    logits: &[f32],
+    sampling: &Sampling,
+    text: impl Iterator<Item = &'t u32>,
+    rng: Rng,
+    place: u64,
+) -> (u32, f32) {
     let greedy = sampling.temperature == 0.0;
     let scale = if greedy { 1.0 } else { 1.0 / sampling.temperature as f32 };
-    let top = logits.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v)) * scale;
-    let mut weights: Vec<f32> = logits.iter().map(|&v| (v * scale - top).exp()).collect();
-    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    let log_prob = |token: usize| (f64::from(logits[token] * scale - top) - total.ln()) as f32;
+    let penalised = (sampling.repetition_penalty != 1.0).then(|| {
+        let mut scores = logits.to_vec();
+        penalise(&mut scores, sampling.repetition_penalty as f32, text);
+        scores
+    });
+    let (mut weights, top, mut total) = softmax(logits, scale);
+    let log_total = total.ln();
+    let log_prob = |token: usize| (f64::from(logits[token] * scale - top) - log_total) as f32;
+    let scores = penalised.as_deref().unwrap_or(logits);
     if greedy {
         let best =
-            (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
+            (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
         return (best as u32, log_prob(best));
+    }
+    if penalised.is_some() {
+        (weights, _, total) = softmax(scores, scale);
     }
     let kept = truncate(&mut weights, sampling, total);
     let mut left = rng.uniform_f64(place) * kept;
@@ -62,28 +88,81 @@ pub(crate) fn choose(logits: &[f32], sampling: &Sampling, rng: Rng, place: u64) 
     (chosen as u32, log_prob(chosen))
 }
 
-/// Zeroes the weights outside of top-k and top-p (Holtzman et al. 2020); the sum of the rest.
+/// exp(scores·scale - greatest), that greatest, and the sum.
+fn softmax(scores: &[f32], scale: f32) -> (Vec<f32>, f32, f64) {
+    let top = scores.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v)) * scale;
+    let weights: Vec<f32> = scores.iter().map(|&v| (v * scale - top).exp()).collect();
+    let total = weights.iter().map(|&w| f64::from(w)).sum();
+    (weights, top, total)
+}
+
+/// Keskar et al. 2019, "CTRL", section 4.1, with transformers' rule for negative scores; a token
+/// counts once.
+pub(crate) fn penalise<'t>(scores: &mut [f32], penalty: f32, text: impl Iterator<Item = &'t u32>) {
+    let mut seen: Vec<u32> = text.copied().collect();
+    seen.sort_unstable();
+    seen.dedup();
+    for token in seen {
+        if let Some(s) = scores.get_mut(token as usize) {
+            *s = if *s < 0.0 { *s * penalty } else { *s / penalty };
+        }
+    }
+}
+
+/// Zeroes the weights outside of top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al. 2024);
+/// the sum of the rest. `total` is the sum of all, the greatest weight is 1.
 fn truncate(weights: &mut [f32], sampling: &Sampling, total: f64) -> f64 {
     let k = if sampling.top_k == 0 { weights.len() } else { sampling.top_k.min(weights.len()) };
-    if k == weights.len() && sampling.top_p >= 1.0 {
+    if k == weights.len() && sampling.top_p >= 1.0 && sampling.min_p == 0.0 {
         return total;
     }
-    let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
-    let within_k: f64 = order[..k].iter().map(|&i| f64::from(weights[i])).sum();
+    let order = likeliest(weights, k, sampling, total);
+    let within_k: f64 = if k == weights.len() {
+        total
+    } else {
+        order.iter().take(k).map(|&i| f64::from(weights[i])).sum()
+    };
     let mut kept = 0.0;
     let mut count = 0;
-    for &i in &order[..k] {
-        if count > 0 && kept >= sampling.top_p * within_k {
+    for &i in order.iter().take(k) {
+        let enough = sampling.top_p < 1.0 && kept >= sampling.top_p * within_k;
+        if count > 0 && (enough || f64::from(weights[i]) < sampling.min_p) {
             break;
         }
         kept += f64::from(weights[i]);
         count += 1;
     }
-    for &i in &order[count..] {
-        weights[i] = 0.0;
+    let chosen: Vec<(usize, f32)> = order[..count].iter().map(|&i| (i, weights[i])).collect();
+    weights.fill(0.0);
+    for (i, w) in chosen {
+        weights[i] = w;
     }
     kept
+}
+
+/// Places in falling order of weight, equal ones by place; at least as many as top-k, top-p and min-p
+/// can keep. A whole vocabulary is sorted only if nothing less will do.
+fn likeliest(weights: &[f32], k: usize, sampling: &Sampling, total: f64) -> Vec<usize> {
+    let falling = |&a: &usize, &b: &usize| weights[b].total_cmp(&weights[a]).then(a.cmp(&b));
+    if k < weights.len() {
+        let mut order: Vec<usize> = (0..weights.len()).collect();
+        order.select_nth_unstable_by(k, falling);
+        order.truncate(k);
+        order.sort_unstable_by(falling);
+        return order;
+    }
+    for least in [1e-2f32, 1e-4, 1e-6] {
+        let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] >= least).collect();
+        let sum: f64 = order.iter().map(|&i| f64::from(weights[i])).sum();
+        // A hair more than asked for, as the sums differ in their order.
+        if sum > sampling.top_p * total * (1.0 + 1e-9) || sampling.min_p >= f64::from(least) {
+            order.sort_unstable_by(falling);
+            return order;
+        }
+    }
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_unstable_by(falling);
+    order
 }
 
 #[cfg(test)]
@@ -96,7 +175,7 @@ mod tests {
         let n = 20_000;
         let mut counts = vec![0.0; 4];
         for i in 0..n {
-            counts[choose(&logits, sampling, rng, i).0 as usize] += 1.0 / n as f64;
+            counts[choose(&logits, sampling, [].iter(), rng, i).0 as usize] += 1.0 / n as f64;
         }
         counts
     }
@@ -120,5 +199,40 @@ mod tests {
         assert!(nucleus[1] > 0.2 && nucleus[2] == 0.0);
         let greedy = frequencies(&Sampling { temperature: 0.0, ..Sampling::default() });
         assert!((greedy[0] - 1.0).abs() < 1e-9);
+    }
+
+    /// tests/fixtures/make_generation.py has what transformers keeps.
+    #[test]
+    fn what_is_kept_equals_transformers() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/generation.json");
+        let data: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for case in data["kept"].as_array().unwrap() {
+            let list = |key: &str| -> Vec<f64> {
+                case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+            };
+            let mut sampling = Sampling::default();
+            for (key, value) in case["settings"].as_object().unwrap() {
+                let value = value.as_f64().unwrap();
+                match key.as_str() {
+                    "temperature" => sampling.temperature = value,
+                    "top_k" => sampling.top_k = value as usize,
+                    "top_p" => sampling.top_p = value,
+                    "min_p" => sampling.min_p = value,
+                    "repetition_penalty" => sampling.repetition_penalty = value,
+                    other => panic!("{other}"),
+                }
+            }
+            let mut scores: Vec<f32> = list("logits").iter().map(|&v| v as f32).collect();
+            let text: Vec<u32> = list("text").iter().map(|&v| v as u32).collect();
+            penalise(&mut scores, sampling.repetition_penalty as f32, text.iter());
+            let (mut weights, _, total) = softmax(&scores, 1.0 / sampling.temperature as f32);
+            let kept = truncate(&mut weights, &sampling, total);
+            for (w, want) in weights.iter().zip(list("kept")) {
+                let got = f64::from(*w) / kept;
+                assert!((got - want).abs() < 1e-6, "{}: {got} {want}", case["settings"]);
+                assert_eq!(got == 0.0, want == 0.0, "{}", case["settings"]);
+            }
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Decoding with a cache equals whole forward passes; rows do not disturb each other.
 
-use athanor_generation::{Finish, Sampling, generate};
+use athanor_generation::{Beams, Finish, Sampling, beam_search, generate};
 use athanor_models::{Head, Input, Model, Pass, Shape, families};
 use athanor_tensor::{Device, Graph};
 
-fn model(family: &str) -> Model {
+/// A family's model; `windowed` is Mistral's: llama with a sliding window.
+fn model(name: &str) -> Model {
+    let family = if name == "windowed" { "llama" } else { name };
     let shape = Shape {
         vocabulary: 61,
         context: 48,
@@ -13,7 +15,9 @@ fn model(family: &str) -> Model {
         heads: 4,
         kv_heads: if family == "gpt2" { 4 } else { 2 },
         intermediate: 40,
-        qk_norm: family != "gpt2",
+        qk_norm: name == "llama",
+        qkv_bias: false,
+        sliding_window: (family != "gpt2" && name != "llama").then_some(6),
         tied: true,
         rope_theta: 10_000.0,
     };
@@ -48,7 +52,7 @@ fn whole(model: &Model, text: &[u32], from: usize) -> (Vec<f32>, Vec<u32>) {
 
 #[test]
 fn cache_equals_whole_forward() {
-    for family in ["gpt2", "llama"] {
+    for family in ["gpt2", "llama", "windowed", "gemma3"] {
         let model = model(family);
         let prompts: Vec<Vec<u32>> =
             vec![vec![5, 9, 2], vec![7], (0..20).collect(), vec![1, 2, 3, 4, 5, 6, 7]];
@@ -95,5 +99,40 @@ fn the_context_bounds_a_row_and_bad_prompts_are_refused() {
     for bad in [vec![], vec![1; 48], vec![61]] {
         let error = generate(&model, &[bad], &[], &sampling, 1).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
+    }
+}
+
+/// tests/fixtures/make_generation.py has what transformers finds.
+#[test]
+fn beam_search_equals_transformers() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let data: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(root.join("generation.json")).unwrap())
+            .unwrap();
+    let ids = |v: &serde_json::Value| -> Vec<u32> {
+        v.as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect()
+    };
+    for case in data["beams"].as_array().unwrap() {
+        let name = case["model"].as_str().unwrap();
+        let model = Model::load(&root.join("hf").join(name), Device::Cpu).unwrap();
+        let settings = &case["settings"];
+        let number = |key: &str| settings[key].as_f64().unwrap_or(1.0);
+        let sampling = Sampling {
+            max_new_tokens: number("max_new_tokens") as usize,
+            repetition_penalty: number("repetition_penalty"),
+            ..Sampling::default()
+        };
+        let beams =
+            Beams { beams: number("num_beams") as usize, length_penalty: number("length_penalty") };
+        let (prompt, stops) = (ids(&case["prompt"]), ids(&case["stops"]));
+        let found = beam_search(&model, &prompt, &stops, &sampling, &beams, &|| false).unwrap();
+        let want: Vec<Vec<u32>> = case["texts"].as_array().unwrap().iter().map(ids).collect();
+        let got: Vec<Vec<u32>> = found.iter().map(|c| c.tokens.clone()).collect();
+        assert_eq!(got, want, "{name} {settings}");
+        // The log-probabilities are those of a whole forward pass.
+        let text: Vec<u32> = prompt.iter().chain(&found[0].tokens).copied().collect();
+        for (a, b) in found[0].log_probs.iter().zip(whole(&model, &text, prompt.len()).0) {
+            assert!((a - b).abs() < 2e-4, "{name}: {a} {b}");
+        }
     }
 }

@@ -70,12 +70,13 @@ impl KvCache {
         k: &Tensor,
         v: &Tensor,
         scale: f32,
+        window: Option<usize>,
     ) -> Tensor {
         let starts = self.lengths.iter().map(|&n| n as i32).collect();
         let starts = Ids::new(self.device, starts, [self.lengths.len()]);
         let (keys, values) = &mut self.layers[layer];
         ops::cache_write(keys, k, &starts);
         ops::cache_write(values, v, &starts);
-        ops::attention_cached(q, keys, values, &starts, scale)
+        ops::attention_cached(q, keys, values, &starts, scale, window)
     }
 }

@@ -97,22 +97,51 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An activation by Hugging Face's name for it.
+    /// A positive integer, or None where the key is absent, null or 0.
     ///
     /// # Errors
-    /// Input, for one that is not computed.
-    pub fn activation(&self, key: &str, default: &'a str) -> Result<Activation> {
-        Ok(match self.text(key, default)? {
-            "gelu" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            "silu" | "swish" => Activation::Silu,
-            "tanh" => Activation::Tanh,
-            other => {
-                return Err(Error::input(format!("unknown `{key}` {other:?}"))
-                    .hint("known: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh"));
+    /// Input, if it is something else.
+    pub fn some_size(&self, key: &str) -> Result<Option<usize>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) if v.as_u64() == Some(0) => Ok(None),
+            Some(_) => self.size(key, None).map(Some),
+        }
+    }
+
+    /// Whether the key is there and not null.
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// A list, if there is one.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn list(&self, key: &str) -> Result<Option<&'a [Value]>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) => {
+                let list = v.as_array().ok_or_else(|| Self::wrong(key, v, "a list"))?;
+                Ok(Some(list))
             }
-        })
+        }
+    }
+
+    /// A non-linearity by Hugging Face's name.
+    ///
+    /// # Errors
+    /// Input, if it is another.
+    pub fn activation(&self, key: &str, default: &'a str) -> Result<Activation> {
+        match self.text(key, default)? {
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "gelu" => Ok(Activation::Gelu),
+            "relu" => Ok(Activation::Relu),
+            "silu" | "swish" => Ok(Activation::Silu),
+            "tanh" => Ok(Activation::Tanh),
+            other => Err(Error::input(format!("unknown `{key}` {other:?}"))
+                .hint("known: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish, tanh")),
+        }
     }
 
     /// A nested object, if there is one.

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// let shape = Shape {
 ///     vocabulary: 50, context: 16, hidden: 8, layers: 1, heads: 2, kv_heads: 1, intermediate: 12,
-///     qk_norm: false, tied: true, rope_theta: 10_000.0,
+///     qk_norm: false, qkv_bias: false, sliding_window: None, tied: true, rope_theta: 10_000.0,
 /// };
 /// let model = Model::new(families::by_name("llama")?, &shape, Head::CAUSAL_LM, 1, Device::Cpu)?;
 /// let input = Input::causal(Device::Cpu, vec![3, 1, 4], 1, 3);

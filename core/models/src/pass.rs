@@ -123,8 +123,26 @@ impl<'a> Pass<'a> {
         kv_heads: usize,
         scale: f32,
     ) -> Var {
+        self.attend_window(layer, qkv, heads, kv_heads, scale, None)
+    }
+
+    /// [`Pass::attend`] where a query sees the last `window` places only, its own among them.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn attend_window(
+        &mut self,
+        layer: usize,
+        qkv: &Qkv<'_>,
+        heads: usize,
+        kv_heads: usize,
+        scale: f32,
+        window: Option<usize>,
+    ) -> Var {
         let Some(cache) = &mut self.cache else {
-            return ops::attention(qkv, heads, kv_heads, scale, &self.input.mask);
+            let mask =
+                Mask { window: window.or(self.input.mask.window), ..self.input.mask.clone() };
+            return ops::attention(qkv, heads, kv_heads, scale, &mask);
         };
         let (batch, time) = self.input.sizes();
         let (q, k, v) = match qkv {
@@ -143,6 +161,6 @@ impl<'a> Pass<'a> {
                 )
             }
         };
-        Var::constant(cache.attend(layer, &q, &k, &v, scale))
+        Var::constant(cache.attend(layer, &q, &k, &v, scale, window))
     }
 }

@@ -26,6 +26,8 @@ fn shape() -> Shape {
         kv_heads: 2,
         intermediate: 11,
         qk_norm: false,
+        qkv_bias: false,
+        sliding_window: None,
         tied: true,
         rope_theta: 10_000.0,
     }

@@ -53,7 +53,7 @@ fn nan_reaches_the_loss() {
         reaches("attention_cached", nan, &[&[1, 1, 2, 5], &shape, &shape], |v| {
             let start = Ids::new(CPU, vec![time as i32 - 1], [1]);
             let [q, k, x] = [0, 1, 2].map(|i| v[i].value());
-            Var::constant(ops::attention_cached(q, k, x, &start, 0.4))
+            Var::constant(ops::attention_cached(q, k, x, &start, 0.4, None))
         });
     }
     let w: &[usize] = &[65];

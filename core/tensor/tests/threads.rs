@@ -60,7 +60,7 @@ fn train() -> Vec<Vec<u32>> {
         Ids::new(CPU, (0..BATCH * TIME).map(|i| (i % TIME) as i32).collect(), [BATCH, TIME]);
     let documents =
         Ids::new(CPU, (0..BATCH * TIME).map(|i| (i / 70) as i32).collect(), [BATCH, TIME]);
-    let mask = Mask { causal: true, documents: Some(documents), keys: None };
+    let mask = Mask { documents: Some(documents), ..Mask::causal() };
     let scale = 1.0 / (DIM as f32).sqrt();
     for step in 1..=2u64 {
         let mut sums = GradSet::new();

@@ -18,9 +18,10 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     let vocabulary = folder.join(wordpiece::VOCABULARY);
     let alone = path.is_dir() && !file.exists() && vocabulary.is_file();
     let file = if alone { &vocabulary } else { &file };
-    let bytes = match alone {
-        true => wordpiece::from_vocabulary(file, &config)?,
-        false => read_text(file).map_err(|e| {
+    let bytes = match (alone, pair(file, folder)?) {
+        (true, _) => wordpiece::from_vocabulary(file, &config)?,
+        (false, Some(json)) => json,
+        (false, None) => read_text(file).map_err(|e| {
             e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
         })?,
     };
@@ -41,6 +42,56 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
         .map_err(|e| e.at(file.display()))?;
     Ok(tokenizer)
+}
+
+/// GPT-2's first form, without tokenizer.json: vocab.json (also encoder.json) with merges.txt (also
+/// vocab.bpe), of which transformers makes the same tokeniser.
+fn pair(file: &Path, folder: &Path) -> Result<Option<String>> {
+    let found = |names: [&str; 2]| names.map(|n| folder.join(n)).into_iter().find(|p| p.is_file());
+    let (Some(vocab), Some(merges)) =
+        (found(["vocab.json", "encoder.json"]), found(["merges.txt", "vocab.bpe"]))
+    else {
+        return Ok(None);
+    };
+    if file.exists() || !file.ends_with(TOKENIZER) {
+        return Ok(None);
+    }
+    let vocabulary: Map<String, Value> = read_json(&vocab)?;
+    let lines = read_text(&merges)?;
+    let mut rules = Vec::new();
+    for (number, line) in lines.lines().enumerate() {
+        if (number == 0 && line.starts_with("#version")) || line.is_empty() {
+            continue;
+        }
+        let rule = line.split_once(' ').ok_or_else(|| {
+            Error::input(format!("two tokens were expected, found {line:?}")).at(format!(
+                "{}:{}",
+                merges.display(),
+                number + 1
+            ))
+        })?;
+        rules.push(json!([rule.0, rule.1]));
+    }
+    let end = SpecialTokens::END_OF_TEXT;
+    let added: Vec<Value> = vocabulary
+        .get(end)
+        .map(|id| {
+            json!({"id": id, "content": end, "single_word": false, "lstrip": false,
+                   "rstrip": false, "normalized": false, "special": true})
+        })
+        .into_iter()
+        .collect();
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                       "use_regex": true});
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": null, "pre_tokenizer": bytes, "post_processor": bytes, "decoder": bytes,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null,
+                  "continuing_subword_prefix": "", "end_of_word_suffix": "", "fuse_unk": false,
+                  "byte_fallback": false, "ignore_merges": false,
+                  "vocab": vocabulary, "merges": rules},
+    });
+    Ok(Some(json.to_string()))
 }
 
 pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::{optimizers, schedule};
 section! {
     /// The model's family and sizes.
     pub struct ModelSection {
-        /// Family: gpt2 (learned positions, LayerNorm, GELU) or llama (rotary, RMS norm, SwiGLU).
+        /// Family: gpt2 (learned positions, LayerNorm, GELU), llama (rotary, RMS norm, SwiGLU) or gemma3 (local and global layers, GeGLU).
         family: String = "llama".into(),
         /// Width of the residual stream.
         hidden_size: usize = 256,
@@ -18,12 +18,16 @@ section! {
         heads: usize = 4,
         /// Key and value heads; 0 takes as many as query heads.
         kv_heads: usize = 0,
-        /// Inner width of the feed-forward part; 0 takes 4 times the width (gpt2) or 8/3, rounded up to 64 (llama).
+        /// Inner width of the feed-forward part; 0 takes 4 times the width (gpt2, gemma3) or 8/3, rounded up to 64 (llama).
         intermediate_size: usize = 0,
         /// Longest context, in tokens.
         context: usize = 256,
         /// RMS norm on queries and keys (llama only): steadier at high learning rates.
         qk_norm: bool = false,
+        /// Biases on queries, keys and values (llama only): Qwen2's.
+        qkv_bias: bool = false,
+        /// How many places a query sees, its own among them (llama, gemma3's local layers); 0 is all.
+        sliding_window: usize = 0,
         /// Share the input and output embeddings.
         tied: bool = true,
         /// Base of the rotary angles.
@@ -82,6 +86,8 @@ impl ModelSection {
                 self.intermediate_size
             },
             qk_norm: self.qk_norm,
+            qkv_bias: self.qkv_bias,
+            sliding_window: Some(self.sliding_window).filter(|&n| n > 0),
             tied: self.tied,
             rope_theta: self.rope_theta,
         }

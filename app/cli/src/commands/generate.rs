@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use athanor_generation::{Decoder, Finish};
+use athanor_generation::{Beams, Completion, Decoder, Finish, Sampling, beam_search};
 use athanor_store::{Error, Result, read_text};
 use serde_json::{Value, json};
 
@@ -26,7 +26,8 @@ same seed gives the same text.
 Examples:
   athanor generate runs/demo --prompt 'Once upon a time'
   athanor generate runs/demo --prompt 春 -n 4 --temperature 0.8 --top-p 0.95
-  athanor generate models/gpt2 --file prompt.txt --temperature 0 --stop '\\n\\n' --json")]
+  athanor generate models/gpt2 --file prompt.txt --temperature 0 --stop '\\n\\n' --json
+  athanor generate models/gpt2 --prompt 'To be' --beams 5 -n 2 --repetition-penalty 1.1")]
 pub struct Args {
     /// A model folder, a stage's or a run's
     model: PathBuf,
@@ -39,6 +40,12 @@ pub struct Args {
     /// How many texts
     #[arg(short, long = "number", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     n: u16,
+    /// Searches for the likeliest texts with that many beams instead of sampling; -n shows the best N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), conflicts_with_all = ["temperature", "top_k", "top_p", "min_p"])]
+    beams: Option<u16>,
+    /// With --beams: divides a text's score by its length to this power; above 0 favours longer texts
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "beams", allow_negative_numbers = true)]
+    length_penalty: f64,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// What all randomness comes from
@@ -67,6 +74,10 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let rows = usize::from(args.n);
 
     let _working = signals::working();
+    if let Some(beams) = args.beams {
+        let beams = Beams { beams: usize::from(beams), length_penalty: args.length_penalty };
+        return search(context, &loaded, &prompt, &ids, &sampling, beams, &stops, rows, &dir);
+    }
     let tokenizer = &loaded.writer.tokenizer;
     let prompts = vec![ids; rows];
     let mut decoder =
@@ -102,26 +113,92 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         return if texts[0].ends_with('\n') { Ok(()) } else { out::line("") };
     }
     let completions = decoder.finish();
+    let found: Vec<Found> = (texts.into_iter().zip(completions).zip(cutters).zip(counts))
+        .map(|(((text, completion), cutter), count)| Found {
+            stopped: cutter.is_stopped() || completion.finish == Finish::Stop,
+            text,
+            completion,
+            count,
+        })
+        .collect();
+    show_all(context, &dir, &prompt, &found)
+}
+
+/// A text, cut at a stop string: of the completion the first `count` tokens.
+struct Found {
+    text: String,
+    completion: Completion,
+    count: usize,
+    stopped: bool,
+}
+
+fn show_all(context: &Context, dir: &Path, prompt: &str, found: &[Found]) -> Result<()> {
     if context.json {
-        let list: Vec<Value> = (0..rows)
-            .map(|row| {
-                let n = counts[row];
-                let stopped = cutters[row].is_stopped() || completions[row].finish == Finish::Stop;
+        let list: Vec<Value> = found
+            .iter()
+            .map(|f| {
                 json!({
-                    "text": texts[row],
-                    "tokens": completions[row].tokens[..n],
-                    "log_probs": completions[row].log_probs[..n],
-                    "finish": if stopped { "stop" } else { "length" },
+                    "text": f.text,
+                    "tokens": f.completion.tokens[..f.count],
+                    "log_probs": f.completion.log_probs[..f.count],
+                    "finish": if f.stopped { "stop" } else { "length" },
                 })
             })
             .collect();
         return out::json(&json!({ "model": dir, "prompt": prompt, "completions": list }));
     }
-    for (row, text) in texts.iter().enumerate() {
-        let gap = if row == 0 { "" } else { "\n" };
-        out::print(&format!("{gap}── {} of {rows} ──\n{}\n", row + 1, text.trim_end_matches('\n')))?;
+    for (row, f) in found.iter().enumerate() {
+        let (gap, rows) = (if row == 0 { "" } else { "\n" }, found.len());
+        let text = f.text.trim_end_matches('\n');
+        out::print(&format!("{gap}── {} of {rows} ──\n{text}\n", row + 1))?;
     }
     Ok(())
+}
+
+/// The best texts of a beam search.
+#[allow(clippy::too_many_arguments)]
+fn search(
+    context: &Context,
+    loaded: &writer::Loaded,
+    prompt: &str,
+    ids: &[u32],
+    sampling: &Sampling,
+    beams: Beams,
+    stops: &[String],
+    rows: usize,
+    dir: &Path,
+) -> Result<()> {
+    if rows > beams.beams {
+        return Err(Error::input(format!("-n {rows} texts of {} beams", beams.beams))
+            .hint("ask for at most as many texts as beams"));
+    }
+    if !beams.length_penalty.is_finite() {
+        return Err(Error::input("--length-penalty must be a number"));
+    }
+    let interrupted = || context.interrupt.is_set();
+    let model = &loaded.writer.model;
+    let texts = beam_search(model, ids, &loaded.stops, sampling, &beams, &interrupted)?;
+    if interrupted() {
+        return Err(Error::interrupted("stopped while writing"));
+    }
+    let mut found = Vec::new();
+    for completion in texts.into_iter().take(rows) {
+        let mut cutter = Cutter::new(&loaded.writer.tokenizer, stops);
+        let (mut text, mut count) = (String::new(), 0);
+        for &token in &completion.tokens {
+            if !cutter.is_stopped() {
+                text.push_str(&cutter.push(token)?);
+                count += 1;
+            }
+        }
+        text.push_str(&cutter.finish()?);
+        let stopped = cutter.is_stopped() || completion.finish == Finish::Stop;
+        found.push(Found { text, completion, count, stopped });
+    }
+    match &found[..] {
+        [one] if !context.json => out::line(one.text.trim_end_matches('\n')),
+        _ => show_all(context, dir, prompt, &found),
+    }
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -7,7 +7,7 @@ use athanor_store::Result;
 
 use crate::{context::Context, out};
 
-/// Tell what a path is: a model, shards, a checkpoint, a run, a stage, arrays or a recipe
+/// Tell what a path is: a model, shards, a checkpoint, a run, a stage, arrays, a GGUF file or a recipe
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use athanor_report::table::{Align, Table};
-use athanor_store::Result;
+use athanor_store::{Result, read_text};
 use athanor_text::Tokenizer;
 use serde_json::{Value, json};
 
@@ -16,40 +16,55 @@ use crate::{
 /// Show the tokens of a text
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  athanor tokenize runs/demo/corpus/tokenizer --text 'Once upon a time 從前'")]
+Examples:
+  athanor tokenize runs/demo/corpus/tokenizer --text 'Once upon a time 從前'
+  athanor tokenize models/gpt2 --lines texts.txt > ids.jsonl")]
 pub struct Args {
     /// A tokenizer folder, a tokenizer.json, or a model
     model: PathBuf,
     /// The text
-    #[arg(long, short)]
-    text: String,
+    #[arg(long, short, required_unless_present = "lines", conflicts_with = "lines")]
+    text: Option<String>,
+    /// Reads a file: the ids of each of its lines, a JSON list a line
+    #[arg(long, value_name = "FILE")]
+    lines: Option<PathBuf>,
     /// Reads the names of special tokens as such
     #[arg(long)]
     specials: bool,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let own = args.model.is_file() || args.model.join("tokenizer.json").is_file();
+    let own = args.model.is_file()
+        || ["tokenizer.json", "vocab.json", "encoder.json"]
+            .iter()
+            .any(|f| args.model.join(f).is_file());
     let path = match own {
         true => args.model,
         false => model_path::resolve(context, &args.model, Want::Any)?,
     };
     let tokenizer = Tokenizer::load(&path)?;
-    let ids = match args.specials {
-        true => tokenizer.encode_with_specials(&args.text)?,
-        false => tokenizer.encode(&args.text)?,
+    let encode = |text: &str| match args.specials {
+        true => tokenizer.encode_with_specials(text),
+        false => tokenizer.encode(text),
     };
+    if let Some(file) = &args.lines {
+        for line in read_text(file)?.split_terminator('\n') {
+            out::line(&json!(encode(line)?).to_string())?;
+        }
+        return Ok(());
+    }
+    let text = args.text.unwrap_or_default();
+    let ids = encode(&text)?;
     let piece = |id: u32| tokenizer.decode_with_specials(&[id]);
     if context.json {
         let tokens: Result<Vec<Value>> =
             ids.iter().map(|&id| Ok(json!({ "id": id, "text": piece(id)? }))).collect();
-        return out::json(&json!({ "tokens": tokens?, "bytes": args.text.len() }));
+        return out::json(&json!({ "tokens": tokens?, "bytes": text.len() }));
     }
     let mut table = Table::new(&[("id", Align::Right), ("text", Align::Left)]);
     for &id in &ids {
         table.row([id.to_string(), format!("{:?}", piece(id)?)]);
     }
-    let per = args.text.len() as f64 / ids.len().max(1) as f64;
+    let per = text.len() as f64 / ids.len().max(1) as f64;
     out::print(&format!("{table}\n{} tokens, {per:.2} bytes each\n", ids.len()))
 }

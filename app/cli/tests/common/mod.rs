@@ -70,6 +70,8 @@ pub fn model(dir: &Path, chat: bool) {
         kv_heads: 1,
         intermediate: 24,
         qk_norm: false,
+        qkv_bias: false,
+        sliding_window: None,
         tied: true,
         rope_theta: 10_000.0,
     };

@@ -1,10 +1,11 @@
-//! Tells what a path is: a run, a stage, a checkpoint, shards, a model, arrays or a recipe.
+//! Tells what a path is: a run, a stage, a checkpoint, shards, a model, arrays, a GGUF file or a recipe.
 //!
 //! One file and one line in [`KINDS`] for each kind. What is known is gathered as JSON first;
 //! the text for people is made from that, so that both always say the same.
 
 mod arrays;
 mod checkpoint;
+mod gguf;
 mod model;
 mod recipe;
 mod run;
@@ -42,6 +43,7 @@ const KINDS: &[Kind] = &[
     run::KIND,
     stage::KIND,
     arrays::KIND,
+    gguf::KIND,
     recipe::KIND,
 ];
 
@@ -71,7 +73,7 @@ fn look(path: &Path) -> Result<(&'static Kind, Value)> {
     if !path.exists() {
         return Err(Error::input("no such file or folder").at(path.display()));
     }
-    let known = "a run, a stage, a checkpoint, a shard folder, a model folder, a .safetensors file or a recipe (.toml)";
+    let known = "a run, a stage, a checkpoint, a shard folder, a model folder, a .safetensors or .gguf file or a recipe (.toml)";
     match KINDS.iter().find(|kind| (kind.matches)(path)) {
         Some(kind) => Ok((kind, (kind.describe)(path)?)),
         None if path.is_dir() => Err(Error::input("this folder is nothing that Athanor knows")

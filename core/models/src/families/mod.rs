@@ -3,9 +3,12 @@
 mod bert;
 mod electra;
 mod encoder;
+mod gemma3;
 mod gpt2;
+mod layers;
 mod llama;
 mod roberta;
+mod rope;
 mod xlnet;
 
 use athanor_store::{Error, Result, nearest};
@@ -20,8 +23,15 @@ use crate::{
 };
 
 /// All families.
-pub static FAMILIES: &[Family] =
-    &[gpt2::FAMILY, llama::FAMILY, bert::FAMILY, roberta::FAMILY, electra::FAMILY, xlnet::FAMILY];
+pub static FAMILIES: &[Family] = &[
+    gpt2::FAMILY,
+    llama::FAMILY,
+    gemma3::FAMILY,
+    bert::FAMILY,
+    roberta::FAMILY,
+    electra::FAMILY,
+    xlnet::FAMILY,
+];
 
 /// One family of architectures.
 pub struct Family {
@@ -114,6 +124,10 @@ pub struct Shape {
     pub intermediate: usize,
     /// RMS norm on queries and keys.
     pub qk_norm: bool,
+    /// Biases on the projections to queries, keys and values.
+    pub qkv_bias: bool,
+    /// How many places a query sees, its own among them; None is all.
+    pub sliding_window: Option<usize>,
     /// Whether input and output embeddings are one.
     pub tied: bool,
     /// Base of the rotary angles.

@@ -45,6 +45,8 @@ pub(crate) struct MaskView<'a> {
     pub documents: Option<&'a [i32]>,
     /// Keys with 0 are seen by nobody.
     pub keys: Option<&'a [i32]>,
+    /// Keys that many places before a query, or more, are not seen by it.
+    pub window: usize,
 }
 
 impl MaskView<'_> {
@@ -56,6 +58,9 @@ impl MaskView<'_> {
     /// Whether no query of the block may see any of its keys; keys are looked at only in blocks of
     /// one document each, where the answer is cheap.
     fn empty(&self, row: usize, q: std::ops::Range<usize>, k: std::ops::Range<usize>) -> bool {
+        if (k.end - 1).saturating_add(self.window) <= q.start {
+            return true;
+        }
         let Some(documents) = self.documents else { return false };
         let span = |r: std::ops::Range<usize>| {
             documents[row + r.start..row + r.end]
@@ -68,7 +73,7 @@ impl MaskView<'_> {
 
     /// Whether query `i` may see any key.
     fn sees(&self, row: usize, i: usize, time: usize) -> bool {
-        (0..if self.causal { i + 1 } else { time }).any(|j| {
+        ((i + 1).saturating_sub(self.window)..if self.causal { i + 1 } else { time }).any(|j| {
             self.documents.is_none_or(|d| d[row + j] == d[row + i])
                 && self.keys.is_none_or(|k| k[row + j] != 0)
         })
@@ -84,12 +89,17 @@ impl MaskView<'_> {
     ) {
         let width = k.len();
         let crosses = self.causal && k.end > q.start + 1;
-        if !crosses && self.documents.is_none() && self.keys.is_none() {
+        let slides = k.start.saturating_add(self.window) < q.end;
+        if !crosses && !slides && self.documents.is_none() && self.keys.is_none() {
             return;
         }
         for (i, s) in q.clone().zip(s.chunks_exact_mut(width)) {
             if crosses && i + 1 < k.end {
                 s[(i + 1).saturating_sub(k.start)..].fill(f32::NEG_INFINITY);
+            }
+            if slides {
+                let old = (i + 1).saturating_sub(self.window).saturating_sub(k.start);
+                s[..old.min(width)].fill(f32::NEG_INFINITY);
             }
             if let Some(d) = self.documents {
                 let own = d[row + i];
@@ -367,8 +377,9 @@ pub(crate) fn backward(
 }
 
 /// Attention of new tokens over a cache of keys and values [batch, capacity, kv_heads, dim], the new
-/// ones already written. Query t of row b sees keys 0..=starts[b] + t. `dims.time` is that of the
-/// queries [batch, time, heads, dim].
+/// ones already written. Query t of row b sees keys 0..=starts[b] + t, the last `window` of them.
+/// `dims.time` is that of the queries [batch, time, heads, dim].
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn cached(
     q: &[f32],
     k: &[f32],
@@ -376,6 +387,7 @@ pub(crate) fn cached(
     capacity: usize,
     starts: &[i32],
     dims: Dims,
+    window: usize,
     out: &mut [f32],
 ) {
     let Dims { time, heads, kv_heads, dim, .. } = dims;
@@ -386,18 +398,19 @@ pub(crate) fn cached(
         let mut s = vec![0.0f32; capacity];
         for t in 0..time {
             let seen = starts[b] as usize + t + 1;
+            let from = seen.saturating_sub(window);
             let at = ((b * time + t) * heads + h) * dim;
             let query = &q[at..at + dim];
             let place = |j: usize| ((b * capacity + j) * kv_heads + kv) * dim;
-            for (j, s) in s[..seen].iter_mut().enumerate() {
+            for (j, s) in s[..seen].iter_mut().enumerate().skip(from) {
                 *s = inner(query, &k[place(j)..place(j) + dim]) * dims.scale;
             }
-            softmax_in_place(&mut s[..seen]);
+            softmax_in_place(&mut s[from..seen]);
             // SAFETY: head h of this query belongs to this task alone.
             #[allow(unsafe_code)]
             let o = unsafe { out.slice(at, dim) };
             o.fill(0.0);
-            for (j, &p) in s[..seen].iter().enumerate() {
+            for (j, &p) in s[..seen].iter().enumerate().skip(from) {
                 axpy(o, p, &v[place(j)..place(j) + dim]);
             }
         }

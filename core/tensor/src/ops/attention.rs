@@ -20,6 +20,9 @@ pub struct Mask {
     pub documents: Option<Ids>,
     /// Only keys marked 1: padding is 0.
     pub keys: Option<Ids>,
+    /// Only keys fewer than this many places before the query: a sliding window (Beltagy et al. 2020,
+    /// section 3.1), which counts the query itself.
+    pub window: Option<usize>,
 }
 
 impl Mask {
@@ -33,6 +36,7 @@ impl Mask {
             causal: self.causal,
             documents: self.documents.as_ref().map(Ids::host),
             keys: self.keys.as_ref().map(Ids::host),
+            window: self.window.unwrap_or(usize::MAX),
         }
     }
 }
@@ -171,11 +175,18 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
 
 /// Attention of new queries [batch, time, heads, dim] over caches [batch, capacity, kv_heads, dim]
 /// into which their own keys and values were written: query t of row b sees places
-/// 0..=starts[b] + t. No gradient. The result is [batch, time, heads·dim].
+/// 0..=starts[b] + t, the last `window` of them. No gradient. The result is [batch, time, heads·dim].
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn attention_cached(q: &Tensor, k: &Tensor, v: &Tensor, starts: &Ids, scale: f32) -> Tensor {
+pub fn attention_cached(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    starts: &Ids,
+    scale: f32,
+    window: Option<usize>,
+) -> Tensor {
     let ([batch, time, heads, dim], [cb, capacity, kv_heads, cd]) = (four(q), four(k));
     assert!(
         batch == cb
@@ -195,7 +206,8 @@ pub fn attention_cached(q: &Tensor, k: &Tensor, v: &Tensor, starts: &Ids, scale:
     let dims = Dims { batch, time, heads, kv_heads, dim, scale };
     match q.device() {
         Device::Cpu => {
-            cpu::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts.host(), dims, out.cpu_mut())
+            let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
+            cpu::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
         }
     }
     out

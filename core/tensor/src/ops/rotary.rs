@@ -1,6 +1,8 @@
 //! Rotary position embedding: Su et al. 2021, "RoFormer", eq. 34, in the half-split layout of
 //! Hugging Face's `rotate_half`: dimension i turns with i + dim/2. Its gradient turns back.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::{
     cpu::rotary as cpu,
     device::Device,
@@ -8,29 +10,58 @@ use crate::{
     tensor::{Ids, Tensor},
 };
 
-/// Cosines and sines by position, [positions, dim / 2].
+/// Cosines and sines by position, [positions, dim / 2]. The tables grow with the positions that are
+/// asked for, so that a long context costs nothing before it is used.
 #[derive(Clone, Debug)]
 pub struct Rotary {
-    cos: Tensor,
-    sin: Tensor,
+    device: Device,
+    frequencies: Arc<[f32]>,
+    scale: f32,
+    limit: usize,
+    tables: Arc<Mutex<[Tensor; 2]>>,
 }
 
 impl Rotary {
-    /// Tables for positions 0..`positions` from inverse frequencies (one for each pair of dimensions).
+    /// For positions 0..`positions`, from inverse frequencies (one for each pair of dimensions).
     pub fn new(device: Device, positions: usize, inverse_frequencies: &[f64]) -> Self {
-        let table = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = (0..positions)
-                // The angle is rounded to f32 first, as the reference implementation does.
-                .flat_map(|p| inverse_frequencies.iter().map(move |&w| f(p as f32 * w as f32)))
-                .collect();
-            Tensor::from_slice(device, &values, [positions, inverse_frequencies.len()])
-        };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
+        Self::scaled(device, positions, inverse_frequencies, 1.0)
     }
 
-    /// How many positions the tables hold.
+    /// The same with cosines and sines times `scale`: YaRN's attention factor (Peng et al. 2023,
+    /// section 3.4).
+    pub fn scaled(
+        device: Device,
+        positions: usize,
+        inverse_frequencies: &[f64],
+        scale: f32,
+    ) -> Self {
+        let frequencies: Arc<[f32]> = inverse_frequencies.iter().map(|&w| w as f32).collect();
+        let empty = || Tensor::zeros(device, [0, frequencies.len()]);
+        let tables = Arc::new(Mutex::new([empty(), empty()]));
+        Self { device, frequencies, scale, limit: positions, tables }
+    }
+
+    /// How many positions there are.
     pub fn positions(&self) -> usize {
-        self.cos.shape()[0]
+        self.limit
+    }
+
+    /// Tables of at least `count` positions.
+    fn upto(&self, count: usize) -> [Tensor; 2] {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if tables[0].shape()[0] < count {
+            let rows = count.next_power_of_two().max(64).min(self.limit);
+            let table = |f: fn(f32) -> f32| {
+                let values: Vec<f32> = (0..rows)
+                    // The angle is rounded to f32 first, as the reference implementation does.
+                    .flat_map(|p| self.frequencies.iter().map(move |&w| f(p as f32 * w)))
+                    .map(|v| v * self.scale)
+                    .collect();
+                Tensor::from_slice(self.device, &values, [rows, self.frequencies.len()])
+            };
+            *tables = [table(f32::cos), table(f32::sin)];
+        }
+        tables.clone()
     }
 }
 
@@ -42,7 +73,7 @@ pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
     let [batch, time, heads, dim] = x.shape()[..] else {
         panic!("rotary: input {:?}, 4 dimensions expected", x.shape())
     };
-    let half = tables.cos.shape()[1];
+    let half = tables.frequencies.len();
     assert!(
         positions.len() == batch * time && dim == 2 * half,
         "rotary: input {:?}, tables of {half}",
@@ -52,14 +83,16 @@ pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
     if let Some(bad) = positions.host().iter().find(|&&p| p < 0 || p as usize >= limit) {
         panic!("rotary: position {bad}, tables hold {limit}");
     }
-    let turn = move |x: &Tensor, positions: &Ids, tables: &Rotary, sign: f32| {
+    let last = positions.host().iter().max().map_or(0, |&p| p as usize + 1);
+    let tables = tables.upto(last);
+    let turn = move |x: &Tensor, positions: &Ids, [cos, sin]: &[Tensor; 2], sign: f32| {
         let mut y = Tensor::stale(x.device(), *x.shape());
         match x.device() {
             Device::Cpu => cpu::rotate(
                 x.cpu(),
                 positions.host(),
-                tables.cos.cpu(),
-                tables.sin.cpu(),
+                cos.cpu(),
+                sin.cpu(),
                 half,
                 heads * dim,
                 sign,
@@ -68,7 +101,7 @@ pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
         }
         y
     };
-    let y = turn(x.value(), positions, tables, 1.0);
-    let (slot, positions, tables) = (x.slot(), positions.clone(), tables.clone());
+    let y = turn(x.value(), positions, &tables, 1.0);
+    let (slot, positions) = (x.slot(), positions.clone());
     Var::record(y, &[x], move |grad, grads| grads.add(slot, turn(&grad, &positions, &tables, -1.0)))
 }

@@ -31,6 +31,7 @@ fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Vec<f6
                     .map(|j| {
                         let same = |m: &Ids| m.host()[b * time + i] == m.host()[b * time + j];
                         let seen = (!mask.causal || j <= i)
+                            && mask.window.is_none_or(|w| j + w > i)
                             && mask.documents.as_ref().is_none_or(same)
                             && mask.keys.as_ref().is_none_or(|m| m.host()[b * time + j] != 0);
                         if !seen {
@@ -69,9 +70,12 @@ fn masks(batch: usize, time: usize) -> Vec<(&'static str, Mask)> {
     let mut all = Vec::new();
     for causal in [true, false] {
         all.push(("plain", Mask { causal, ..Mask::default() }));
-        all.push(("documents", Mask { causal, documents: documents.clone(), keys: None }));
-        all.push(("keys", Mask { causal, documents: None, keys: keys.clone() }));
-        all.push(("both", Mask { causal, documents: documents.clone(), keys: keys.clone() }));
+        all.push(("documents", Mask { causal, documents: documents.clone(), ..Mask::default() }));
+        all.push(("keys", Mask { causal, keys: keys.clone(), ..Mask::default() }));
+        let both = Mask { causal, documents: documents.clone(), keys: keys.clone(), window: None };
+        all.push(("window", Mask { causal, window: Some(time / 3 + 1), ..Mask::default() }));
+        all.push(("all", Mask { window: Some(time / 2 + 1), ..both.clone() }));
+        all.push(("both", both));
     }
     all
 }
@@ -142,7 +146,7 @@ fn a_query_that_sees_nothing_gives_zeros() {
     // Row 0 sees no key at all; row 1 only keys from 140 on, so causal queries before see none.
     let (time, heads, dim) = (150, 2, 5);
     let keys: Vec<i32> = (0..2 * time).map(|i| i32::from(i >= time + 140)).collect();
-    let mask = Mask { causal: true, documents: None, keys: Some(Ids::new(CPU, keys, [2, time])) };
+    let mask = Mask { keys: Some(Ids::new(CPU, keys, [2, time])), ..Mask::causal() };
     poison();
     let tape = Tape::new();
     let x = normal(&[2, time, 3 * heads * dim], 1);
@@ -175,6 +179,10 @@ fn large_scores_do_not_overflow() {
 
 #[test]
 fn cached_equals_plain() {
+    [None, Some(1), Some(6), Some(141)].into_iter().for_each(cached);
+}
+
+fn cached(window: Option<usize>) {
     let (batch, heads, kv, dim, capacity) = (2, 4, 2, 5, 160);
     // Each row has its own past; the new tokens come in two pieces.
     let (starts, new) = ([3usize, 140], 7usize);
@@ -183,7 +191,8 @@ fn cached_equals_plain() {
     let k = normal(&[batch, total, kv, dim], 2);
     let v = normal(&[batch, total, kv, dim], 3);
     let size = Size { batch, time: total, heads, kv, dim };
-    let full = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &Mask::causal());
+    let mask = Mask { window, ..Mask::causal() };
+    let full = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &mask);
     // Places after the last written one hold NaN: nobody may look.
     let mut ck = Tensor::full(CPU, [batch, capacity, kv, dim], f32::NAN);
     let mut cv = ck.clone();
@@ -220,7 +229,7 @@ fn cached_equals_plain() {
         let at = Ids::new(CPU, from.iter().map(|&s| s as i32).collect(), [2]);
         ops::cache_write(&mut ck, &both(&k, from, n, kv), &at);
         ops::cache_write(&mut cv, &both(&v, from, n, kv), &at);
-        let y = ops::attention_cached(&both(&q, from, n, heads), &ck, &cv, &at, SCALE);
+        let y = ops::attention_cached(&both(&q, from, n, heads), &ck, &cv, &at, SCALE, window);
         assert_eq!(y.shape()[..], [2, n, heads * dim]);
         let want: Vec<f64> = (0..2)
             .flat_map(|b| {

@@ -235,7 +235,8 @@ fn rotary() {
     for (batch, time, heads, half) in [(1, 1, 1, 1), (2, 5, 3, 4), (1, 17, 5, 33), (3, 65, 1, 8)] {
         let frequencies: Vec<f64> =
             (0..half).map(|i| 10000f64.powf(-(i as f64) / half as f64)).collect();
-        let tables = Rotary::new(CPU, 200, &frequencies);
+        let scale = [1.0, 1.25][half % 2];
+        let tables = Rotary::scaled(CPU, 200, &frequencies, scale);
         assert_eq!(tables.positions(), 200);
         let place = |b: usize, t: usize| t + 7 + b * 31;
         let positions: Vec<i32> =
@@ -254,8 +255,9 @@ fn rotary() {
                     for j in 0..half {
                         // The op's documented rounding of the angle.
                         let a = f64::from(p as f32 * frequencies[j] as f32);
-                        y[j] = x[j] * a.cos() - x[j + half] * a.sin();
-                        y[j + half] = x[j + half] * a.cos() + x[j] * a.sin();
+                        let (cos, sin) = (a.cos() * f64::from(scale), a.sin() * f64::from(scale));
+                        y[j] = x[j] * cos - x[j + half] * sin;
+                        y[j + half] = x[j + half] * cos + x[j] * sin;
                     }
                 }
                 vec![y]

@@ -13,6 +13,8 @@ fn model() -> Model {
         kv_heads: 2,
         intermediate: 12,
         qk_norm: false,
+        qkv_bias: false,
+        sliding_window: None,
         tied: true,
         rope_theta: 1e4,
     };

@@ -35,8 +35,11 @@ pub const FAMILY: Family = Family {
     prefix: "transformer.",
     intermediate: |hidden| 4 * hidden,
     refuse: |s| {
-        let plain = !s.qk_norm && s.kv_heads == s.heads;
-        (!plain).then_some("gpt2 has neither grouped queries nor qk_norm; family = \"llama\" has")
+        let plain =
+            !s.qk_norm && !s.qkv_bias && s.sliding_window.is_none() && s.kv_heads == s.heads;
+        (!plain).then_some(
+            "gpt2 has no grouped queries, qk_norm, qkv_bias or sliding_window; family = \"llama\" has",
+        )
     },
     config,
     build: |fields, builder| Ok(Box::new(Gpt2::build(fields, builder)?)),

@@ -1,62 +1,61 @@
 //! The modern decoder: rotary positions, RMS norm, SwiGLU, grouped queries. Touvron et al. 2023,
-//! "LLaMA"; with `qk_norm`, Qwen3 (Yang et al. 2025). Names as in Hugging Face's `llama`, `qwen3`.
+//! "LLaMA". Names as in Hugging Face's model types, which differ in what they add:
+//!
+//! | model_type | adds |
+//! |---|---|
+//! | llama | biases on all maps with `attention_bias`, `mlp_bias`; scaled rotary positions |
+//! | mistral | a sliding window in every layer (Jiang et al. 2023) |
+//! | qwen2 | biases on queries, keys, values; a sliding window in some layers (Yang et al. 2024) |
+//! | qwen3 | RMS norm on queries and keys; `attention_bias`; windows as qwen2 (Yang et al. 2025) |
 
-use athanor_store::{Error, Result};
+use athanor_store::Result;
 use athanor_tensor::{
     ParamId, Var,
-    ops::{self, Activation, Qkv, Rotary, Weights},
+    ops::{self, Activation, Qkv, Rotary},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Family, Init, Shape, Sizes};
-use crate::{
-    config::Fields,
-    heads::{Layer, Place, Stack, Start, Variant, Width},
-    pass::Pass,
+use super::{
+    Architecture, Builder, Family, Init, Shape, Sizes,
+    layers::{HEADS, Linear, check_heads, gated, windows},
+    rope,
 };
+use crate::{config::Fields, pass::Pass};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "llama",
-    model_types: &["llama", "qwen3"],
+    model_types: &["llama", "mistral", "qwen2", "qwen3"],
     class: |model_type| match model_type {
+        "mistral" => "Mistral",
+        "qwen2" => "Qwen2",
         "qwen3" => "Qwen3",
         _ => "Llama",
     },
-    heads: &[
-        Variant::new(
-            "causal-lm",
-            &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)],
-        ),
-        Variant::new(
-            "sequence",
-            &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
-        ),
-        Variant::new(
-            "token",
-            &[Stack::new(
-                Place::Every,
-                &[Layer::Drop],
-                "score.weight",
-                "score.bias",
-                Width::Labels,
-            )],
-        ),
-    ],
+    heads: HEADS,
     inputs: &["position_ids"],
     prefix: "model.",
     intermediate: |hidden| (8 * hidden).div_ceil(3).next_multiple_of(64),
     refuse: |s| {
-        let even = (s.hidden / s.heads).is_multiple_of(2);
-        (!even).then_some("llama needs an even hidden_size / heads: rotary positions turn pairs")
+        if !(s.hidden / s.heads).is_multiple_of(2) {
+            return Some("llama needs an even hidden_size / heads: rotary positions turn pairs");
+        }
+        let both = s.qk_norm && s.qkv_bias;
+        both.then_some("llama has qk_norm (Qwen3) or qkv_bias (Qwen2), not both")
     },
     config,
     build: |fields, builder| Ok(Box::new(Llama::build(fields, builder)?)),
 };
 
 fn config(shape: &Shape) -> Map<String, Value> {
+    let model_type = match shape {
+        Shape { qk_norm: true, .. } => "qwen3",
+        Shape { qkv_bias: true, .. } => "qwen2",
+        Shape { sliding_window: Some(_), .. } => "mistral",
+        _ => "llama",
+    };
     let value = json!({
-        "model_type": if shape.qk_norm { "qwen3" } else { "llama" },
+        "model_type": model_type,
         "vocab_size": shape.vocabulary,
         "max_position_embeddings": shape.context,
         "hidden_size": shape.hidden,
@@ -73,60 +72,90 @@ fn config(shape: &Shape) -> Map<String, Value> {
         "initializer_range": 0.02,
         "tie_word_embeddings": shape.tied,
     });
-    value.as_object().cloned().unwrap_or_default()
-}
-
-/// A linear map with an optional bias.
-#[derive(Clone, Copy)]
-struct Map2 {
-    weight: ParamId,
-    bias: Option<ParamId>,
+    let mut map = value.as_object().cloned().unwrap_or_default();
+    if model_type != "llama" {
+        map.insert("sliding_window".into(), json!(shape.sliding_window));
+    }
+    if shape.sliding_window.is_some() && model_type != "mistral" {
+        map.insert("use_sliding_window".into(), true.into());
+        map.insert("max_window_layers".into(), 0.into());
+    }
+    map
 }
 
 struct Block {
     norm: ParamId,
-    q: Map2,
-    k: Map2,
-    v: Map2,
-    o: Map2,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
     qk_norm: Option<[ParamId; 2]>,
     mlp_norm: ParamId,
-    gate: Map2,
-    up: Map2,
-    down: Map2,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    window: Option<usize>,
 }
 
 struct Llama {
     sizes: Sizes,
     epsilon: f32,
     tied: bool,
+    activation: Activation,
     rotary: Rotary,
     tokens: ParamId,
     blocks: Vec<Block>,
     norm: ParamId,
 }
 
-/// Longest context for which the rotary tables are built at once.
-const LARGEST_CONTEXT: usize = 1 << 20;
+/// The places that a query sees in each layer.
+fn layer_windows(c: Fields<'_>, model_type: &str, layers: usize) -> Result<Vec<Option<usize>>> {
+    let named = c.0.contains_key("sliding_window");
+    match model_type {
+        "mistral" => {
+            let window = if named { c.some_size("sliding_window")? } else { Some(4096) };
+            Ok(vec![window; layers])
+        }
+        "qwen2" | "qwen3" => {
+            let used = c.flag("use_sliding_window", false)?;
+            let window = if named { c.some_size("sliding_window")? } else { Some(4096) };
+            let full = c.some_size("max_window_layers")?;
+            let full = full.unwrap_or(if c.has("max_window_layers") { 0 } else { 28 });
+            windows(c, layers, window.filter(|_| used), |i| i >= full)
+        }
+        _ => Ok(vec![None; layers]),
+    }
+}
 
 impl Llama {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
-        let qk_norm = c.text("model_type", "llama")? == "qwen3";
+        let model_type = c.text("model_type", "llama")?;
+        let qwen3 = model_type == "qwen3";
         let (hidden, heads) = (c.size("hidden_size", None)?, c.size("num_attention_heads", None)?);
+        let head_dim = if qwen3 { 128 } else { (hidden / heads).max(1) };
+        let context = match model_type {
+            "llama" => 2048,
+            "mistral" => 1 << 17,
+            _ => 1 << 15,
+        };
         let sizes = Sizes {
             vocabulary: c.size("vocab_size", None)?,
-            context: c.size("max_position_embeddings", Some(2048))?,
+            context: c.size("max_position_embeddings", Some(context))?,
             hidden,
             layers: c.size("num_hidden_layers", None)?,
             heads,
             kv_heads: c.size("num_key_value_heads", Some(heads))?,
-            head_dim: c.size("head_dim", Some((hidden / heads).max(1)))?,
+            head_dim: c.size("head_dim", Some(head_dim))?,
         };
-        check(c, &sizes)?;
+        check_heads(&sizes)?;
         let Sizes { kv_heads, head_dim, .. } = sizes;
         let inner = c.size("intermediate_size", None)?;
-        let (attention_bias, mlp_bias) =
-            (c.flag("attention_bias", false)?, c.flag("mlp_bias", false)?);
+        let (qkv_bias, o_bias) = match model_type {
+            "qwen2" => (true, false),
+            "mistral" => (false, false),
+            _ => [c.flag("attention_bias", false)?; 2].into(),
+        };
+        let mlp_bias = model_type == "llama" && c.flag("mlp_bias", false)?;
         let std = c.number("initializer_range", 0.02)? as f32;
         let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
         let tokens =
@@ -134,35 +163,28 @@ impl Llama {
         let mut blocks = Vec::new();
         for i in 0..sizes.layers {
             let name = |part: &str| format!("layers.{i}.{part}");
-            let mut map =
-                |part: &str, inner: usize, out: usize, bias: bool, init| -> Result<Map2> {
-                    let weight = b.trunk(&name(&format!("{part}.weight")), &[out, inner], init)?;
-                    let bias = if bias {
-                        Some(b.trunk(&name(&format!("{part}.bias")), &[out], Init::Zero)?)
-                    } else {
-                        None
-                    };
-                    Ok(Map2 { weight, bias })
-                };
+            let mut map = |part: &str, sizes: [usize; 2], bias: bool, init| {
+                Linear::declare(b, &name(part), sizes, bias, init)
+            };
             let normal = Init::Normal(std);
             let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
             let [q, k, v, o] = [
-                map("self_attn.q_proj", hidden, wide, attention_bias, normal)?,
-                map("self_attn.k_proj", hidden, narrow, attention_bias, normal)?,
-                map("self_attn.v_proj", hidden, narrow, attention_bias, normal)?,
-                map("self_attn.o_proj", wide, hidden, attention_bias, residual)?,
+                map("self_attn.q_proj", [hidden, wide], qkv_bias, normal)?,
+                map("self_attn.k_proj", [hidden, narrow], qkv_bias, normal)?,
+                map("self_attn.v_proj", [hidden, narrow], qkv_bias, normal)?,
+                map("self_attn.o_proj", [wide, hidden], o_bias, residual)?,
             ];
             let [gate, up, down] = [
-                map("mlp.gate_proj", hidden, inner, mlp_bias, normal)?,
-                map("mlp.up_proj", hidden, inner, mlp_bias, normal)?,
-                map("mlp.down_proj", inner, hidden, mlp_bias, residual)?,
+                map("mlp.gate_proj", [hidden, inner], mlp_bias, normal)?,
+                map("mlp.up_proj", [hidden, inner], mlp_bias, normal)?,
+                map("mlp.down_proj", [inner, hidden], mlp_bias, residual)?,
             ];
             let mut norm =
                 |part: &str, width| b.trunk(&name(&format!("{part}.weight")), &[width], Init::One);
             blocks.push(Block {
                 norm: norm("input_layernorm", hidden)?,
                 mlp_norm: norm("post_attention_layernorm", hidden)?,
-                qk_norm: if qk_norm {
+                qk_norm: if qwen3 {
                     Some([norm("self_attn.q_norm", head_dim)?, norm("self_attn.k_norm", head_dim)?])
                 } else {
                     None
@@ -174,64 +196,26 @@ impl Llama {
                 gate,
                 up,
                 down,
+                window: None,
             });
         }
+        // After the parameters: what a file's tensors do not bear out is not allocated.
+        for (block, window) in blocks.iter_mut().zip(layer_windows(c, model_type, sizes.layers)?) {
+            block.window = window;
+        }
         let norm = b.trunk("norm.weight", &[hidden], Init::One)?;
+        let theta = c.number("rope_theta", 10_000.0)?;
         Ok(Self {
             sizes,
             epsilon: c.number("rms_norm_eps", 1e-6)? as f32,
             tied: c.flag("tie_word_embeddings", false)?,
-            rotary: Rotary::new(b.device(), sizes.context, &frequencies(c, head_dim)?),
+            activation: c.activation("hidden_act", "silu")?,
+            rotary: rope::rotary(c, rope::scaling(c), theta, head_dim, sizes.context, b.device())?,
             tokens,
             blocks,
             norm,
         })
     }
-}
-
-fn check(c: Fields<'_>, sizes: &Sizes) -> Result<()> {
-    let &Sizes { heads, kv_heads, head_dim, context, .. } = sizes;
-    if heads % kv_heads != 0 {
-        return Err(Error::input(format!(
-            "`num_attention_heads` {heads} is not a multiple of `num_key_value_heads` {kv_heads}"
-        )));
-    }
-    if head_dim % 2 != 0 {
-        return Err(Error::input(format!(
-            "`head_dim` {head_dim} is odd; rotary positions turn pairs"
-        )));
-    }
-    if context > LARGEST_CONTEXT {
-        return Err(Error::input(format!(
-            "`max_position_embeddings` {context} is above {LARGEST_CONTEXT}"
-        )));
-    }
-    let activation = c.text("hidden_act", "silu")?;
-    if activation != "silu" {
-        return Err(Error::input(format!(
-            "`hidden_act` is {activation:?}, only \"silu\" is computed"
-        )));
-    }
-    c.only("use_sliding_window", false)
-}
-
-/// θ^(-2i/dim). Newer transformers keep the base under `rope_parameters`, older ones at the top.
-fn frequencies(c: Fields<'_>, dim: usize) -> Result<Vec<f64>> {
-    let nested = c.object("rope_parameters").or_else(|| c.object("rope_scaling"));
-    let mut theta = c.number("rope_theta", 10_000.0)?;
-    if let Some(rope) = nested {
-        let kind = rope.text("rope_type", rope.text("type", "default")?)?;
-        if kind != "default" {
-            return Err(Error::input(format!(
-                "rope type {kind:?} is not computed yet, only \"default\""
-            )));
-        }
-        theta = rope.number("rope_theta", theta)?;
-    }
-    if theta <= 0.0 {
-        return Err(Error::input(format!("`rope_theta` is {theta}, it must be above 0")));
-    }
-    Ok((0..dim / 2).map(|i| theta.powf(-2.0 * i as f64 / dim as f64)).collect())
 }
 
 impl Architecture for Llama {
@@ -244,10 +228,7 @@ impl Architecture for Llama {
         let Sizes { heads, kv_heads, head_dim, .. } = self.sizes;
         let (batch, time) = pass.input.sizes();
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let project = |x: &Var, map: Map2| {
-            let bias = map.bias.map(|b| g.param(b));
-            ops::linear(x, &g.param(map.weight), bias.as_ref(), Weights::OutIn, Activation::None)
-        };
+        let project = |x: &Var, map: Linear| map.apply(g, x);
         let norm =
             |x: &Var, y: &Var, w: ParamId| ops::add_rms_norm(x, y, &g.param(w), self.epsilon);
         let mut x = pass.drop(ops::embedding(&g.param(self.tokens), &pass.input.ids));
@@ -263,11 +244,12 @@ impl Architecture for Llama {
             let q = turn(split(project(&normed, block.q), heads, block.qk_norm.map(|n| n[0])));
             let k = turn(split(project(&normed, block.k), kv_heads, block.qk_norm.map(|n| n[1])));
             let v = split(project(&normed, block.v), kv_heads, None);
-            let seen = pass.attend(i, &Qkv::Separate(&q, &k, &v), heads, kv_heads, scale);
+            let qkv = Qkv::Separate(&q, &k, &v);
+            let seen = pass.attend_window(i, &qkv, heads, kv_heads, scale, block.window);
             let attended = pass.drop(project(&seen, block.o));
             (x, normed) = norm(&x, &attended, block.mlp_norm);
-            let inner = ops::swiglu(&project(&normed, block.gate), &project(&normed, block.up));
-            let fed = pass.drop(project(&inner, block.down));
+            let (gate, up) = (project(&normed, block.gate), project(&normed, block.up));
+            let fed = pass.drop(project(&gated(&gate, &up, self.activation), block.down));
             let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.norm);
             (x, normed) = norm(&x, &fed, next);
         }
