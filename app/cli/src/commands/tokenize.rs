@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use athanor_report::table::{Align, Table};
-use athanor_store::Result;
+use athanor_store::{Result, read_text};
 use athanor_text::Tokenizer;
 use serde_json::{Value, json};
 
@@ -19,27 +19,40 @@ use crate::{
 Example:
   athanor tokenize runs/demo/corpus/tokenizer --text 'Once upon a time 從前'")]
 pub struct Args {
-    /// A tokenizer folder, a tokenizer.json, or a model
+    /// A tokenizer folder, a tokenizer.json, BERT's vocab.txt, or a model
     model: PathBuf,
     /// The text
-    #[arg(long, short)]
+    #[arg(long, short, required_unless_present = "lines", conflicts_with = "lines", default_value = "", hide_default_value = true)]
     text: String,
+    /// Tokenize each line of this file instead; prints a JSON array of ids for each
+    #[arg(long, value_name = "FILE")]
+    lines: Option<PathBuf>,
     /// Reads the names of special tokens as such
     #[arg(long)]
     specials: bool,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let own = args.model.is_file() || args.model.join("tokenizer.json").is_file();
+    let has = |name: &str| args.model.join(name).is_file();
+    let own = args.model.is_file() || has("tokenizer.json") || has("vocab.txt");
     let path = match own {
         true => args.model,
         false => model_path::resolve(context, &args.model, Want::Any)?,
     };
     let tokenizer = Tokenizer::load(&path)?;
-    let ids = match args.specials {
-        true => tokenizer.encode_with_specials(&args.text)?,
-        false => tokenizer.encode(&args.text)?,
+    let encode = |text: &str| match args.specials {
+        true => tokenizer.encode_with_specials(text),
+        false => tokenizer.encode(text),
     };
+    if let Some(path) = &args.lines {
+        let mut all = String::new();
+        for line in read_text(path)?.lines() {
+            all += &json!(encode(line)?).to_string();
+            all.push('\n');
+        }
+        return out::print(&all);
+    }
+    let ids = encode(&args.text)?;
     let piece = |id: u32| tokenizer.decode_with_specials(&[id]);
     if context.json {
         let tokens: Result<Vec<Value>> =
