@@ -145,11 +145,14 @@ impl MaskedBatch {
 
 /// # Errors
 /// Input, if the tokenizer lacks a token that rows are built with.
-fn need(id: Option<u32>, what: &str, objective: &str) -> Result<u32> {
+pub(crate) fn need(id: Option<u32>, what: &str, objective: &str) -> Result<u32> {
     id.ok_or_else(|| {
         Error::input(format!("the tokenizer has no {what} token, which {objective} needs"))
             .at("pretrain.objective")
-            .hint("set corpus.tokenizer.kind to wordpiece (BERT, ELECTRA), or corpus.tokenizer.special_tokens to roberta")
+            .hint(
+                "set corpus.tokenizer.kind to wordpiece (BERT, ELECTRA) or unigram (XLNet), or \
+                 corpus.tokenizer.special_tokens to roberta",
+            )
     })
 }
 

@@ -6,13 +6,14 @@ use athanor_generation::Sampling;
 use athanor_store::{Check, Problem, section};
 use athanor_training::{ModelSection, TrainSection};
 
-use crate::objectives::{self, MaskedLmSection, ReplacedTokenSection};
+use crate::objectives::{self, MaskedLmSection, PermutationLmSection, ReplacedTokenSection};
 
 section! {
     /// Pretraining: what is learned, by which model, how.
     pub struct PretrainSection {
         /// What is predicted: causal (the next token) masked_lm (hidden tokens; BERT,
-        /// RoBERTa) or replaced_token (which tokens were exchanged; ELECTRA).
+        /// RoBERTa) replaced_token (which tokens were exchanged; ELECTRA) or permutation_lm (tokens in a
+        /// random order; XLNet).
         objective: String = "causal".into(),
         /// Folder of token shards; that of this run's corpus stage if not set.
         corpus: Option<PathBuf> = None,
@@ -24,6 +25,8 @@ section! {
         masked_lm: MaskedLmSection = MaskedLmSection::default(),
         /// Keys of replaced_token.
         replaced_token: ReplacedTokenSection = ReplacedTokenSection::default(),
+        /// Keys of permutation_lm.
+        permutation_lm: PermutationLmSection = PermutationLmSection::default(),
         /// The model, if it is new.
         model: ModelSection = ModelSection::default(),
         /// How it is trained.

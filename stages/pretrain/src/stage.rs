@@ -92,7 +92,9 @@ pub fn run(run: &Run) -> Result<()> {
         None => {
             let family = families::by_name(&section.model.family)?;
             let shape = section.model.shape(tokenizer.vocab_size());
-            Model::new(family, &shape, head, run.seed, Device::Cpu)
+            let mut config = (family.config)(&shape);
+            (objective.config)(&section, &mut config);
+            Model::from_config(family, config, head, run.seed, Device::Cpu)
                 .map_err(|e| e.at("pretrain.objective"))?
         }
     };

@@ -29,8 +29,13 @@ struct Causal<'a> {
 }
 
 /// The objective's line in the registry.
-pub(super) const OBJECTIVE: Objective =
-    Objective { name: "causal", head: |_| Head::CAUSAL_LM, guest: |_, _, _| Ok(None), train };
+pub(super) const OBJECTIVE: Objective = Objective {
+    name: "causal",
+    head: |_| Head::CAUSAL_LM,
+    config: |_, _| (),
+    guest: |_, _, _| Ok(None),
+    train,
+};
 
 fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
     let time = trainer.model.sizes().context;

@@ -23,7 +23,7 @@ use crate::{
 
 /// The objective's line in the registry.
 pub(super) const OBJECTIVE: Objective =
-    Objective { name: "masked_lm", head, guest: |_, _, _| Ok(None), train };
+    Objective { name: "masked_lm", head, config: |_, _| (), guest: |_, _, _| Ok(None), train };
 
 section! {
     /// Masked language modelling. The defaults are BERT's.

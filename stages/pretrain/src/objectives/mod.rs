@@ -3,6 +3,7 @@
 
 mod causal;
 mod masked_lm;
+mod permutation_lm;
 mod replaced_token;
 
 use athanor_models::{Head, Model};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::{section::PretrainSection, stage::Materials};
 
 pub use masked_lm::MaskedLmSection;
+pub use permutation_lm::PermutationLmSection;
 pub use replaced_token::ReplacedTokenSection;
 
 /// One objective.
@@ -21,6 +23,8 @@ pub struct Objective {
     pub name: &'static str,
     /// The head that it trains.
     pub(crate) head: fn(&PretrainSection) -> Head,
+    /// Changes a new model's config.json.
+    pub(crate) config: fn(&PretrainSection, &mut Map<String, Value>),
     /// A second model that is trained beside the first, its parameters among those of the first.
     pub(crate) guest: fn(&PretrainSection, &mut Model, u64) -> Result<Option<Model>>,
     /// Trains until done.
@@ -36,8 +40,12 @@ pub(crate) struct Outcome {
 }
 
 /// All objectives.
-pub static OBJECTIVES: &[Objective] =
-    &[causal::OBJECTIVE, masked_lm::OBJECTIVE, replaced_token::OBJECTIVE];
+pub static OBJECTIVES: &[Objective] = &[
+    causal::OBJECTIVE,
+    masked_lm::OBJECTIVE,
+    replaced_token::OBJECTIVE,
+    permutation_lm::OBJECTIVE,
+];
 
 /// Finds an objective.
 ///

@@ -21,8 +21,13 @@ use crate::{
 };
 
 /// The objective's line in the registry.
-pub(super) const OBJECTIVE: Objective =
-    Objective { name: "replaced_token", head: |_| Head::REPLACED_TOKEN, guest, train };
+pub(super) const OBJECTIVE: Objective = Objective {
+    name: "replaced_token",
+    head: |_| Head::REPLACED_TOKEN,
+    config: |_, _| (),
+    guest,
+    train,
+};
 
 section! {
     /// Replaced-token detection (ELECTRA). The defaults are the paper's.
