@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use athanor_store::{Check, Problem, section};
+use athanor_text::ALGORITHMS;
 
 use crate::{sources, steps};
 
@@ -50,6 +51,13 @@ section! {
 section! {
     /// The tokeniser that turns text into ids.
     pub struct TokenizerSection {
+        /// How its vocabulary is made: byte_bpe (GPT, RoBERTa), wordpiece (BERT, ELECTRA) or unigram
+        /// (SentencePiece's; XLNet).
+        kind: String = "byte_bpe".into(),
+        /// Its special tokens: gpt, bert, roberta or xlnet; empty takes those that the kind is used with.
+        special_tokens: String = String::new(),
+        /// Lower-case the text and strip accents (wordpiece and unigram).
+        lowercase: bool = false,
         /// Tokens of the vocabulary, the special ones included.
         vocab_size: usize = 4096,
         /// Train on about this many bytes of the kept training text, taken evenly; 0: all.
@@ -107,6 +115,20 @@ impl Check for SourceSection {
 
 impl Check for TokenizerSection {
     fn check(&self) -> Result<(), Problem> {
+        let kinds: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
+        Problem::unless_one_of("kind", &self.kind, &kinds)?;
+        for algorithm in ALGORITHMS.iter().filter(|a| a.name == self.kind) {
+            if !self.special_tokens.is_empty() {
+                let known = algorithm.specials;
+                Problem::unless_one_of("special_tokens", &self.special_tokens, known)?;
+            }
+        }
+        let bytes = self.kind == "byte_bpe";
+        Problem::unless(
+            !bytes || !self.lowercase,
+            "lowercase",
+            "is for wordpiece and unigram: byte_bpe keeps every byte",
+        )?;
         Problem::unless(
             (262..=1 << 24).contains(&self.vocab_size),
             "vocab_size",
