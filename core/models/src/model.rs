@@ -366,9 +366,9 @@ impl Model {
         }
     }
 
-    /// Whether its scores say which token stands at a place, seen from both sides.
-    pub fn fills_gaps(&self) -> bool {
-        self.vocabulary().is_some() && !self.network.causal()
+    /// Whether a query stream can be asked for places: XLNet.
+    pub fn two_streams(&self) -> bool {
+        self.network.two_streams()
     }
 
     /// Whether the head reads the last token of each row, which only padding marks.
