@@ -377,11 +377,11 @@ impl Task for PermutationLm<'_> {
             targets += batch.targets.len();
         }
         if self.baseline.is_none() {
+            // What closes documents, and what is unknown, are targets here like any other token.
             let tokenizer = self.materials.tokenizer;
-            // Closing tokens of documents are targets here, so they are counted, too.
-            let end = self.train.shards.index().end_of_document;
-            let ngrams =
-                Ngrams::new(&self.train.shards, |id| tokenizer.is_special(id) && id != end);
+            let [sep, cls] = self.special;
+            let none = [Some(sep), Some(cls), tokenizer.pad_id(), tokenizer.mask_id()];
+            let ngrams = Ngrams::new(&self.train.shards, |id| none.contains(&Some(id)));
             self.baseline = Some(Self::guesses(&ngrams, &batches));
         }
         let loss = nats / targets.max(1) as f64;
