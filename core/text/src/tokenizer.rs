@@ -65,6 +65,9 @@ impl Tokenizer {
         specials: SpecialTokens,
         config: Map<String, Value>,
     ) -> Result<Self> {
+        // The tokenizers crate panics at some places where the JSON itself is broken.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes)
+            .map_err(|e| Error::input(format!("not JSON: {e}")))?;
         let mut parsing = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| Error::input(format!("not a tokeniser that we can read: {e}")))?;
         // Batches are ours to cut and fill; a saved truncation would silently lose text.
