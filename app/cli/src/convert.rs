@@ -1,8 +1,8 @@
 //! Import and export: a checked copy of a Hugging Face folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use athanor_models::{Head, Input, Model, Pass};
+use athanor_models::{Model, Pass};
 use athanor_store::{Error, Result, StagedDir, read_json, write_json};
 use athanor_tensor::{Device, Graph};
 use athanor_text::{ChatTemplate, Tokenizer};
@@ -30,15 +30,16 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     let dir = model_path::resolve(context, source, Want::Any)?;
     let mut model = Model::load(&dir, Device::Cpu)?;
     check(&model).map_err(|e| e.at(dir.display()))?;
-    let tokenizer = match dir.join("tokenizer.json").is_file() {
+    let known = ["tokenizer.json", "vocab.txt"];
+    let tokenizer = match known.iter().any(|name| dir.join(name).is_file()) {
         true => Some(Tokenizer::load(&dir)?),
         false => {
             context.console.warn("no tokenizer.json: the copy cannot read or write text");
             None
         }
     };
-    if let Some(t) = &tokenizer {
-        fits(t, &model, &dir)?;
+    if let Some(tokenizer) = &tokenizer {
+        writer::check_vocabulary(tokenizer, &model, &dir)?;
     }
     let before = probe(&model);
     if dir.join("value_head.safetensors").is_file() {
@@ -51,6 +52,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     model.save(staged.path())?;
     drop(model);
     generation(&dir, staged.path())?;
+    sentence_modules(&dir, staged.path())?;
     if let Some(tokenizer) = &tokenizer {
         tokenizer.save(staged.path())?;
         if writer::has_template(&dir) {
@@ -90,18 +92,6 @@ pub fn free(destination: &Path, force: bool) -> Result<()> {
         .hint("choose another one, or replace it with --force"))
 }
 
-/// Refuses a tokenizer of more tokens than the model has.
-///
-/// # Errors
-/// Input.
-pub fn fits(tokenizer: &Tokenizer, model: &Model, dir: &Path) -> Result<()> {
-    let (has, most) = (tokenizer.vocab_size(), model.sizes().vocabulary);
-    if has <= most {
-        return Ok(());
-    }
-    Err(Error::input(format!("the tokenizer has {has} tokens, the model {most}")).at(dir.display()))
-}
-
 /// Refuses weights that are no numbers.
 ///
 /// # Errors
@@ -122,14 +112,40 @@ fn probe(model: &Model) -> Vec<u32> {
     let sizes = model.sizes();
     let time = sizes.context.min(8);
     let ids = (0..time).map(|i| (i * 7919 % sizes.vocabulary) as i32).collect();
-    let input = Input::causal(model.device(), ids, 1, time);
+    let input = model.input(ids, 1, time);
     let graph = Graph::inference(&model.params);
     let hidden = model.hidden(&mut Pass::new(&graph, &input));
-    let out = match model.head() {
-        Head::CausalLm => model.logits(&graph, &hidden),
-        _ => model.scores(&graph, &model.rows(&hidden, vec![time as i32 - 1])),
-    };
+    let last = model.rows(&hidden, vec![time as i32 - 1]);
+    let out = model.logits(&graph, &last);
     out.value().to_vec().into_iter().map(f32::to_bits).collect()
+}
+
+/// What sentence-transformers keeps beside a model: how hidden states become vectors.
+fn sentence_modules(from: &Path, to: &Path) -> Result<()> {
+    let listing = from.join("modules.json");
+    if !listing.is_file() {
+        return Ok(());
+    }
+    let modules: Vec<Value> = read_json(&listing)?;
+    let paths = modules.iter().filter_map(|m| m["path"].as_str());
+    let inner = |p: &&str| !p.is_empty() && Path::new(p).components().count() == 1 && *p != "..";
+    let folders: Vec<&str> = paths.filter(inner).collect();
+    let mut files = vec![PathBuf::from("modules.json")];
+    for name in ["sentence_bert_config.json", "config_sentence_transformers.json"] {
+        files.push(name.into());
+    }
+    for folder in folders {
+        let target = to.join(folder);
+        std::fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, e))?;
+        for name in ["config.json", "model.safetensors"] {
+            files.push(Path::new(folder).join(name));
+        }
+    }
+    for file in files.iter().filter(|f| from.join(f).is_file()) {
+        let target = to.join(file);
+        std::fs::copy(from.join(file), &target).map_err(|e| Error::io("write", &target, e))?;
+    }
+    Ok(())
 }
 
 /// The original's generation settings over ours.

@@ -13,6 +13,9 @@ pub struct Documents {
     files: VecDeque<PathBuf>,
     field: String,
     open: Option<records::Records>,
+    option: &'static str,
+    by_line: bool,
+    lines: Option<records::Lines>,
 }
 
 impl Documents {
@@ -25,7 +28,26 @@ impl Documents {
         for file in files {
             std::fs::metadata(file).map_err(|e| Error::io("read", file, e))?;
         }
-        Ok(Self { files: files.iter().cloned().collect(), field: field.to_owned(), open: None })
+        Ok(Self {
+            files: files.iter().cloned().collect(),
+            field: field.to_owned(),
+            open: None,
+            option: "--text",
+            by_line: false,
+            lines: None,
+        })
+    }
+
+    /// Takes each line of a text file that is not empty for a document.
+    #[must_use]
+    pub fn lines(self) -> Self {
+        Self { by_line: true, ..self }
+    }
+
+    /// The option that names the field, for errors.
+    #[must_use]
+    pub fn named(self, option: &'static str) -> Self {
+        Self { option, ..self }
     }
 }
 
@@ -39,7 +61,9 @@ impl Iterator for Documents {
                     Some(record) => {
                         let text = record.and_then(|r| {
                             r.text(&self.field).map(str::to_owned).map_err(|e| {
-                                e.at(records.place()).hint("--text FIELD names the field")
+                                let option = self.option;
+                                e.at(records.place())
+                                    .hint(format!("{option} FIELD names the field"))
                             })
                         });
                         return Some(text);
@@ -47,7 +71,20 @@ impl Iterator for Documents {
                     None => self.open = None,
                 }
             }
+            if let Some(lines) = &mut self.lines {
+                match lines.find(|l| l.as_ref().map_or(true, |l| !l.trim().is_empty())) {
+                    Some(line) => return Some(line),
+                    None => self.lines = None,
+                }
+            }
             let file = self.files.pop_front()?;
+            if is_text(&file) && self.by_line {
+                match records::lines(&file) {
+                    Ok(lines) => self.lines = Some(lines),
+                    Err(e) => return Some(Err(e)),
+                }
+                continue;
+            }
             if is_text(&file) {
                 return Some(whole(&file));
             }

@@ -44,7 +44,7 @@ pub fn import(context: &Context, source: &Path, destination: &Path, force: bool)
         convert::check(&model)?;
         let has = staged.path().join("tokenizer.json").is_file();
         if has {
-            convert::fits(&Tokenizer::load(staged.path())?, &model, source)?;
+            writer::check_vocabulary(&Tokenizer::load(staged.path())?, &model, source)?;
         }
         if writer::has_template(staged.path()) {
             ChatTemplate::load(staged.path())?;
@@ -85,13 +85,13 @@ pub fn export(
     context.set_threads(0);
     let dir = model_path::resolve(context, source, Want::Writer)?;
     let model = Model::load(&dir, Device::Cpu)?;
-    if model.head() != Head::CausalLm {
+    if model.head() != Head::CAUSAL_LM {
         return Err(
             Error::input("this model scores texts, it does not write any").at(dir.display())
         );
     }
     convert::check(&model).map_err(|e| e.at(dir.display()))?;
-    convert::fits(&Tokenizer::load(&dir)?, &model, &dir)?;
+    writer::check_vocabulary(&Tokenizer::load(&dir)?, &model, &dir)?;
     drop(model);
     let name = destination.file_stem().map_or("model".into(), |s| s.to_string_lossy());
     let Exported { architecture, tensors, parameters, fallbacks } =

@@ -64,7 +64,7 @@ fn find(path: &Path, want: Want) -> Result<PathBuf> {
     Err(match passed_over {
         Some(folder) => Error::input("this model scores texts, it does not write any")
             .at(folder.display())
-            .hint("its config.json names …ForSequenceClassification; give a …ForCausalLM model"),
+            .hint("its config.json names no …ForCausalLM; give a model that does"),
         None => Error::input("no model in this folder: neither config.json nor model/config.json")
             .at(path.display())
             .hint(
@@ -90,5 +90,5 @@ fn writes(folder: &Path) -> bool {
     // A config that cannot be read is told when the model is loaded.
     let config: Value = read_json(&folder.join(CONFIG)).unwrap_or_default();
     let name = config["architectures"][0].as_str().unwrap_or_default();
-    !name.ends_with("ForSequenceClassification")
+    name.is_empty() || name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel")
 }

@@ -53,20 +53,12 @@ pub fn load(dir: &Path, chat: Option<bool>) -> Result<Loaded> {
         false => None,
     };
     let model = Model::load(dir, Device::Cpu)?;
-    if model.head() != Head::CausalLm {
+    if model.head() != Head::CAUSAL_LM {
         return Err(Error::input("this model scores texts, it does not write any")
             .at(dir.display())
             .hint("give a model whose config.json names …ForCausalLM"));
     }
-    if tokenizer.vocab_size() > model.sizes().vocabulary {
-        return Err(Error::input(format!(
-            "the tokenizer has {} tokens, the model {}",
-            tokenizer.vocab_size(),
-            model.sizes().vocabulary
-        ))
-        .at(dir.display())
-        .hint("tokenizer.json and model.safetensors must belong together"));
-    }
+    check_vocabulary(&tokenizer, &model, dir)?;
     let path = dir.join("generation_config.json");
     let generation: Map<String, Value> =
         if path.is_file() { read_json(&path)? } else { Map::new() };
@@ -80,6 +72,18 @@ pub fn load(dir: &Path, chat: Option<bool>) -> Result<Loaded> {
     stops.sort_unstable();
     stops.dedup();
     Ok(Loaded { writer, stops, generation })
+}
+
+/// # Errors
+/// Input, if the tokenizer has more tokens than the model.
+pub fn check_vocabulary(tokenizer: &Tokenizer, model: &Model, dir: &Path) -> Result<()> {
+    let (tokens, rows) = (tokenizer.vocab_size(), model.sizes().vocabulary);
+    if tokens <= rows {
+        return Ok(());
+    }
+    Err(Error::input(format!("the tokenizer has {tokens} tokens, the model {rows}"))
+        .at(dir.display())
+        .hint("tokenizer.json and model.safetensors must belong together"))
 }
 
 impl Loaded {

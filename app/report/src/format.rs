@@ -138,17 +138,8 @@ pub fn date(unix: f64) -> String {
     if !(0.0..253_402_300_800.0).contains(&unix) {
         return NONE.into();
     }
-    let (days, rest) = (unix as i64 / 86_400, unix as i64 % 86_400);
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let doe = z % 146_097;
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
+    let (days, rest) = (unix as u64 / 86_400, unix as u64 % 86_400);
+    let (year, month, day) = athanor_store::civil(days);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
 }
 

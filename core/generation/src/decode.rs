@@ -2,7 +2,7 @@
 
 use athanor_models::{Input, KvCache, Model, Pass};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Graph, Ids, Rng, Var, ops::Mask};
+use athanor_tensor::{Graph, Ids, Rng, Var};
 
 use crate::sampling::{Sampling, choose};
 
@@ -172,9 +172,8 @@ pub(crate) fn feed(
     let starts = cache.lengths().iter();
     let positions = starts.flat_map(|&start| (0..time).map(move |t| (start + t) as i32)).collect();
     let input = Input {
-        ids: Ids::new(device, tokens, [batch, time]),
         positions: Ids::new(device, positions, [batch, time]),
-        mask: Mask::causal(),
+        ..Input::causal(device, tokens, batch, time)
     };
     let graph = Graph::inference(&model.params);
     let hidden: Var = model.hidden(&mut Pass::new(&graph, &input).with_cache(cache));

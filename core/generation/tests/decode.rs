@@ -22,7 +22,7 @@ fn model(name: &str) -> Model {
         rope_theta: 10_000.0,
     };
     let mut model =
-        Model::new(families::by_name(family).unwrap(), &shape, Head::CausalLm, 5, Device::Cpu)
+        Model::new(families::by_name(family).unwrap(), &shape, Head::CAUSAL_LM, 5, Device::Cpu)
             .unwrap();
     // Larger weights make the distributions far from uniform.
     for p in model.params.iter_mut().filter(|p| p.value.shape().len() == 2) {

@@ -32,6 +32,36 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| Self::wrong(key, value, "a positive integer"))
     }
 
+    /// A token's id; none where the key is null.
+    ///
+    /// # Errors
+    /// Input, if it is something else.
+    pub fn token(&self, key: &str, default: Option<u32>) -> Result<Option<u32>> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(v) => match v.as_u64().filter(|&n| n < 1 << 31) {
+                Some(id) => Ok(Some(id as u32)),
+                None => Err(Self::wrong(key, v, "a token id")),
+            },
+        }
+    }
+
+    /// A bound that may be missing: none where it is null, 0 or negative.
+    ///
+    /// # Errors
+    /// Input, if it is no integer below 2^31.
+    pub fn bound(&self, key: &str, default: Option<usize>) -> Result<Option<usize>> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(v) => match v.as_i64().filter(|&n| n < 1 << 31) {
+                Some(n) => Ok(usize::try_from(n).ok().filter(|&n| n > 0)),
+                None => Err(Self::wrong(key, v, "an integer")),
+            },
+        }
+    }
+
     /// A finite number.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use athanor_store::{
 use athanor_tensor::{Device, ParamId, Params, Tensor};
 use serde_json::{Map, Value, json};
 
-use crate::{config::Fields, families::Stored, heads::Head, host::HostTensors};
+use crate::{families::Stored, host::HostTensors};
 
 /// Beside the model, the head that Hugging Face's class has no place for.
 pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
@@ -34,31 +34,6 @@ pub(crate) fn read_config(dir: &Path) -> Result<Map<String, Value>> {
             Err(Error::input(format!("an object was expected, found {other}")).at(path.display()))
         }
     }
-}
-
-pub(crate) fn head_of(config: &Map<String, Value>, dir: &Path) -> Result<Head> {
-    let at = || dir.join("config.json").display().to_string();
-    let name = config
-        .get("architectures")
-        .and_then(|a| a.as_array()?.first()?.as_str())
-        .unwrap_or_default();
-    if name.ends_with("ForSequenceClassification") {
-        let labels = match config.get("id2label").and_then(Value::as_object) {
-            Some(names) => names.len(),
-            None => Fields(config).size("num_labels", Some(2)).map_err(|e| e.at(at()))?,
-        };
-        return Ok(Head::Sequence { labels });
-    }
-    let causal = name.is_empty()
-        || name.ends_with("ForCausalLM")
-        || name.ends_with("LMHeadModel")
-        || name.ends_with("Model");
-    if causal {
-        return Ok(Head::CausalLm);
-    }
-    Err(Error::input(format!("architecture {name:?} has a head that Athanor does not know"))
-        .at(at())
-        .hint("known: …ForCausalLM, GPT2LMHeadModel, …ForSequenceClassification"))
 }
 
 pub(crate) fn read_tensors(dir: &Path) -> Result<Stored> {
@@ -85,11 +60,23 @@ pub(crate) fn read_tensors(dir: &Path) -> Result<Stored> {
         for Array { name, shape, data } in load_arrays(&file)? {
             // Masks and counters that old exports carry along are integers.
             if let ArrayData::F32(values) = data {
-                tensors.insert(name, (shape, values));
+                tensors.insert(current_name(name), (shape, values));
             }
         }
     }
     Ok(tensors)
+}
+
+/// Layer norms of models that came from TensorFlow have gamma and beta.
+fn current_name(name: String) -> String {
+    for (old, new) in
+        [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")]
+    {
+        if let Some(stem) = name.strip_suffix(old) {
+            return format!("{stem}{new}");
+        }
+    }
+    name
 }
 
 pub(crate) fn write(

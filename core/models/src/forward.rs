@@ -2,64 +2,111 @@
 //! conventions are Hugging Face's for the architecture that config.json names.
 
 use athanor_store::{Array, ArrayData, Error, Result};
-use athanor_tensor::{
-    Device, GradSet, Graph, Ids, Var,
-    ops::{self, Mask},
-};
+use athanor_tensor::{GradSet, Graph, Ids, Tensor, Var};
 
 use crate::{
-    heads::Head,
+    heads::{Call, Given},
     model::Model,
     pass::{Input, Pass},
 };
 
-/// Labels with this value do not count.
-const IGNORED: i64 = -100;
+/// What every family takes.
+const COMMON: [&str; 2] = ["input_ids", "attention_mask"];
 
-struct Given {
-    arrays: Vec<Array>,
-}
-
-impl Given {
-    fn integers(&mut self, name: &str) -> Result<Option<(Vec<usize>, Vec<i64>)>> {
-        let Some(at) = self.arrays.iter().position(|a| a.name == name) else { return Ok(None) };
-        let Array { shape, data, .. } = self.arrays.swap_remove(at);
-        match data {
-            ArrayData::I64(values) => Ok(Some((shape, values))),
-            ArrayData::F32(_) => Err(Error::input("it holds floats, integers were expected")
-                .at(format!("tensor {name}"))),
-        }
-    }
-
-    /// Integers of the shape of input_ids, each in 0..limit.
-    fn like(&mut self, name: &str, sizes: [usize; 2], limit: usize) -> Result<Option<Vec<i32>>> {
-        let Some((shape, values)) = self.integers(name)? else { return Ok(None) };
-        let at = |e: Error| e.at(format!("tensor {name}"));
-        if shape != sizes {
-            return Err(at(Error::input(format!("shape {shape:?}, but input_ids has {sizes:?}"))));
-        }
-        if let Some(bad) = values.iter().find(|&&v| v < 0 || v as usize >= limit) {
-            return Err(at(Error::input(format!("value {bad}, 0 to {} was expected", limit - 1))));
-        }
-        Ok(Some(values.into_iter().map(|v| v as i32).collect()))
-    }
-}
-
-/// Runs `model` on `input_ids` [batch, time] and, where given, `attention_mask`, `position_ids`,
-/// `labels`. Gives `logits`, `hidden.0` to `hidden.L`, `loss` if there are labels, and with `grad`
-/// one `grad.NAME` for every parameter.
+/// Runs `model` on `input_ids` [batch, time] ([batch, choices, time] for multiple choice) and, where
+/// given, `attention_mask`, `position_ids`, the family's own inputs and the head's labels. Gives the
+/// head's outputs (`logits` in most), `hidden.0` to `hidden.L`, `loss` if there are labels, and with
+/// `grad` one `grad.NAME` for every parameter.
 ///
 /// # Errors
 /// Input, naming the tensor.
 pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Array>> {
+    check_names(model, &arrays)?;
     let mut given = Given { arrays };
-    let (shape, _) = match given.arrays.iter().find(|a| a.name == "input_ids") {
-        Some(a) => (a.shape.clone(), ()),
-        None => return Err(Error::input("tensor input_ids is missing")),
+    let (input, ids, choices) = input(model, &mut given)?;
+    if model.needs_pad() && model.token("pad_token_id").is_none() && input.sizes().0 > 1 {
+        return Err(Error::input("config.json names no pad_token_id, which several rows need"));
+    }
+    let graph = if grad { Graph::training(&model.params) } else { Graph::inference(&model.params) };
+    let mut pass = Pass::new(&graph, &input);
+    pass.hidden = Some(Vec::new());
+    pass.memory = Some(Vec::new());
+    let hidden = model.hidden(&mut pass);
+    let states = pass.hidden.take().unwrap_or_default();
+    let memory = pass.memory.take().unwrap_or_default();
+    let mut call = Call {
+        model,
+        graph: &graph,
+        hidden,
+        ids,
+        mask: input.mask.keys.as_ref().map(|m| m.host().to_vec()),
+        given,
+        choices,
+        outputs: Vec::new(),
+        loss: None,
     };
-    let &[batch, time] = &shape[..] else {
-        return Err(Error::input(format!("shape {shape:?}, [batch, time] was expected"))
-            .at("tensor input_ids"));
+    (model.head().kind().forward)(&mut call)?;
+    let Call { outputs, loss, .. } = call;
+    let mut out: Vec<Array> = outputs.iter().map(|(name, value)| array(name, value)).collect();
+    out.extend(
+        states
+            .into_iter()
+            .enumerate()
+            .map(|(i, h)| array(&format!("hidden.{i}"), &Var::constant(h))),
+    );
+    for (i, m) in memory.iter().enumerate() {
+        out.push(array(&format!("mems.{i}"), &Var::constant(swap(m))));
+    }
+    match loss {
+        Some(loss) => {
+            out.push(array("loss", &loss));
+            if grad {
+                gradients(model, graph, &loss, &mut out);
+            }
+        }
+        None if grad => {
+            let labels = model.head().kind().labels;
+            return Err(Error::input(match labels {
+                [] => format!("a {:?} head has no loss, so there are no gradients", model.head()),
+                _ => format!("gradients need `{}`, which the input lacks", labels.join("` and `")),
+            }));
+        }
+        None => {}
+    }
+    Ok(out)
+}
+
+/// Refuses tensors that this family and head do not take.
+fn check_names(model: &Model, arrays: &[Array]) -> Result<()> {
+    let mut known: Vec<&str> = COMMON.to_vec();
+    known.extend(model.family().inputs);
+    known.extend(model.head().kind().labels);
+    let fits = |name: &str, known: &&str| match known.strip_suffix('.') {
+        Some(stem) => name.strip_prefix(stem).is_some_and(|n| n.starts_with('.')),
+        None => name == *known,
+    };
+    match arrays.iter().find(|a| !known.iter().any(|k| fits(&a.name, k))) {
+        None => Ok(()),
+        Some(other) => Err(Error::input("this architecture takes no such tensor")
+            .at(format!("tensor {}", other.name))
+            .hint(format!("known: {}", known.join(", ").replace("mems.", "mems.0, …")))),
+    }
+}
+
+/// The input, its ids, and how many choices each example has.
+fn input(model: &Model, given: &mut Given) -> Result<(Input, Vec<i32>, usize)> {
+    let Some(shape) = given.arrays.iter().find(|a| a.name == "input_ids").map(|a| a.shape.clone())
+    else {
+        return Err(Error::input("tensor input_ids is missing"));
+    };
+    let (batch, choices, time) = match (&shape[..], model.head().kind().choices) {
+        (&[batch, time], false) => (batch, 1, time),
+        (&[batch, choices, time], true) => (batch.saturating_mul(choices), choices, time),
+        (_, wants) => {
+            let wanted = if wants { "[batch, choices, time]" } else { "[batch, time]" };
+            return Err(Error::input(format!("shape {shape:?}, {wanted} was expected"))
+                .at("tensor input_ids"));
+        }
     };
     let (sizes, device) = (model.sizes(), model.device());
     if batch == 0 || time == 0 || time > sizes.context {
@@ -69,54 +116,103 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
         ))
         .at("tensor input_ids"));
     }
-    let ids = given.like("input_ids", [batch, time], sizes.vocabulary)?.unwrap_or_default();
-    let mask = given.like("attention_mask", [batch, time], 2)?;
-    let mut input = Input::causal(device, ids.clone(), batch, time);
-    if let Some(positions) = given.like("position_ids", [batch, time], sizes.context)? {
-        input.positions = Ids::new(device, positions, [batch, time]);
+    let ids = given.like("input_ids", &shape, sizes.vocabulary)?.unwrap_or_default();
+    let mut input = model.input(ids.clone(), batch, time);
+    let rows = |values| Ids::new(device, values, [batch, time]);
+    input.mask.keys = given.like("attention_mask", &shape, 2)?.map(rows);
+    if let Some(positions) = given.like("position_ids", &shape, model.position_limit())? {
+        input.positions = rows(positions);
     }
-    input.mask = Mask { keys: mask.map(|m| Ids::new(device, m, [batch, time])), ..Mask::causal() };
-    let labels = labels(&mut given, model, [batch, time])?;
-    if let Some(other) = given.arrays.first() {
-        return Err(Error::input("this architecture takes no such tensor")
-            .at(format!("tensor {}", other.name))
-            .hint("known: input_ids, attention_mask, position_ids, labels"));
+    input.types = given.like("token_type_ids", &shape, model.type_limit())?.map(rows);
+    if let Some(hidden) = given.numbers("perm_mask", &[&[batch, time, time]])? {
+        input.permutation = Some(Tensor::from_slice(device, &hidden, [batch, time, time]));
     }
+    input.targets = targets(given, batch, time)?.map(|(t, n)| Ids::new(device, t, [batch, n]));
+    input.memory = memory(model, given, batch)?;
+    Ok((input, ids, choices))
+}
 
-    let graph = if grad { Graph::training(&model.params) } else { Graph::inference(&model.params) };
-    let mut pass = Pass::new(&graph, &input);
-    pass.hidden = Some(Vec::new());
-    let hidden = model.hidden(&mut pass);
-    let states = pass.hidden.take().unwrap_or_default();
-    let (logits, loss) = match model.head() {
-        Head::CausalLm => causal(model, &graph, &hidden, labels.as_ref(), [batch, time])?,
-        Head::Sequence { .. } => sequence(model, &graph, &hidden, labels, &ids, [batch, time])?,
-    };
-    let mut out = vec![array("logits", &logits)];
-    out.extend(
-        states
-            .into_iter()
-            .enumerate()
-            .map(|(i, h)| array(&format!("hidden.{i}"), &Var::constant(h))),
-    );
-    match loss {
-        Some(loss) => {
-            out.push(array("loss", &loss));
-            if grad {
-                let mut sums = GradSet::new();
-                graph.backward(&loss, &mut sums);
-                for (i, p) in model.params.iter().enumerate() {
-                    let found = sums.iter().find(|(j, _)| *j == i).map(|(_, g)| g.to_vec());
-                    let values = found.unwrap_or_else(|| vec![0.0; p.value.len()]);
-                    let (name, shape) = (format!("grad.{}", p.name), p.value.shape().to_vec());
-                    out.push(Array { name, shape, data: ArrayData::F32(values) });
-                }
-            }
+/// target_mapping [batch, targets, time] as places: each row marks one place with 1, or none, and no two
+/// the same.
+fn targets(given: &mut Given, batch: usize, time: usize) -> Result<Option<(Vec<i32>, usize)>> {
+    let name = "target_mapping";
+    let shape = given.arrays.iter().find(|a| a.name == name).map(|a| a.shape.clone());
+    let count = match shape.as_deref() {
+        None => return Ok(None),
+        Some(&[b, count, t]) if b == batch && t == time && count > 0 => count,
+        Some(shape) => {
+            return Err(Error::input(format!(
+                "shape {shape:?}, [{batch}, targets, {time}] was expected"
+            ))
+            .at(format!("tensor {name}")));
         }
-        None if grad => return Err(Error::input("gradients need `labels`, which the input lacks")),
-        None => {}
+    };
+    let values = given.numbers(name, &[&[batch, count, time]])?.unwrap_or_default();
+    let mut places = Vec::with_capacity(batch * count);
+    for (i, row) in values.chunks_exact(time).enumerate() {
+        let marked: Vec<usize> = (0..time).filter(|&t| row[t] != 0.0).collect();
+        let place = match marked[..] {
+            [] => -1,
+            [t] if row[t] == 1.0 => t as i32,
+            _ => {
+                return Err(Error::input(format!("row {i} is not one 1 among zeros"))
+                    .at(format!("tensor {name}")));
+            }
+        };
+        if place >= 0 && places[i / count * count..].contains(&place) {
+            return Err(Error::input(format!("row {i} asks for place {place} a second time"))
+                .at(format!("tensor {name}")));
+        }
+        places.push(place);
     }
-    Ok(out)
+    Ok(Some((places, count)))
+}
+
+/// mems.0, mems.1, … [places, batch, hidden], one for each layer, as [batch, places, hidden].
+fn memory(model: &Model, given: &mut Given, batch: usize) -> Result<Vec<Tensor>> {
+    let Some(first) = given.arrays.iter().find(|a| a.name.starts_with("mems.")) else {
+        return Ok(Vec::new());
+    };
+    let (hidden, layers) = (model.sizes().hidden, model.sizes().layers);
+    let count = first.shape.first().copied().unwrap_or(0);
+    let mut all = Vec::new();
+    for layer in 0..layers {
+        let name = format!("mems.{layer}");
+        let Some(values) = given.numbers(&name, &[&[count, batch, hidden]])? else {
+            return Err(Error::input(format!("tensor {name} is missing"))
+                .hint(format!("the model has {layers} layers: mems.0 to mems.{}", layers - 1)));
+        };
+        all.push(swap(&Tensor::from_slice(model.device(), &values, [count, batch, hidden])));
+    }
+    match given.arrays.iter().find(|a| a.name.starts_with("mems.")) {
+        None => Ok(if count == 0 { Vec::new() } else { all }),
+        Some(other) => Err(Error::input(format!("the model has {layers} layers"))
+            .at(format!("tensor {}", other.name))),
+    }
+}
+
+/// [a, b, width] as [b, a, width].
+fn swap(x: &Tensor) -> Tensor {
+    let (a, b, width) = (x.shape()[0], x.shape()[1], x.shape()[2]);
+    let values = x.to_vec();
+    let mut out = Vec::with_capacity(values.len());
+    for j in 0..b {
+        for i in 0..a {
+            out.extend_from_slice(&values[(i * b + j) * width..][..width]);
+        }
+    }
+    Tensor::from_slice(x.device(), &out, [b, a, width])
+}
+
+fn gradients(model: &Model, graph: Graph<'_>, loss: &Var, out: &mut Vec<Array>) {
+    let mut sums = GradSet::new();
+    graph.backward(loss, &mut sums);
+    for (i, p) in model.params.iter().enumerate() {
+        let found = sums.iter().find(|(j, _)| *j == i).map(|(_, g)| g.to_vec());
+        let values = found.unwrap_or_else(|| vec![0.0; p.value.len()]);
+        let (name, shape) = (format!("grad.{}", p.name), p.value.shape().to_vec());
+        out.push(Array { name, shape, data: ArrayData::F32(values) });
+    }
 }
 
 fn array(name: &str, value: &Var) -> Array {
@@ -125,117 +221,4 @@ fn array(name: &str, value: &Var) -> Array {
         shape: value.shape().to_vec(),
         data: ArrayData::F32(value.value().to_vec()),
     }
-}
-
-enum Labels {
-    Classes(Vec<i64>),
-    Numbers(Vec<f32>),
-}
-
-fn labels(given: &mut Given, model: &Model, sizes: [usize; 2]) -> Result<Option<Labels>> {
-    let Some(at) = given.arrays.iter().position(|a| a.name == "labels") else { return Ok(None) };
-    let Array { shape, data, .. } = given.arrays.swap_remove(at);
-    let count = shape.iter().product::<usize>();
-    let (wanted, classes) = match model.head() {
-        Head::CausalLm => (sizes[0] * sizes[1], model.sizes().vocabulary),
-        Head::Sequence { labels } => (sizes[0], labels),
-    };
-    let wrong = |what: String| Err(Error::input(what).at("tensor labels"));
-    if count != wanted {
-        return wrong(format!("shape {shape:?} for input_ids of {sizes:?}"));
-    }
-    let number = model.head() == Head::SCALAR;
-    match data {
-        ArrayData::F32(v) if number => Ok(Some(Labels::Numbers(v))),
-        ArrayData::I64(v) if number => {
-            Ok(Some(Labels::Numbers(v.into_iter().map(|x| x as f32).collect())))
-        }
-        ArrayData::I64(v) => {
-            match v.iter().find(|&&l| l != IGNORED && (l < 0 || l as usize >= classes)) {
-                Some(bad) => {
-                    wrong(format!("value {bad}, 0 to {} or {IGNORED} was expected", classes - 1))
-                }
-                None => Ok(Some(Labels::Classes(v))),
-            }
-        }
-        ArrayData::F32(_) => wrong("it holds floats, integers were expected".into()),
-    }
-}
-
-/// Labels shifted by one: the token at t is predicted from t - 1.
-fn causal(
-    model: &Model,
-    graph: &Graph<'_>,
-    hidden: &Var,
-    labels: Option<&Labels>,
-    [batch, time]: [usize; 2],
-) -> Result<(Var, Option<Var>)> {
-    let logits = model.logits(graph, hidden);
-    let Some(Labels::Classes(labels)) = labels else { return Ok((logits, None)) };
-    let (mut rows, mut targets) = (Vec::new(), Vec::new());
-    for b in 0..batch {
-        for t in 1..time {
-            let label = labels[b * time + t];
-            if label != IGNORED {
-                rows.push((b * time + t - 1) as i32);
-                targets.push(label as i32);
-            }
-        }
-    }
-    if rows.is_empty() {
-        return Err(
-            Error::input("no label counts: all are -100 or first in their row").at("tensor labels")
-        );
-    }
-    let picked = model.rows(hidden, rows);
-    Ok((logits, Some(mean_loss(&picked, &model.output(graph), targets))))
-}
-
-fn mean_loss(rows: &Var, weights: &Var, targets: Vec<i32>) -> Var {
-    let count = targets.len();
-    let targets = Ids::new(Device::Cpu, targets, [count]);
-    ops::linear_cross_entropy(rows, weights, &targets, &vec![1.0 / count as f32; count]).0
-}
-
-/// Scores from the last token that is not padding; mean square error for one label, else cross-entropy.
-fn sequence(
-    model: &Model,
-    graph: &Graph<'_>,
-    hidden: &Var,
-    labels: Option<Labels>,
-    ids: &[i32],
-    [batch, time]: [usize; 2],
-) -> Result<(Var, Option<Var>)> {
-    let pad = model.token("pad_token_id").map(|p| p as i32);
-    if pad.is_none() && batch > 1 {
-        return Err(Error::input("config.json names no pad_token_id, which several rows need"));
-    }
-    let last = |b: usize| {
-        let row = &ids[b * time..(b + 1) * time];
-        // A row of nothing but padding is read at its first place, as in transformers.
-        pad.map_or(time - 1, |pad| row.iter().rposition(|&i| i != pad).unwrap_or(0))
-    };
-    let picked = model.rows(hidden, (0..batch).map(|b| (b * time + last(b)) as i32).collect());
-    let scores = model.scores(graph, &picked);
-    let loss = match labels {
-        None => None,
-        Some(Labels::Numbers(v)) => {
-            let target = athanor_tensor::Tensor::from_slice(model.device(), &v, [batch, 1]);
-            Some(ops::mean(&ops::square(&ops::sub(&scores, &Var::constant(target)))))
-        }
-        Some(Labels::Classes(v)) => {
-            let (rows, targets): (Vec<i32>, Vec<i32>) = v
-                .iter()
-                .enumerate()
-                .filter(|(_, l)| **l != IGNORED)
-                .map(|(b, l)| (b as i32, *l as i32))
-                .unzip();
-            if rows.is_empty() {
-                return Err(Error::input("no label counts: all are -100").at("tensor labels"));
-            }
-            let kept = model.rows(&picked, rows);
-            Some(mean_loss(&kept, &model.score_weight(graph), targets))
-        }
-    };
-    Ok((scores, loss))
 }

@@ -1,6 +1,7 @@
 //! Models: families of Transformers, their heads, and Hugging Face folders.
 //!
-//! A family is one folder under `families/` and one line in [`families::FAMILIES`].
+//! A family is one folder under `families/` and one line in [`families::FAMILIES`]; a head is one file
+//! under `heads/` and one line in [`heads::HEADS`].
 
 pub mod cache;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod heads;
 mod host;
 mod model;
 pub mod pass;
+mod sentence;
 
 pub use cache::KvCache;
 pub use config::Fields;
@@ -19,3 +21,4 @@ pub use heads::Head;
 pub use host::HostTensors;
 pub use model::Model;
 pub use pass::{Dropout, Input, Pass};
+pub use sentence::{Pooling, Sentences};

@@ -5,16 +5,16 @@ use std::path::Path;
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     Device, Graph, Ids, ParamId, Params, Tensor, Var,
-    ops::{self, Activation, Weights},
+    ops::{self, Activation, Mask, Weights},
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
     config::Fields,
-    families::{self, Architecture, Builder, Family, Init, Shape, Sizes},
+    families::{self, Architecture, Builder, Family, Shape, Sizes},
     folder,
-    heads::Head,
-    pass::Pass,
+    heads::{Built, Head, Place, Width},
+    pass::{Input, Pass},
 };
 
 /// A network with its parameters.
@@ -27,7 +27,7 @@ use crate::{
 ///     vocabulary: 50, context: 16, hidden: 8, layers: 1, heads: 2, kv_heads: 1, intermediate: 12,
 ///     qk_norm: false, qkv_bias: false, sliding_window: None, tied: true, rope_theta: 10_000.0,
 /// };
-/// let model = Model::new(families::by_name("llama")?, &shape, Head::CausalLm, 1, Device::Cpu)?;
+/// let model = Model::new(families::by_name("llama")?, &shape, Head::CAUSAL_LM, 1, Device::Cpu)?;
 /// let input = Input::causal(Device::Cpu, vec![3, 1, 4], 1, 3);
 /// let graph = Graph::inference(&model.params);
 /// let hidden = model.hidden(&mut Pass::new(&graph, &input));
@@ -42,7 +42,7 @@ pub struct Model {
     network: Box<dyn Architecture>,
     family: &'static Family,
     head: Head,
-    head_weight: Option<ParamId>,
+    stacks: Vec<Built>,
     value_head: Option<ParamId>,
     device: Device,
 }
@@ -62,7 +62,7 @@ impl Model {
         seed: u64,
         device: Device,
     ) -> Result<Self> {
-        let builder = Builder::random(device, family.prefix, seed);
+        let builder = Builder::random(device, prefix(family, head)?, seed);
         Self::assemble(family, (family.config)(shape), head, builder)
     }
 
@@ -71,9 +71,7 @@ impl Model {
     /// # Errors
     /// Input, naming the file, and the key or tensor.
     pub fn load(dir: &Path, device: Device) -> Result<Self> {
-        let config = folder::read_config(dir)?;
-        let head = folder::head_of(&config, dir)?;
-        Self::load_from(dir, config, head, 0, device)
+        Self::load_from(dir, None, 0, device)
     }
 
     /// Opens the trunk of a folder under another head, which starts by chance from `seed` unless the
@@ -82,21 +80,21 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_with_head(dir: &Path, head: Head, seed: u64, device: Device) -> Result<Self> {
-        Self::load_from(dir, folder::read_config(dir)?, head, seed, device)
+        Self::load_from(dir, Some(head), seed, device)
     }
 
-    fn load_from(
-        dir: &Path,
-        config: Map<String, Value>,
-        head: Head,
-        seed: u64,
-        device: Device,
-    ) -> Result<Self> {
+    fn load_from(dir: &Path, wanted: Option<Head>, seed: u64, device: Device) -> Result<Self> {
+        let config = folder::read_config(dir)?;
         let at = |e: Error| e.at(dir.join("config.json").display());
         let family = families::by_model_type(Fields(&config).text("model_type", "").map_err(at)?)
             .map_err(at)?;
+        let head = match wanted {
+            Some(head) => head,
+            None => Head::read(&config, family).map_err(at)?,
+        };
+        let prefixes = [prefix(family, head).map_err(at)?, family.prefix];
         let tensors = folder::read_tensors(dir)?;
-        let builder = Builder::loaded(device, family.prefix, tensors, seed);
+        let builder = Builder::loaded(device, prefixes, tensors, seed, wanted.is_none());
         Self::assemble(family, config, head, builder).map_err(|e| e.at(dir.display()))
     }
 
@@ -109,24 +107,16 @@ impl Model {
         let fields = Fields(&config);
         let model_type = fields.text("model_type", "")?.to_owned();
         let network = (family.build)(fields, &mut builder)?;
-        let Sizes { hidden, vocabulary, .. } = network.sizes();
-        let head_weight = match head {
-            Head::CausalLm if network.tied() => None,
-            Head::CausalLm => Some(builder.head(
-                "lm_head.weight",
-                &[vocabulary, hidden],
-                Init::Normal(0.02),
-                false,
-            )?),
-            // Ziegler et al. 2019, section 2.1: normal with variance 1 / (width + 1).
-            Head::Sequence { labels } => {
-                let std = 1.0 / (hidden as f32 + 1.0).sqrt();
-                Some(builder.head("score.weight", &[labels, hidden], Init::Normal(std), true)?)
+        let (variant, suffix) = (variant(family, head)?, family.suffix(head.kind()));
+        let mut stacks = Vec::new();
+        for stack in variant.stacks {
+            // A trunk without scores is whole without its pooler.
+            if stack.out.is_none() && !stack.is_in(&builder) {
+                continue;
             }
-        };
-        let name = (family.architectures)(&model_type, head).ok_or_else(|| {
-            Error::input(format!("`{model_type}` has no head of the kind {head:?}"))
-        })?;
+            stacks.push(Built::new(*stack, head.labels(), &*network, fields, &mut builder)?);
+        }
+        let name = format!("{}{}", (family.class)(&model_type), suffix.unwrap_or_default());
         config.insert("architectures".into(), json!([name]));
         config.insert("dtype".into(), "float32".into());
         config.shift_remove("torch_dtype");
@@ -138,7 +128,7 @@ impl Model {
             network,
             family,
             head,
-            head_weight,
+            stacks,
             value_head: None,
             device,
         })
@@ -194,6 +184,7 @@ impl Model {
         for (key, id) in [("bos_token_id", bos), ("eos_token_id", eos), ("pad_token_id", pad)] {
             self.config.insert(key.into(), id.into());
         }
+        self.network.set_padding(pad);
     }
 
     /// A token id of config.json such as `eos_token_id`; the first where it is a list.
@@ -203,7 +194,28 @@ impl Model {
         u32::try_from(id).ok()
     }
 
-    /// Hidden states after the final norm, [batch, time, hidden].
+    /// Rows of ids as the model wants them: positions as its family counts them; it sees all, or what
+    /// stands before.
+    ///
+    /// # Panics
+    /// If the count does not fit the sizes.
+    pub fn input(&self, ids: Vec<i32>, batch: usize, time: usize) -> Input {
+        let positions = Ids::new(self.device, self.network.positions(&ids, time), [batch, time]);
+        let mask = Mask { causal: self.network.causal(), ..Mask::default() };
+        Input { positions, mask, ..Input::causal(self.device, ids, batch, time) }
+    }
+
+    /// Position ids are below this.
+    pub fn position_limit(&self) -> usize {
+        self.network.position_limit()
+    }
+
+    /// Token types are below this; 0 if the family has none.
+    pub fn type_limit(&self) -> usize {
+        self.network.type_limit()
+    }
+
+    /// Hidden states after the last block (and its norm, where the family has one), [batch, time, hidden].
     ///
     /// # Panics
     /// If an id or position is out of range: check what comes from users.
@@ -211,36 +223,125 @@ impl Model {
         self.network.forward(pass)
     }
 
-    /// The output embedding [vocabulary, hidden], for the fused losses.
+    pub(crate) fn stacks(&self) -> &[Built] {
+        &self.stacks
+    }
+
+    /// The first stack, if it ends in scores over the vocabulary.
+    fn vocabulary(&self) -> Option<&Built> {
+        let first = self.stacks.first()?;
+        (first.spec.out?.width == Width::Vocabulary).then_some(first)
+    }
+
+    /// The output embedding [vocabulary, hidden], for the fused losses of heads without layers of their
+    /// own; [`token_loss`](Self::token_loss) works for all.
     pub fn output(&self, graph: &Graph<'_>) -> Var {
-        graph.param(match (self.head, self.head_weight) {
-            (Head::CausalLm, Some(weight)) => weight,
-            _ => self.network.embeddings()[0],
-        })
+        let own = self.vocabulary().and_then(Built::weight);
+        graph.param(own.unwrap_or_else(|| self.network.embeddings()[0]))
     }
 
-    /// Next-token logits [.., vocabulary] of hidden states.
+    /// The head's first scores of hidden states [.., hidden]: logits over the vocabulary
+    /// [.., vocabulary], or as many as there are labels. Hidden states where the head has no scores.
     pub fn logits(&self, graph: &Graph<'_>, hidden: &Var) -> Var {
-        ops::linear(hidden, &self.output(graph), None, Weights::OutIn, Activation::None)
+        self.scores_of(graph, 0, hidden, &mut |x| x)
     }
 
-    /// Scores [rows, labels] of hidden states [rows, hidden].
-    ///
-    /// # Panics
-    /// If the model has no sequence head.
+    /// Scores [rows, labels] of hidden states [rows, hidden], as [`logits`](Self::logits).
     pub fn scores(&self, graph: &Graph<'_>, hidden: &Var) -> Var {
-        ops::linear(hidden, &self.score_weight(graph), None, Weights::OutIn, Activation::None)
+        self.logits(graph, hidden)
     }
 
-    /// The sequence head's weights [labels, hidden].
+    /// The scores of stack `i` (BERT's pretraining head has two: tokens, next sentence) of hidden states
+    /// [.., hidden]; `drop` is the pass's dropout.
+    pub fn scores_of(
+        &self,
+        graph: &Graph<'_>,
+        i: usize,
+        hidden: &Var,
+        drop: &mut dyn FnMut(Var) -> Var,
+    ) -> Var {
+        let Some(stack) = self.stacks.get(i) else { return hidden.clone() };
+        stack.project(graph, &stack.features(graph, hidden, drop))
+    }
+
+    /// Σ weights[i] · -log p(targets[i]) under the head's first scores of hidden states [rows, hidden],
+    /// and each row's log-probability. Whole logits never exist.
     ///
     /// # Panics
-    /// If the model has no sequence head.
-    pub fn score_weight(&self, graph: &Graph<'_>) -> Var {
-        match (self.head, self.head_weight) {
-            (Head::Sequence { .. }, Some(weight)) => graph.param(weight),
-            _ => panic!("a model with {:?} has no sequence head", self.head),
+    /// If the sizes do not fit or the head has no scores.
+    pub fn token_loss(
+        &self,
+        graph: &Graph<'_>,
+        rows: &Var,
+        targets: &Ids,
+        weights: &[f32],
+    ) -> (Var, Tensor) {
+        self.stack_loss(graph, 0, rows, targets, weights)
+    }
+
+    /// [`token_loss`](Self::token_loss) under the scores of stack `i`.
+    ///
+    /// # Panics
+    /// If the sizes do not fit or there is no such stack.
+    pub fn stack_loss(
+        &self,
+        graph: &Graph<'_>,
+        i: usize,
+        rows: &Var,
+        targets: &Ids,
+        weights: &[f32],
+    ) -> (Var, Tensor) {
+        let features = self.stacks[i].features(graph, rows, &mut |x| x);
+        self.loss_of_features(graph, i, &features, targets, weights)
+    }
+
+    pub(crate) fn loss_of_features(
+        &self,
+        graph: &Graph<'_>,
+        i: usize,
+        features: &Var,
+        targets: &Ids,
+        weights: &[f32],
+    ) -> (Var, Tensor) {
+        let stack = &self.stacks[i];
+        let Some(w) = stack.weight() else { panic!("{:?} has no scores to learn from", self.head) };
+        let bias = stack.bias().map(|b| graph.param(b));
+        ops::linear_bias_cross_entropy(features, &graph.param(w), bias.as_ref(), targets, weights)
+    }
+
+    /// The hidden states that stack `i` reads, as rows [n, hidden]: every token's, or one of each row of
+    /// `ids` [batch, time].
+    ///
+    /// # Panics
+    /// If there is no such stack.
+    pub fn pick(&self, i: usize, hidden: &Var, ids: &[i32]) -> Var {
+        let (batch, time) = (hidden.shape()[0], hidden.shape()[1]);
+        let at = |place: &dyn Fn(usize) -> usize| {
+            self.rows(hidden, (0..batch).map(|b| (b * time + place(b)) as i32).collect())
+        };
+        match self.stacks[i].spec.place {
+            Place::Every => ops::reshape(hidden, [batch * time, hidden.shape()[2]]),
+            Place::First => at(&|_| 0),
+            Place::Last => at(&|_| time - 1),
+            Place::LastToken => {
+                let pad = self.token("pad_token_id").map(|p| p as i32);
+                at(&|b| {
+                    let row = &ids[b * time..(b + 1) * time];
+                    // A row of nothing but padding is read at its first place, as in transformers.
+                    pad.map_or(time - 1, |pad| row.iter().rposition(|&i| i != pad).unwrap_or(0))
+                })
+            }
         }
+    }
+
+    /// Whether its scores say which token stands at a place, seen from both sides.
+    pub fn fills_gaps(&self) -> bool {
+        self.vocabulary().is_some() && !self.network.causal()
+    }
+
+    /// Whether the head reads the last token of each row, which only padding marks.
+    pub(crate) fn needs_pad(&self) -> bool {
+        self.stacks.iter().any(|s| s.spec.place == Place::LastToken)
     }
 
     /// Values [rows] of hidden states [rows, hidden].
@@ -271,8 +372,8 @@ impl Model {
 
     /// Whether the parameter at `index` is a matrix between hidden layers: neither embedding nor head.
     pub fn is_hidden_matrix(&self, index: usize) -> bool {
-        let outer =
-            self.network.embeddings().into_iter().chain(self.head_weight).chain(self.value_head);
+        let scores = self.stacks.iter().filter_map(Built::own_weight);
+        let outer = self.network.embeddings().into_iter().chain(scores).chain(self.value_head);
         let matrix = self.params.iter().nth(index).is_some_and(|p| p.value.shape().len() == 2);
         matrix && outer.map(ParamId::index).all(|i| i != index)
     }
@@ -287,10 +388,23 @@ impl Model {
             .params
             .iter()
             .enumerate()
-            .filter(|(i, p)| !embeddings.contains(i) && p.value.shape().len() == 2)
+            .filter(|(i, p)| !embeddings.contains(i) && p.value.shape().len() >= 2)
             .map(|(_, p)| p.value.len())
             .sum();
-        let output = if self.head_weight.is_none() { vocabulary * hidden } else { 0 };
+        let tied = self.vocabulary().is_some_and(|s| s.own_weight().is_none());
+        let output = if tied { vocabulary * hidden } else { 0 };
         6.0 * (matrices + output) as f64 + 6.0 * (layers * heads * head_dim * time) as f64
     }
+}
+
+fn variant(family: &Family, head: Head) -> Result<crate::heads::Variant> {
+    family.variant(head.kind()).ok_or_else(|| {
+        Error::input(format!("the family {} has no head of the kind {head:?}", family.name))
+    })
+}
+
+/// What the trunk's names begin with under a head.
+fn prefix(family: &Family, head: Head) -> Result<&'static str> {
+    let own = variant(family, head)?.prefix;
+    Ok(own.unwrap_or(if head == Head::BARE { "" } else { family.prefix }))
 }

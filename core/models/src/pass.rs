@@ -14,8 +14,17 @@ pub struct Input {
     pub ids: Ids,
     /// Position of each token, [batch, time].
     pub positions: Ids,
+    /// Type of each token, [batch, time]: BERT's first and second text. All 0 if none are given.
+    pub types: Option<Ids>,
     /// Who sees whom.
     pub mask: Mask,
+    /// XLNet's perm_mask [batch, time, time]: above 0 where place i must not see place j.
+    pub permutation: Option<Tensor>,
+    /// Places that XLNet's query stream asks for, [batch, targets]; -1 for none. Without them the hidden
+    /// states are those of every place.
+    pub targets: Option<Ids>,
+    /// XLNet's memory of earlier segments, [batch, places, hidden] for each layer; or nothing.
+    pub memory: Vec<Tensor>,
 }
 
 impl Input {
@@ -28,7 +37,11 @@ impl Input {
         Self {
             ids: Ids::new(device, ids, [batch, time]),
             positions: Ids::new(device, positions, [batch, time]),
+            types: None,
             mask: Mask::causal(),
+            permutation: None,
+            targets: None,
+            memory: Vec::new(),
         }
     }
 
@@ -59,13 +72,15 @@ pub struct Pass<'a> {
     pub dropout: Option<Dropout>,
     /// Collects the input of every layer and the final output, if wanted.
     pub hidden: Option<Vec<Tensor>>,
+    /// Collects each layer's memory for the next segment, if wanted.
+    pub memory: Option<Vec<Tensor>>,
     sites: u64,
 }
 
 impl<'a> Pass<'a> {
     /// A plain pass.
     pub fn new(graph: &'a Graph<'a>, input: &'a Input) -> Self {
-        Self { graph, input, cache: None, dropout: None, hidden: None, sites: 0 }
+        Self { graph, input, cache: None, dropout: None, hidden: None, memory: None, sites: 0 }
     }
 
     /// With dropout.

@@ -26,12 +26,34 @@ fn seen(a: &Array, mask: Option<&Array>) -> Vec<f32> {
     rows.flat_map(|(row, _)| row.to_vec()).collect()
 }
 
-/// Greatest difference relative to the greatest value of the tensor.
-fn distance(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let scale = want.iter().fold(1e-6f64, |m, v| m.max(f64::from(v.abs())));
-    got.iter().zip(want).fold(0.0, |m: f64, (g, w)| m.max(f64::from((g - w).abs()))) / scale
+fn peak(values: &[f32]) -> f64 {
+    values.iter().fold(1e-6, |m, v| m.max(f64::from(v.abs())))
 }
+
+/// Greatest difference relative to `scale`.
+fn distance(got: &[f32], want: &[f32], scale: f64) -> f64 {
+    assert_eq!(got.len(), want.len());
+    // A NaN is a difference.
+    let apart = |g: &f32, w: &f32| {
+        let d = f64::from((g - w).abs());
+        if d.is_nan() { f64::INFINITY } else { d }
+    };
+    got.iter().zip(want).fold(0.0, |m: f64, (g, w)| m.max(apart(g, w))) / scale
+}
+
+/// Relative to the tensor's greatest value: 1e-5, but where float32 itself is off by more. The
+/// fixtures' report.json has its distance to float64.
+fn tolerance(case: &str) -> f64 {
+    match case {
+        // The gradient of a key's bias is a sum of parts that nearly cancel.
+        "llama-bias-headdim" => 3e-5,
+        _ => 1e-5,
+    }
+}
+
+/// Below this share of the greatest gradient a gradient is rounding alone: that of a bias of attention's
+/// keys is 0, since softmax does not see what is added to all scores, as is the sum of a span's.
+const NOTHING: f64 = 1e-5;
 
 #[test]
 fn fixtures_match_transformers() {
@@ -39,37 +61,44 @@ fn fixtures_match_transformers() {
     let mut cases: Vec<_> =
         fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
     cases.sort();
-    assert!(cases.len() >= 21, "only {} fixtures", cases.len());
+    assert!(cases.len() >= 45, "only {} fixtures", cases.len());
     let mut worst = BTreeMap::new();
     for case in cases {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let model = Model::load(&case, Device::Cpu).unwrap_or_else(|e| panic!("{name}: {e}"));
         let input = load_arrays(&case.join("in.safetensors")).unwrap();
         let want = load_arrays(&case.join("out.safetensors")).unwrap();
-        let mask = input.iter().find(|a| a.name == "attention_mask").cloned();
-        let got = forward(&model, input, true).unwrap_or_else(|e| panic!("{name}: {e}"));
+        // An encoder's padding has hidden states like any other place, and XLNet's sees itself.
+        let causal = model.input(vec![0], 1, 1).mask.causal && model.family().name != "xlnet";
+        let mask = input.iter().find(|a| a.name == "attention_mask" && causal).cloned();
+        let learns = want.iter().any(|a| a.name == "loss");
+        let got = forward(&model, input, learns).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let gradients = want.iter().filter(|w| w.name.starts_with("grad."));
+        let steepest = gradients.map(|w| peak(floats(w))).fold(0.0, f64::max);
         for w in &want {
             let g = got
                 .iter()
                 .find(|g| g.name == w.name)
                 .unwrap_or_else(|| panic!("{name}: no {}", w.name));
             assert_eq!(g.shape, w.shape, "{name}: {}", w.name);
-            let d = distance(&seen(g, mask.as_ref()), &seen(w, mask.as_ref()));
+            let (g, expected) = (seen(g, mask.as_ref()), seen(w, mask.as_ref()));
+            let own = peak(&expected);
+            let nothing = w.name.starts_with("grad.") && own < NOTHING * steepest;
+            let d = distance(&g, &expected, if nothing { steepest } else { own });
             let entry = worst.entry(name.clone()).or_insert((0.0f64, String::new()));
             if d > entry.0 {
                 *entry = (d, w.name.clone());
             }
         }
-        let grads = want.iter().filter(|w| w.name.starts_with("grad.")).count();
-        assert_eq!(grads, model.params.len(), "{name}: a gradient for every parameter");
+        // What takes no part has no gradient there, and zeros here.
+        for g in got.iter().filter(|g| g.name.starts_with("grad.")) {
+            let known = want.iter().any(|w| w.name == g.name);
+            assert!(known || floats(g).iter().all(|v| *v == 0.0), "{name}: {}", g.name);
+        }
     }
     for (case, (d, tensor)) in &worst {
         println!("{case}: {d:.2e} ({tensor})");
     }
-    for (case, (d, tensor)) in &worst {
-        // The gradient of a key's bias nearly cancels (softmax does not feel a shift), so there f32's
-        // own error, which tests/fixtures/hf/report.json has, is larger against what is left.
-        let limit = if tensor.ends_with("k_proj.bias") { 3e-5 } else { 1e-5 };
-        assert!(*d < limit, "{case}: {d:.2e} ({tensor})");
-    }
+    worst.retain(|case, (d, _)| *d > tolerance(case));
+    assert!(worst.is_empty(), "{worst:?}");
 }

@@ -36,6 +36,14 @@ impl Interrupt {
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+
+    /// Fails if a stop was asked for.
+    ///
+    /// # Errors
+    /// Interrupted.
+    pub fn check(&self) -> Result<()> {
+        if self.is_set() { Err(Error::interrupted("stopped, as asked")) } else { Ok(()) }
+    }
 }
 
 /// Where a run shows its progress; the app decides how.

@@ -17,6 +17,7 @@
 
 mod cpu;
 mod device;
+mod limits;
 pub mod mapped;
 pub mod ops;
 mod params;
@@ -26,6 +27,7 @@ mod tape;
 mod tensor;
 
 pub use device::{Device, set_threads};
+pub use limits::{Limits, limits};
 pub use params::{GradSet, Graph, Param, ParamId, Params};
 pub use pool::{PoolStats, pool_stats, release_spare};
 pub use rng::{Rng, splitmix64};

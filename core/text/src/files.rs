@@ -5,7 +5,7 @@ use std::path::Path;
 use athanor_store::{Error, Result, read_json, read_text, write_atomic, write_json};
 use serde_json::{Map, Value, json};
 
-use crate::{SpecialTokens, Tokenizer};
+use crate::{SpecialTokens, Tokenizer, wordpiece};
 
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
 const TOKENIZER: &str = "tokenizer.json";
@@ -14,30 +14,29 @@ const SPECIALS: &str = "special_tokens_map.json";
 pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
     let folder = file.parent().unwrap_or(Path::new("."));
-    let bytes = match pair(&file, folder)? {
-        Some(json) => json,
-        None => read_text(&file).map_err(|e| {
+    let config = optional(&folder.join(CONFIG))?;
+    let vocabulary = folder.join(wordpiece::VOCABULARY);
+    let alone = path.is_dir() && !file.exists() && vocabulary.is_file();
+    let file = if alone { &vocabulary } else { &file };
+    let bytes = match (alone, pair(file, folder)?) {
+        (true, _) => wordpiece::from_vocabulary(file, &config)?,
+        (false, Some(json)) => json,
+        (false, None) => read_text(file).map_err(|e| {
             e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
         })?,
     };
-    let config = optional(&folder.join(CONFIG))?;
     let map = optional(&folder.join(SPECIALS))?;
     // tokenizer_config.json wins, as in transformers.
     let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));
-    let mut specials = SpecialTokens {
+    let specials = SpecialTokens {
         tokens: Vec::new(),
         bos: named("bos_token"),
         eos: named("eos_token"),
         pad: named("pad_token"),
     };
-    let mut tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials.clone(), config.clone())
-        .map_err(|e| e.at(file.display()))?;
-    let mut added = tokenizer.special_added();
-    added.sort_by_key(|(id, _)| *id);
-    specials.tokens = added.into_iter().map(|(_, t)| t.content).collect();
-    tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
-        .map_err(|e| e.at(file.display()))?;
-    Ok(tokenizer)
+    Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
+        .map(Tokenizer::with_added_specials)
+        .map_err(|e| e.at(file.display()))
 }
 
 /// GPT-2's first form, without tokenizer.json: vocab.json (also encoder.json) with merges.txt (also

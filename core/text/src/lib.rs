@@ -24,6 +24,7 @@ mod stream;
 mod template;
 mod tokenizer;
 mod train;
+mod wordpiece;
 
 pub use chat::{encode_chat, encode_prompt};
 pub use special::SpecialTokens;

@@ -36,6 +36,20 @@ pub struct ModelInput {
     pub sequence: Vec<Option<usize>>,
 }
 
+impl ModelInput {
+    /// Drops tokens of the text from its end until `longest` are left; special tokens behind it stay.
+    pub fn truncate(&mut self, longest: usize) {
+        let Some(extra) = self.ids.len().checked_sub(longest).filter(|&n| n > 0) else { return };
+        let tail = self.sequence.iter().rev().take_while(|s| s.is_none()).count();
+        let end = self.ids.len() - tail;
+        let cut = end.saturating_sub(extra)..end;
+        self.ids.drain(cut.clone());
+        self.types.drain(cut.clone());
+        self.offsets.drain(cut.clone());
+        self.sequence.drain(cut);
+    }
+}
+
 impl Tokenizer {
     /// Loads a model folder, or a tokenizer.json with what stands beside it.
     ///
@@ -118,21 +132,15 @@ impl Tokenizer {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn encode_input(&self, text: &str, pair: Option<&str>) -> Result<ModelInput> {
-        let encoding = match pair {
-            Some(pair) => self.plain.encode((text, pair), true),
-            None => self.plain.encode(text, true),
-        }
-        .map_err(unencodable)?;
-        let special = encoding.get_special_tokens_mask();
-        let sequence = (encoding.get_sequence_ids().into_iter().zip(special))
-            .map(|(s, &special)| if special == 1 { None } else { s })
-            .collect();
-        Ok(ModelInput {
-            ids: encoding.get_ids().to_vec(),
-            types: encoding.get_type_ids().to_vec(),
-            offsets: encoding.get_offsets().to_vec(),
-            sequence,
-        })
+        input(&self.plain, text, pair)
+    }
+
+    /// [`encode_input`](Self::encode_input), special tokens in the texts read as such: `[MASK]`.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_input_with_specials(&self, text: &str, pair: Option<&str>) -> Result<ModelInput> {
+        input(&self.parsing, text, pair)
     }
 
     /// Ids of `text` with special tokens read, and the bytes of `text` that each stands for.
@@ -212,6 +220,22 @@ impl Tokenizer {
         self.specials.pad.as_deref().and_then(|t| self.id(t))
     }
 
+    /// The token that stands for a word to be guessed, and its id: what tokenizer_config.json calls
+    /// `mask_token`, else `[MASK]` or `<mask>`.
+    pub fn mask(&self) -> Option<(String, u32)> {
+        let named = self.config.get("mask_token");
+        let named = named.and_then(|v| v.as_str().or_else(|| v.get("content")?.as_str()));
+        let all = named.into_iter().chain(["[MASK]", "<mask>"]);
+        all.filter_map(|t| Some((t.to_owned(), self.id(t)?))).next()
+    }
+
+    /// The most tokens that tokenizer_config.json says its model takes, if it says so.
+    pub fn longest(&self) -> Option<usize> {
+        let value = self.config.get("model_max_length")?;
+        // Huge numbers mean "not said".
+        value.as_u64().filter(|&n| n > 0 && n < 1 << 30).map(|n| n as usize)
+    }
+
     /// The same tokeniser with another token that ends generation: a chat model's is `<|end|>`.
     ///
     /// # Errors
@@ -220,6 +244,14 @@ impl Tokenizer {
         self.require(token)?;
         self.specials.eos = Some(token.into());
         Ok(self)
+    }
+
+    /// With all special added tokens named, in the order of their ids.
+    pub(crate) fn with_added_specials(mut self) -> Self {
+        let mut added = self.special_added();
+        added.sort_by_key(|(id, _)| *id);
+        self.specials.tokens = added.into_iter().map(|(_, t)| t.content).collect();
+        self
     }
 
     /// The special added tokens, longest first.
@@ -233,6 +265,24 @@ impl Tokenizer {
     pub(crate) fn config(&self) -> &Map<String, Value> {
         &self.config
     }
+}
+
+fn input(tokenizer: &tokenizers::Tokenizer, text: &str, pair: Option<&str>) -> Result<ModelInput> {
+    let encoding = match pair {
+        Some(pair) => tokenizer.encode((text, pair), true),
+        None => tokenizer.encode(text, true),
+    }
+    .map_err(unencodable)?;
+    let special = encoding.get_special_tokens_mask();
+    let sequence = (encoding.get_sequence_ids().into_iter().zip(special))
+        .map(|(s, &special)| if special == 1 { None } else { s })
+        .collect();
+    Ok(ModelInput {
+        ids: encoding.get_ids().to_vec(),
+        types: encoding.get_type_ids().to_vec(),
+        offsets: encoding.get_offsets().to_vec(),
+        sequence,
+    })
 }
 
 fn ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {

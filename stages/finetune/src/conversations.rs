@@ -8,8 +8,18 @@ use athanor_text::{ChatTemplate, Message, Tokenizer, encode_chat};
 use athanor_training::Packed;
 
 /// A conversation's tokens, and which of them are learned.
+#[derive(Clone)]
 pub(crate) struct Example {
     pub tokens: Vec<(u32, bool)>,
+    /// Weight of each learned token.
+    pub weight: f32,
+}
+
+impl Example {
+    /// The tokens that the model reads: the last of a conversation is predicted only.
+    fn read(&self) -> std::slice::Iter<'_, (u32, bool)> {
+        self.tokens[..self.tokens.len().saturating_sub(1)].iter()
+    }
 }
 
 /// Encodes; a conversation longer than `limit` tokens loses its end. `None` if nothing of it would
@@ -19,11 +29,12 @@ pub(crate) fn encode(
     template: &ChatTemplate,
     messages: &[Message],
     limit: usize,
+    weight: f64,
 ) -> Result<Option<Example>> {
     let mut tokens = encode_chat(tokenizer, template, messages)?;
     tokens.truncate(limit);
     let learned = tokens.iter().skip(1).any(|(_, own)| *own);
-    Ok(learned.then_some(Example { tokens }))
+    Ok(learned.then_some(Example { tokens, weight: weight as f32 }))
 }
 
 /// Examples packed into rows of at most `limit` inputs.
@@ -38,14 +49,15 @@ pub(crate) struct Batch {
     /// Places [batch · time] whose next token is learned, and that token.
     pub places: Vec<i32>,
     pub targets: Vec<i32>,
+    /// Weight of each target in the loss.
+    pub weights: Vec<f32>,
     /// Tokens without padding.
     pub tokens: usize,
 }
 
 impl Rows {
     pub fn new(examples: Vec<Example>, limit: usize) -> Self {
-        // The last token of a conversation is predicted, never read.
-        let lengths: Vec<usize> = examples.iter().map(|e| e.tokens.len() - 1).collect();
+        let lengths: Vec<usize> = examples.iter().map(|e| e.read().len()).collect();
         let rows = pack(&lengths, limit);
         Self { examples, rows }
     }
@@ -63,26 +75,24 @@ impl Rows {
 
     /// Rows side by side.
     pub fn batch(&self, rows: &[usize], device: Device) -> Batch {
-        let examples =
-            || rows.iter().flat_map(|&r| &self.rows[r]).map(|&i| &self.examples[i].tokens);
-        // The last token of a conversation is predicted, never read.
-        let read: Vec<Vec<u32>> =
-            examples().map(|e| e[..e.len() - 1].iter().map(|(t, _)| *t).collect()).collect();
+        let examples = || rows.iter().flat_map(|&r| &self.rows[r]).map(|&i| &self.examples[i]);
+        let read: Vec<Vec<u32>> = examples().map(|e| e.read().map(|(t, _)| *t).collect()).collect();
         let mut left = read.iter();
         let sequences: Vec<Vec<&[u32]>> = rows
             .iter()
             .map(|&r| left.by_ref().take(self.rows[r].len()).map(Vec::as_slice).collect())
             .collect();
         let Packed { input, starts } = Packed::rows(&sequences, device);
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (example, start) in examples().zip(starts) {
-            for (t, (next, own)) in example.iter().skip(1).enumerate() {
+            for (t, (next, own)) in example.tokens.iter().skip(1).enumerate() {
                 if *own {
                     places.push((start + t) as i32);
                     targets.push(*next as i32);
+                    weights.push(example.weight);
                 }
             }
         }
-        Batch { input, places, targets, tokens: read.iter().map(Vec::len).sum() }
+        Batch { input, places, targets, weights, tokens: read.iter().map(Vec::len).sum() }
     }
 }

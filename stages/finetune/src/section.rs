@@ -16,6 +16,9 @@ section! {
         dialogue: DialogueSection = DialogueSection::default(),
         /// How often each example is seen in an epoch.
         repeat: usize = 1,
+        /// Weight of each learned token in the loss. Answers of a word or two are a small part of all tokens;
+        /// a weight above 1 gives them a larger part of the loss.
+        weight: f64 = 1.0,
         /// Figure for held-out examples after training: accuracy (the greedy answer is the expected
         /// one, word for word), or none.
         metric: String = "none".into(),
@@ -27,6 +30,8 @@ section! {
 impl Check for ExampleSection {
     fn check(&self) -> Result<(), Problem> {
         Problem::unless(self.repeat > 0, "repeat", "must be at least 1")?;
+        let positive = self.weight > 0.0 && self.weight.is_finite();
+        Problem::unless(positive, "weight", "must be above 0")?;
         Problem::unless_one_of("metric", &self.metric, &["none", "accuracy"])
     }
 }

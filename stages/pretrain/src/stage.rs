@@ -86,7 +86,7 @@ pub fn run(run: &Run) -> Result<()> {
         None => Model::new(
             family,
             &section.model.shape(tokenizer.vocab_size()),
-            Head::CausalLm,
+            Head::CAUSAL_LM,
             run.seed,
             Device::Cpu,
         )?,

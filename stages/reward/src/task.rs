@@ -232,6 +232,16 @@ impl Task for Comparisons<'_> {
     }
 }
 
+/// Where the texts' tokens stand, without the last `skip` of each.
+fn places<'a>(
+    texts: &'a [&[u32]],
+    starts: &'a [usize],
+    skip: usize,
+) -> impl Iterator<Item = i32> + 'a {
+    let ends = texts.iter().map(move |t| t.len().saturating_sub(skip));
+    starts.iter().zip(ends).flat_map(|(&s, n)| (s..s + n).map(|p| p as i32))
+}
+
 /// Mean of the scores at each text's tokens: [texts, 1].
 fn means(
     model: &Model,
@@ -240,8 +250,7 @@ fn means(
     texts: &[&[u32]],
     starts: &[usize],
 ) -> Var {
-    let mut places = Vec::new();
-    texts.iter().zip(starts).for_each(|(t, &s)| places.extend((s..s + t.len()).map(|p| p as i32)));
+    let places: Vec<i32> = places(texts, starts, 0).collect();
     let all = places.len();
     let scores = model.scores(graph, &model.rows(hidden, places));
     let mut shares = vec![0.0f32; texts.len() * all];
@@ -262,13 +271,9 @@ fn next_token_loss(
     texts: &[&[u32]],
     starts: &[usize],
 ) -> Var {
-    let (mut places, mut targets) = (Vec::new(), Vec::new());
-    for (text, start) in texts.iter().zip(starts) {
-        for (t, &next) in text.iter().skip(1).enumerate() {
-            places.push((start + t) as i32);
-            targets.push(next as i32);
-        }
-    }
+    let places: Vec<i32> = places(texts, starts, 1).collect();
+    let targets: Vec<i32> =
+        texts.iter().flat_map(|t| t.iter().skip(1)).map(|&t| t as i32).collect();
     let count = targets.len();
     let targets = Ids::new(model.device(), targets, [count]);
     let weights = vec![1.0 / count.max(1) as f32; count];

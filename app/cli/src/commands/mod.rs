@@ -41,6 +41,8 @@ commands! {
     Eval = eval,
     Generate = generate,
     Chat = chat,
+    Fill = fill,
+    Embed = embed,
     Forward = forward,
     Import = import,
     Export = export,
@@ -48,6 +50,7 @@ commands! {
     Inspect = inspect,
     Report = report,
     Recipe = recipe,
+    Bench = bench,
 }
 
 /// How many of the commands stand before the stages in the help.

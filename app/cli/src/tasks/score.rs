@@ -61,7 +61,7 @@ pub fn score(context: &Context, subject: &Subject<'_>) -> Result<Score> {
     let tokenizer = Tokenizer::load(subject.model)?;
     let documents = Documents::open(subject.data, subject.field)?;
     let model = Model::load(subject.model, Device::Cpu)?;
-    if model.head() != Head::CausalLm {
+    if model.head() != Head::CAUSAL_LM {
         return Err(Error::input("this model scores texts, it does not predict words")
             .at(subject.model.display()));
     }

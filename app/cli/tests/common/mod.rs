@@ -78,7 +78,7 @@ pub fn model(dir: &Path, chat: bool) {
     let device = athanor_tensor::Device::Cpu;
     let family = families::by_name("llama").unwrap();
     std::fs::create_dir_all(dir).unwrap();
-    Model::new(family, &shape, Head::CausalLm, 3, device).unwrap().save(dir).unwrap();
+    Model::new(family, &shape, Head::CAUSAL_LM, 3, device).unwrap().save(dir).unwrap();
     tokenizer.save(dir).unwrap();
     if chat {
         ChatTemplate::default().save(dir).unwrap();

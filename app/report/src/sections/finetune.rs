@@ -11,7 +11,7 @@ use crate::{
 pub const SECTION: Section = Section {
     id: "finetune",
     title: "Finetune",
-    template: include_str!("../../templates/finetune.html"),
+    template: include_str!("../../templates/training.html"),
     view,
     key: Some(key),
 };

@@ -12,7 +12,7 @@ use crate::{
 pub const SECTION: Section = Section {
     id: "pretrain",
     title: "Pretrain",
-    template: include_str!("../../templates/pretrain.html"),
+    template: include_str!("../../templates/training.html"),
     view,
     key: Some(key),
 };
@@ -46,7 +46,7 @@ fn view(run: &RunFiles) -> Option<Value> {
     Some(common(stage))
 }
 
-/// What pretrain.html and finetune.html have in common.
+/// What training.html shows of either stage.
 pub fn common(stage: &StageFiles) -> Value {
     const TOLD: &[&str] = &[
         "seconds",

@@ -7,7 +7,23 @@ use athanor_tensor::{
 };
 
 use super::{Builder, Init, Sizes};
-use crate::config::Fields;
+use crate::{
+    config::Fields,
+    heads::{Layer, Place, Stack, Start, Variant, Width},
+};
+
+/// The usual heads of a decoder.
+pub(super) const HEADS: &[Variant] = &[
+    Variant::new("causal-lm", &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)]),
+    Variant::new(
+        "sequence",
+        &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
+    ),
+    Variant::new(
+        "token",
+        &[Stack::new(Place::Every, &[Layer::Drop], "score.weight", "score.bias", Width::Labels)],
+    ),
+];
 
 /// A linear map [out, in] with an optional bias.
 #[derive(Clone, Copy)]

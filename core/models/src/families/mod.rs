@@ -1,20 +1,37 @@
 //! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
 
+mod bert;
+mod electra;
+mod encoder;
 mod gemma3;
 mod gpt2;
 mod layers;
 mod llama;
+mod roberta;
 mod rope;
+mod xlnet;
 
 use athanor_store::{Error, Result, nearest};
 use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, Var};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-use crate::{config::Fields, heads::Head, pass::Pass};
+use crate::{
+    config::Fields,
+    heads::{Kind, Variant},
+    pass::Pass,
+};
 
 /// All families.
-pub static FAMILIES: &[Family] = &[gemma3::FAMILY, gpt2::FAMILY, llama::FAMILY];
+pub static FAMILIES: &[Family] = &[
+    gpt2::FAMILY,
+    llama::FAMILY,
+    gemma3::FAMILY,
+    bert::FAMILY,
+    roberta::FAMILY,
+    electra::FAMILY,
+    xlnet::FAMILY,
+];
 
 /// One family of architectures.
 pub struct Family {
@@ -22,8 +39,13 @@ pub struct Family {
     pub name: &'static str,
     /// config.json's `model_type`s that it reads.
     pub model_types: &'static [&'static str],
-    /// Architecture names by head, the first being the one that we write.
-    pub architectures: fn(&str, Head) -> Option<&'static str>,
+    /// How the names of its classes begin, by `model_type`: `Bert`.
+    pub class: fn(&str) -> &'static str,
+    /// Its heads, where their layers or names are not the usual ones.
+    pub heads: &'static [Variant],
+    /// The tensors that `athanor forward` takes beside input_ids, attention_mask and the head's labels; a
+    /// name that ends in a dot stands for `NAME.0`, `NAME.1`, ….
+    pub inputs: &'static [&'static str],
     /// What tensor names of a model with a head begin with.
     pub prefix: &'static str,
     /// Inner width of the feed-forward part where nobody names one, from the hidden width.
@@ -34,6 +56,19 @@ pub struct Family {
     pub config: fn(&Shape) -> Map<String, Value>,
     /// Declares the parameters and returns the network.
     pub build: fn(Fields<'_>, &mut Builder) -> Result<Box<dyn Architecture>>,
+}
+
+impl Family {
+    /// How the family has a head; none if it has not.
+    pub fn variant(&self, kind: &Kind) -> Option<Variant> {
+        let own = self.heads.iter().find(|v| v.head == kind.name).copied();
+        own.or_else(|| Some(Variant::new(kind.name, kind.standard?)))
+    }
+
+    /// How the names of its classes with a head end.
+    pub fn suffix(&self, kind: &Kind) -> Option<&'static str> {
+        self.variant(kind).map(|v| v.suffix.unwrap_or(kind.suffix))
+    }
 }
 
 /// Finds a family by our name.
@@ -128,6 +163,29 @@ pub trait Architecture: Send + Sync {
     fn embeddings(&self) -> Vec<ParamId>;
     /// Whether the output embedding is the input embedding.
     fn tied(&self) -> bool;
+    /// Whether a token sees only what stands before it.
+    fn causal(&self) -> bool {
+        true
+    }
+    /// The position of each token of rows of `time` where nobody gives them.
+    fn positions(&self, ids: &[i32], time: usize) -> Vec<i32> {
+        counted(ids.len(), time)
+    }
+    /// Positions are below this.
+    fn position_limit(&self) -> usize {
+        self.sizes().context
+    }
+    /// Another token pads from now on: config.json changed.
+    fn set_padding(&mut self, _pad: u32) {}
+    /// Token types are below this; 0 if it has none.
+    fn type_limit(&self) -> usize {
+        0
+    }
+}
+
+/// Positions 0, 1, 2, … in rows of `time`.
+fn counted(count: usize, time: usize) -> Vec<i32> {
+    (0..count).map(|i| (i % time.max(1)) as i32).collect()
 }
 
 /// How a parameter starts.
@@ -149,21 +207,54 @@ pub struct Builder {
     /// The parameters declared so far.
     pub params: Params,
     device: Device,
+    /// What the trunk's names begin with in this model, and in the family's models with a head.
     prefix: String,
+    headed: String,
     rng: Rng,
     loaded: Option<Stored>,
+    /// Whether a head that the file lacks is an error.
+    whole: bool,
 }
 
 impl Builder {
-    /// Random parameters.
+    /// Random parameters. `prefix` is what the trunk's names begin with.
     pub fn random(device: Device, prefix: &str, seed: u64) -> Self {
-        let rng = Rng::new(seed).fork("init");
-        Self { params: Params::new(), device, prefix: prefix.into(), rng, loaded: None }
+        Self {
+            params: Params::new(),
+            device,
+            prefix: prefix.into(),
+            headed: prefix.into(),
+            rng: Rng::new(seed).fork("init"),
+            loaded: None,
+            whole: false,
+        }
     }
 
-    /// Parameters from tensors by name; a head that they lack starts by chance from `seed`.
-    pub fn loaded(device: Device, prefix: &str, tensors: Stored, seed: u64) -> Self {
-        Self { loaded: Some(tensors), ..Self::random(device, prefix, seed) }
+    /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
+    /// A head that they lack starts by chance from `seed`, unless the file must be `whole`.
+    pub fn loaded(
+        device: Device,
+        [prefix, headed]: [&str; 2],
+        tensors: Stored,
+        seed: u64,
+        whole: bool,
+    ) -> Self {
+        let headed = headed.into();
+        Self { loaded: Some(tensors), headed, whole, ..Self::random(device, prefix, seed) }
+    }
+
+    /// The name under which the file has a tensor of the trunk.
+    fn stored(&self, name: &str) -> String {
+        let full = format!("{}{name}", self.prefix);
+        let other = format!("{}{name}", self.headed);
+        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains_key(n));
+        // A bare trunk (`GPT2Model`) has the same tensors without the prefix.
+        match () {
+            () if has(&full) => full,
+            () if has(&other) => other,
+            () if has(name) => name.into(),
+            () => full,
+        }
     }
 
     /// A parameter of the trunk, `name` without the prefix that a headed model gives it.
@@ -171,25 +262,54 @@ impl Builder {
     /// # Errors
     /// Input, if the file lacks it or has another shape.
     pub fn trunk(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
-        let full = format!("{}{name}", self.prefix);
-        // A bare trunk (`GPT2Model`) has the same tensors without the prefix.
-        let bare =
-            self.loaded.as_ref().is_some_and(|t| !t.contains_key(&full) && t.contains_key(name));
-        self.declare(&full, if bare { name } else { &full }, shape, init, false)
+        let (full, stored) = (format!("{}{name}", self.prefix), self.stored(name));
+        self.declare(&full, &stored, shape, init, false)
     }
 
-    /// A parameter of the head; chance where a file lacks it and `optional` says so.
+    /// A parameter of a part of the trunk that only some heads need; chance where a file lacks it.
+    ///
+    /// # Errors
+    /// Input, if it is missing from a file that must be whole, or has another shape.
+    pub fn pooler(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
+        let (full, stored) = (format!("{}{name}", self.prefix), self.stored(name));
+        self.declare(&full, &stored, shape, init, !self.whole)
+    }
+
+    /// Whether there is such a part: always, but in a file that lacks it.
+    pub fn has_pooler(&self, name: &str) -> bool {
+        self.loaded.as_ref().is_none_or(|t| t.contains_key(&self.stored(name)))
+    }
+
+    /// A parameter of the head; chance where a file lacks it.
+    ///
+    /// # Errors
+    /// Input, if it is missing from a file that must be whole, or has another shape.
+    pub fn head(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
+        self.declare(name, name, shape, init, !self.whole)
+    }
+
+    /// A parameter of the head that no file may lack.
     ///
     /// # Errors
     /// Input, if it is missing or has another shape.
-    pub fn head(
+    pub fn required_head(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
+        self.declare(name, name, shape, init, false)
+    }
+
+    /// [`head`](Self::head), but a file may have it under another name.
+    ///
+    /// # Errors
+    /// As [`head`](Self::head).
+    pub fn head_or(
         &mut self,
         name: &str,
+        other: &str,
         shape: &[usize],
         init: Init,
-        optional: bool,
     ) -> Result<ParamId> {
-        self.declare(name, name, shape, init, optional)
+        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains_key(n));
+        let stored = if !has(name) && has(other) { other } else { name };
+        self.declare(name, stored, shape, init, !self.whole)
     }
 
     fn declare(

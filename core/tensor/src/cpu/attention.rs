@@ -10,8 +10,8 @@ use super::{
     simd::simd,
 };
 
-const QUERIES: usize = 64;
-const KEYS: usize = 128;
+pub(super) const QUERIES: usize = 64;
+pub(super) const KEYS: usize = 128;
 
 /// Heads laid out inside token rows: element (b, t, h, i) is at
 /// `offset + (b·time + t)·stride + h·dim + i`.
@@ -119,7 +119,7 @@ impl MaskView<'_> {
 simd! {
     /// One step of the online softmax over a block: `s` becomes exp(s - new maximum), the running
     /// maxima and sums move on and `acc` is rescaled.
-    fn online_block(s: &mut [f32], width: usize, top: &mut [f32], sum: &mut [f32], acc: &mut [f32], dim: usize) {
+    pub(super) fn online_block(s: &mut [f32], width: usize, top: &mut [f32], sum: &mut [f32], acc: &mut [f32], dim: usize) {
         for (((s, top), sum), acc) in s.chunks_exact_mut(width).zip(top).zip(sum).zip(acc.chunks_exact_mut(dim)) {
             let new = math::max(s);
             let new = if new > *top { new } else { *top };
@@ -145,13 +145,13 @@ simd! {
         }
     }
 
-    fn finish_row(acc: &[f32], scale: f32, out: &mut [f32]) {
+    pub(super) fn finish_row(acc: &[f32], scale: f32, out: &mut [f32]) {
         for (o, &a) in out.iter_mut().zip(acc) {
             *o = a * scale;
         }
     }
 
-    fn probabilities(s: &mut [f32], width: usize, lse: &[f32]) {
+    pub(super) fn probabilities(s: &mut [f32], width: usize, lse: &[f32]) {
         for (s, &lse) in s.chunks_exact_mut(width).zip(lse) {
             for v in s {
                 *v = math::exp(*v - lse);
@@ -160,7 +160,7 @@ simd! {
     }
 
     /// dP becomes dS = P · (dP - D) · scale.
-    fn score_grad(p: &[f32], dp: &mut [f32], width: usize, delta: &[f32], scale: f32) {
+    pub(super) fn score_grad(p: &[f32], dp: &mut [f32], width: usize, delta: &[f32], scale: f32) {
         for ((p, dp), &delta) in p.chunks_exact(width).zip(dp.chunks_exact_mut(width)).zip(delta) {
             for (dp, &p) in dp.iter_mut().zip(p) {
                 *dp = p * (*dp - delta) * scale;
@@ -168,11 +168,11 @@ simd! {
         }
     }
 
-    fn inner(a: &[f32], b: &[f32]) -> f32 {
+    pub(super) fn inner(a: &[f32], b: &[f32]) -> f32 {
         math::dot(a, b)
     }
 
-    fn axpy(out: &mut [f32], scale: f32, x: &[f32]) {
+    pub(super) fn axpy(out: &mut [f32], scale: f32, x: &[f32]) {
         for (o, &x) in out.iter_mut().zip(x) {
             *o += scale * x;
         }
@@ -196,7 +196,7 @@ fn head<'a>(data: &'a [f32], layout: Layout, dims: &Dims, token: usize, head: us
     Mat { data: &data[start.min(data.len())..], row_stride: layout.stride, col_stride: 1 }
 }
 
-fn blocks(time: usize, size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub(super) fn blocks(time: usize, size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     (0..time).step_by(size).map(move |i| i..(i + size).min(time))
 }
 

@@ -18,12 +18,22 @@ pub(crate) fn gather(table: &[f32], ids: &[i32], width: usize, out: &mut [f32]) 
     });
 }
 
-/// table[ids[i]] += grad[i], rows in order. Tasks own columns, so equal ids never race.
-pub(crate) fn scatter_add(table: &mut [f32], ids: &[i32], width: usize, grad: &[f32]) {
+/// table[ids[i]] += grad[i], rows in order, but for the id `fixed`. Tasks own columns, so equal ids
+/// never race.
+pub(crate) fn scatter_add(
+    table: &mut [f32],
+    ids: &[i32],
+    fixed: Option<i32>,
+    width: usize,
+    grad: &[f32],
+) {
     let shared = Shared::new(table);
     tasks(width.div_ceil(COLUMNS), |task| {
         let (from, to) = (task * COLUMNS, ((task + 1) * COLUMNS).min(width));
         for (grad, &id) in grad.chunks_exact(width).zip(ids) {
+            if fixed == Some(id) {
+                continue;
+            }
             // SAFETY: this task alone touches columns from..to of any row.
             #[allow(unsafe_code)]
             let row = unsafe { shared.slice(id as usize * width + from, to - from) };

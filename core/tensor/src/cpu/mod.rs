@@ -10,5 +10,7 @@ pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod optim;
 pub(crate) mod parallel;
+pub(crate) mod peak;
+pub(crate) mod relative;
 pub(crate) mod rotary;
 pub(crate) mod simd;

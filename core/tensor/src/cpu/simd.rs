@@ -24,7 +24,7 @@ pub(crate) fn level() -> Level {
             {
                 return Level::Avx512;
             }
-            if is_x86_feature_detected!("avx2") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 return Level::Avx2;
             }
         }

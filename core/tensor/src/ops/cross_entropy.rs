@@ -5,7 +5,7 @@
 
 use crate::{
     cpu::{
-        cross_entropy as cpu,
+        cross_entropy as cpu, elementwise,
         gemm::{Mat, Threads, matmul},
     },
     device::Device,
@@ -45,7 +45,24 @@ fn check(name: &str, h: &Var, w: &Var, targets: &Ids) -> (usize, usize, usize) {
 /// # Panics
 /// If the sizes do not fit or a target is not in the vocabulary. Drop ignored rows beforehand.
 pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) -> (Var, Tensor) {
+    linear_bias_cross_entropy(h, w, None, targets, weights)
+}
+
+/// [`linear_cross_entropy`] of logits h·Wᵀ + b, with b [vocabulary].
+///
+/// # Panics
+/// As [`linear_cross_entropy`].
+pub fn linear_bias_cross_entropy(
+    h: &Var,
+    w: &Var,
+    b: Option<&Var>,
+    targets: &Ids,
+    weights: &[f32],
+) -> (Var, Tensor) {
     let (rows, width, vocabulary) = check("linear_cross_entropy", h, w, targets);
+    if let Some(b) = b {
+        assert_eq!(b.shape()[..], [vocabulary], "linear_cross_entropy: bias {:?}", b.shape());
+    }
     assert_eq!(
         weights.len(),
         rows,
@@ -55,6 +72,7 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
     let device = h.value().device();
     let mut dh = h.needs_grad().then(|| Tensor::stale(device, *h.shape()));
     let mut dw = w.needs_grad().then(|| Tensor::stale(device, *w.shape()));
+    let mut db = b.filter(|b| b.needs_grad()).map(|b| Tensor::zeros(device, *b.shape()));
     let mut log_probs = Tensor::stale(device, [rows]);
     let mut loss = 0.0f64;
     match device {
@@ -69,13 +87,14 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
                 let (targets, weights) =
                     (&targets.host()[from..from + n], &weights[from..from + n]);
                 let hm = Mat::new(&hs[from * width..(from + n) * width], width);
+                let bias = b.map(|b| b.value().cpu());
                 let (mut logits, pairs) =
-                    project(hm, ws, targets, [n, vocabulary, width], 1.0, device);
+                    project(hm, ws, bias, targets, [n, vocabulary, width], 1.0, device);
                 for (i, pair) in pairs.chunks_exact(2).enumerate() {
                     log_probs.cpu_mut()[from + i] = pair[0];
                     loss -= f64::from(weights[i]) * f64::from(pair[0]);
                 }
-                if dh.is_none() && dw.is_none() {
+                if dh.is_none() && dw.is_none() && db.is_none() {
                     continue;
                 }
                 cpu::gradient(
@@ -85,6 +104,10 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
                     |i| pairs[2 * i + 1],
                     |i| weights[i],
                 );
+                if let Some(db) = &mut db {
+                    let sums = elementwise::sum_rows(logits.cpu(), vocabulary);
+                    elementwise::add_into(db.cpu_mut(), &sums);
+                }
                 let dh = dh.as_mut().map(|d| &mut d.cpu_mut()[from * width..(from + n) * width]);
                 let dw = dw.as_mut().map(Tensor::cpu_mut);
                 let dims = [n, vocabulary, width];
@@ -92,10 +115,11 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
             }
         }
     }
-    let (sh, sw) = (h.slot(), w.slot());
-    let loss = Var::record(Tensor::scalar(device, loss as f32), &[h, w], move |grad, grads| {
+    let (sh, sw, sb) = (h.slot(), w.slot(), b.and_then(Var::slot));
+    let inputs: Vec<&Var> = [h, w].into_iter().chain(b).collect();
+    let loss = Var::record(Tensor::scalar(device, loss as f32), &inputs, move |grad, grads| {
         let factor = grad.item();
-        for (slot, part) in [(sh, dh), (sw, dw)] {
+        for (slot, part) in [(sh, dh), (sw, dw), (sb, db)] {
             let Some(mut part) = part else { continue };
             if factor != 1.0 {
                 crate::ops::scale_in_place(&mut part, factor);
@@ -110,6 +134,7 @@ pub fn linear_cross_entropy(h: &Var, w: &Var, targets: &Ids, weights: &[f32]) ->
 fn project(
     h: Mat<'_>,
     w: &[f32],
+    bias: Option<&[f32]>,
     targets: &[i32],
     [n, vocabulary, width]: [usize; 3],
     scale: f32,
@@ -126,6 +151,9 @@ fn project(
         false,
         Threads::All,
     );
+    if let Some(bias) = bias {
+        elementwise::add_bias(logits.cpu_mut(), bias);
+    }
     let mut pairs = vec![0.0; 2 * n];
     cpu::log_prob(logits.cpu(), vocabulary, targets, &mut pairs);
     (logits, pairs)
@@ -185,6 +213,7 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
                 let (logits, pairs) = project(
                     hm,
                     w.value().cpu(),
+                    None,
                     &targets.host()[from..from + n],
                     dims,
                     scale,

@@ -13,6 +13,15 @@ use crate::{
 /// # Panics
 /// If the table is not a matrix or an id is not one of its rows.
 pub fn embedding(table: &Var, ids: &Ids) -> Var {
+    embedding_with_padding(table, ids, None)
+}
+
+/// [`embedding`] where the row `padding` is looked up but never learns: `padding_idx` of PyTorch's
+/// `nn.Embedding`.
+///
+/// # Panics
+/// As [`embedding`].
+pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> Var {
     let [rows, width] = table.shape()[..] else {
         panic!("embedding: table of shape {:?}", table.shape())
     };
@@ -33,7 +42,7 @@ pub fn embedding(table: &Var, ids: &Ids) -> Var {
                 if fresh {
                     sum.fill(0.0);
                 }
-                cpu::scatter_add(sum, ids.host(), width, grad.cpu());
+                cpu::scatter_add(sum, ids.host(), padding, width, grad.cpu());
             }
         });
     })

@@ -8,12 +8,15 @@
 //! | [`layer_norm`], [`rms_norm`], [`add_layer_norm`], [`add_rms_norm`] | normalised rows, the latter two of a sum |
 //! | [`rotary`] | rotary position embedding |
 //! | [`attention`] | tiled attention; [`attention_cached`] for generation |
+//! | [`relative_attention`] | tiled attention with relative positions and segments |
+//! | [`concat`] | rows behind rows |
 //! | [`swiglu`], [`activate`] | activations |
 //! | [`dropout`] | dropout by counter |
 //! | [`linear_cross_entropy`], [`linear_log_prob`] | losses over a vocabulary without whole logits |
 //! | [`add`] … [`clamp`], [`sum`], [`mean`] | what losses are made of |
 
 mod attention;
+mod concat;
 mod cross_entropy;
 mod dropout;
 mod elementwise;
@@ -21,20 +24,25 @@ mod embedding;
 mod linear;
 mod norm;
 mod optim;
+mod relative;
 mod rotary;
 
 pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
-pub use cross_entropy::{LogProb, linear_cross_entropy, linear_log_prob, log_softmax};
+pub use concat::{concat, places};
+pub use cross_entropy::{
+    LogProb, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob, log_softmax,
+};
 pub use dropout::dropout;
 pub(crate) use elementwise::add_into;
 pub use elementwise::{
     activate, add, add_scalar, clamp, div, exp, log, log_sigmoid, maximum, mean, minimum, mul, neg,
     reshape, scale, sigmoid, square, sub, sum, swiglu, tanh,
 };
-pub use embedding::embedding;
+pub use embedding::{embedding, embedding_with_padding};
 pub use linear::{Activation, Weights, linear};
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{
     AdamW, adamw, all_finite, newton_schulz, scale_in_place, sum_squares, weighted_sum_in_place,
 };
+pub use relative::{Relative, Sight, relative_attention};
 pub use rotary::{Rotary, rotary};

@@ -27,6 +27,34 @@ const SIZES: [(usize, usize, usize); 6] =
     [(1, 1, 1), (3, 5, 17), (5, 17, 3), (17, 3, 129), (65, 5, 130), (130, 3, 7)];
 
 #[test]
+fn linear_bias_cross_entropy() {
+    for (rows, width, vocabulary) in SIZES {
+        let targets = ids(rows, vocabulary as u64, 8, &[rows]);
+        let weights: Vec<f32> = noise(rows, 9).iter().map(|v| v.abs()).collect();
+        check(
+            &format!("linear_bias_cross_entropy {rows} {width} {vocabulary}"),
+            &[normal(&[rows, width], 1), normal(&[vocabulary, width], 2), normal(&[vocabulary], 3)],
+            |v| {
+                let bias = Some(&v[2]);
+                let (loss, _) =
+                    ops::linear_bias_cross_entropy(&v[0], &v[1], bias, &targets, &weights);
+                vec![loss]
+            },
+            |x| {
+                let mut z = logits(&x[0], &x[1], width, 1.0);
+                for row in z.chunks_mut(vocabulary) {
+                    row.iter_mut().zip(&x[2]).for_each(|(z, b)| *z += b);
+                }
+                let each = z.chunks(vocabulary).zip(targets.host()).zip(&weights);
+                vec![vec![
+                    each.map(|((r, &t), &w)| -log_softmax(r)[t as usize] * f64::from(w)).sum(),
+                ]]
+            },
+        );
+    }
+}
+
+#[test]
 fn linear_cross_entropy() {
     for (rows, width, vocabulary) in SIZES {
         let targets = ids(rows, vocabulary as u64, 8, &[rows]);

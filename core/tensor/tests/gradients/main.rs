@@ -5,4 +5,5 @@ mod common;
 mod dense;
 mod elementwise;
 mod losses;
+mod relative;
 mod tape;

@@ -18,7 +18,8 @@ fn model() -> Model {
         tied: true,
         rope_theta: 1e4,
     };
-    Model::new(families::by_name("llama").unwrap(), &shape, Head::CausalLm, 1, Device::Cpu).unwrap()
+    Model::new(families::by_name("llama").unwrap(), &shape, Head::CAUSAL_LM, 1, Device::Cpu)
+        .unwrap()
 }
 
 /// Gradient of half the squared distance of each parameter to 1, plus that distance.

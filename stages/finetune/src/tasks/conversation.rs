@@ -40,16 +40,13 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outc
         let mut items = Vec::new();
         let mut answers: std::collections::BTreeMap<String, usize> = Default::default();
         for dialogue in dialogues {
-            let Some(example) = encode(m.tokenizer, m.template, &dialogue.messages, limit + 1)?
+            let (messages, weight) = (&dialogue.messages, section.weight);
+            let Some(example) = encode(m.tokenizer, m.template, messages, limit + 1, weight)?
             else {
                 continue;
             };
             if !dialogue.heldout {
-                train.extend(
-                    (1..section.repeat)
-                        .map(|_| crate::conversations::Example { tokens: example.tokens.clone() }),
-                );
-                train.push(example);
+                train.extend(std::iter::repeat_n(example, section.repeat));
                 continue;
             }
             heldout.push(example);
@@ -114,14 +111,14 @@ impl Conversation<'_> {
         model: &Model,
         graph: &Graph<'_>,
         batch: &Batch,
-        weight: f32,
+        weights: &[f32],
         dropout: Option<Dropout>,
     ) -> athanor_tensor::Var {
         let hidden = model.hidden(&mut Pass::new(graph, &batch.input).with_dropout(dropout));
         let learned = model.rows(&hidden, batch.places.clone());
         let count = batch.targets.len();
         let targets = Ids::new(model.device(), batch.targets.clone(), [count]);
-        ops::linear_cross_entropy(&learned, &model.output(graph), &targets, &vec![weight; count]).0
+        ops::linear_cross_entropy(&learned, &model.output(graph), &targets, weights).0
     }
 }
 
@@ -135,7 +132,8 @@ impl Task for Conversation<'_> {
             .chunks(t.batch_size)
             .map(|rows| {
                 let batch = self.train.batch(rows, Device::Cpu);
-                let (weight, tokens) = (batch.targets.len() as f64, batch.tokens);
+                let weight = batch.weights.iter().map(|&w| f64::from(w)).sum();
+                let tokens = batch.tokens;
                 Micro { batch, weight, tokens }
             })
             .collect())
@@ -149,10 +147,10 @@ impl Task for Conversation<'_> {
         total: f64,
         dropout: Option<Dropout>,
     ) -> Result<Loss> {
-        Ok(Loss {
-            loss: Self::loss_of(model, graph, batch, (1.0 / total) as f32, dropout),
-            figures: Vec::new(),
-        })
+        let weights: Vec<f32> =
+            batch.weights.iter().map(|&w| (f64::from(w) / total) as f32).collect();
+        let loss = Self::loss_of(model, graph, batch, &weights, dropout);
+        Ok(Loss { loss, figures: Vec::new() })
     }
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
@@ -165,8 +163,10 @@ impl Task for Conversation<'_> {
         for rows in rows.chunks(t.batch_size) {
             let batch = self.heldout.batch(rows, model.device());
             let graph = Graph::inference(&model.params);
-            nats += f64::from(Self::loss_of(model, &graph, &batch, 1.0, None).value().item());
-            tokens += batch.targets.len();
+            let count = batch.targets.len();
+            let loss = Self::loss_of(model, &graph, &batch, &vec![1.0; count], None);
+            nats += f64::from(loss.value().item());
+            tokens += count;
         }
         let loss = nats / tokens.max(1) as f64;
         Ok(vec![("loss", loss), ("perplexity", loss.exp())])

@@ -12,21 +12,18 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Architecture, Builder, Family, Init, Shape, Sizes,
-    layers::{Linear, check_heads, gated, windows},
+    layers::{HEADS, Linear, check_heads, gated, windows},
     rope,
 };
-use crate::{config::Fields, heads::Head, pass::Pass};
+use crate::{config::Fields, pass::Pass};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "gemma3",
     model_types: &["gemma3_text"],
-    architectures: |_, head| {
-        Some(match head {
-            Head::CausalLm => "Gemma3ForCausalLM",
-            Head::Sequence { .. } => "Gemma3TextForSequenceClassification",
-        })
-    },
+    class: |_| "Gemma3",
+    heads: &[HEADS[0], HEADS[1].named("TextForSequenceClassification")],
+    inputs: &["position_ids"],
     prefix: "model.",
     intermediate: |hidden| 4 * hidden,
     refuse: |s| {

@@ -9,18 +9,29 @@ use athanor_tensor::{
 use serde_json::{Map, Value, json};
 
 use super::{Architecture, Builder, Family, Init, Shape, Sizes};
-use crate::{config::Fields, heads::Head, pass::Pass};
+use crate::{
+    config::Fields,
+    heads::{Place, Stack, Start, Variant, Width},
+    pass::Pass,
+};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "gpt2",
     model_types: &["gpt2"],
-    architectures: |_, head| {
-        Some(match head {
-            Head::CausalLm => "GPT2LMHeadModel",
-            Head::Sequence { .. } => "GPT2ForSequenceClassification",
-        })
-    },
+    class: |_| "GPT2",
+    heads: &[
+        Variant::new(
+            "causal-lm",
+            &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)],
+        )
+        .named("LMHeadModel"),
+        Variant::new(
+            "sequence",
+            &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
+        ),
+    ],
+    inputs: &["position_ids"],
     prefix: "transformer.",
     intermediate: |hidden| 4 * hidden,
     refuse: |s| {

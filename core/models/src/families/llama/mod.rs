@@ -17,26 +17,23 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Architecture, Builder, Family, Init, Shape, Sizes,
-    layers::{Linear, check_heads, gated, windows},
+    layers::{HEADS, Linear, check_heads, gated, windows},
     rope,
 };
-use crate::{config::Fields, heads::Head, pass::Pass};
+use crate::{config::Fields, pass::Pass};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "llama",
     model_types: &["llama", "mistral", "qwen2", "qwen3"],
-    architectures: |model_type, head| match (model_type, head) {
-        ("llama", Head::CausalLm) => Some("LlamaForCausalLM"),
-        ("llama", Head::Sequence { .. }) => Some("LlamaForSequenceClassification"),
-        ("mistral", Head::CausalLm) => Some("MistralForCausalLM"),
-        ("mistral", Head::Sequence { .. }) => Some("MistralForSequenceClassification"),
-        ("qwen2", Head::CausalLm) => Some("Qwen2ForCausalLM"),
-        ("qwen2", Head::Sequence { .. }) => Some("Qwen2ForSequenceClassification"),
-        ("qwen3", Head::CausalLm) => Some("Qwen3ForCausalLM"),
-        ("qwen3", Head::Sequence { .. }) => Some("Qwen3ForSequenceClassification"),
-        _ => None,
+    class: |model_type| match model_type {
+        "mistral" => "Mistral",
+        "qwen2" => "Qwen2",
+        "qwen3" => "Qwen3",
+        _ => "Llama",
     },
+    heads: HEADS,
+    inputs: &["position_ids"],
     prefix: "model.",
     intermediate: |hidden| (8 * hidden).div_ceil(3).next_multiple_of(64),
     refuse: |s| {

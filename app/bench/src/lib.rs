@@ -1,0 +1,141 @@
+//! How fast Athanor is on this machine. A benchmark is a file here and a line in [`BENCHES`].
+//!
+//! Every figure is a median, and each table opens with what the processor can do at best: the FMA
+//! peak and the copy bandwidth, measured in the same process by [`athanor_tensor::limits`].
+
+mod decode;
+mod ops;
+mod optimizer;
+mod train;
+
+use std::time::Instant;
+
+use athanor_store::{Error, Interrupt, Result};
+use serde_json::{Map, Value, json};
+
+/// All benchmarks.
+pub static BENCHES: &[Bench] = &[train::BENCH, ops::BENCH, decode::BENCH, optimizer::BENCH];
+
+/// One benchmark.
+pub struct Bench {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it measures.
+    pub about: &'static str,
+    /// The shapes it knows, the first being the default.
+    pub shapes: &'static [&'static str],
+    /// Measures.
+    pub run: fn(&Options) -> Result<Vec<Row>>,
+}
+
+/// What the command line asks for.
+pub struct Options {
+    /// Name of a shape; `None`: the default one.
+    pub shape: Option<String>,
+    /// About how long each figure is measured.
+    pub seconds: f64,
+    /// What the processor can do.
+    pub limits: athanor_tensor::Limits,
+    /// Set when the user wants to stop.
+    pub interrupt: Interrupt,
+}
+
+/// One measured thing: its name and its figures in the order they are shown.
+pub struct Row {
+    /// What was measured.
+    pub name: String,
+    /// Figures by name; names end in their unit.
+    pub figures: Map<String, Value>,
+}
+
+impl Row {
+    fn new(name: impl Into<String>, figures: Value) -> Self {
+        let figures = match figures {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        Self { name: name.into(), figures }
+    }
+}
+
+/// Finds a benchmark.
+///
+/// # Errors
+/// Input, for an unknown name.
+pub fn by_name(name: &str) -> Result<&'static Bench> {
+    BENCHES.iter().find(|b| b.name == name).ok_or_else(|| {
+        let names: Vec<&str> = BENCHES.iter().map(|b| b.name).collect();
+        Error::input(format!("there is no benchmark `{name}`"))
+            .hint(format!("known: {}", names.join(", ")))
+    })
+}
+
+/// The shape that the options name, checked against those of a benchmark.
+///
+/// # Errors
+/// Input, for an unknown shape.
+pub fn shape<'a>(bench: &Bench, options: &'a Options) -> Result<&'a str> {
+    match &options.shape {
+        None => Ok(bench.shapes.first().copied().unwrap_or("")),
+        Some(name) if bench.shapes.contains(&name.as_str()) => Ok(name),
+        Some(name) => Err(Error::input(format!("`bench {}` has no shape `{name}`", bench.name))
+            .hint(match bench.shapes {
+                [] => "it has one shape only: leave --shape out".to_owned(),
+                all => format!("known: {}", all.join(", ")),
+            })),
+    }
+}
+
+/// Seconds of each call of `f`: warmed up once, at least three calls, and as many as fit in the time.
+fn seconds_of(options: &Options, mut f: impl FnMut()) -> Result<Vec<f64>> {
+    f();
+    let began = Instant::now();
+    let mut all = Vec::new();
+    while all.len() < 3 || began.elapsed().as_secs_f64() < options.seconds {
+        options.interrupt.check()?;
+        let from = Instant::now();
+        f();
+        all.push(from.elapsed().as_secs_f64());
+    }
+    Ok(all)
+}
+
+/// The median.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+/// A figure with four significant digits: more would be noise.
+fn figure(x: f64) -> Value {
+    if x == 0.0 || !x.is_finite() {
+        return json!(x);
+    }
+    let scale = 10f64.powi(3 - x.abs().log10().floor() as i32);
+    json!((x * scale).round() / scale)
+}
+
+/// The most memory that this process has held, in bytes; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_digits() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 2.5);
+        assert_eq!(figure(123_456.0), json!(123_500.0));
+        assert_eq!(figure(0.000_123_456), json!(0.000_123_5));
+    }
+}

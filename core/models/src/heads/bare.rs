@@ -1,0 +1,22 @@
+//! The trunk alone: hidden states, and `pooler_output` where the family has a pooler.
+
+use athanor_store::Result;
+
+use super::{Call, Kind};
+
+pub const HEAD: Kind = Kind {
+    name: "bare",
+    suffix: "Model",
+    standard: Some(&[]),
+    labelled: false,
+    labels: &[],
+    choices: false,
+    forward,
+};
+
+fn forward(call: &mut Call<'_>) -> Result<()> {
+    for i in 0..call.model.stacks().len() {
+        call.scores(i);
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Logits of every token; the labels of the masked ones count. Devlin et al. 2019, section 3.1.
+
+use athanor_store::Result;
+
+use super::{Call, Kind};
+
+pub const HEAD: Kind = Kind {
+    name: "masked-lm",
+    suffix: "ForMaskedLM",
+    standard: None,
+    labelled: false,
+    labels: &["labels"],
+    choices: false,
+    forward,
+};
+
+fn forward(call: &mut Call<'_>) -> Result<()> {
+    token_labels(call)
+}
+
+/// Mean cross-entropy of the places whose label counts.
+pub(super) fn token_labels(call: &mut Call<'_>) -> Result<()> {
+    let features = call.scores(0);
+    let (places, vocabulary) = (call.places(), call.model.sizes().vocabulary);
+    if let Some(labels) = call.given.classes("labels", &places, vocabulary)? {
+        call.loss = Some(call.mean_cross_entropy(0, &features, labels, "labels")?);
+    }
+    Ok(())
+}

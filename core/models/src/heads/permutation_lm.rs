@@ -1,0 +1,20 @@
+//! Logits of the places that the query stream asks for, or of all; labels are not shifted (Yang et al.
+//! 2019, eq. 3 and 4).
+
+use athanor_store::Result;
+
+use super::{Call, Kind};
+
+pub const HEAD: Kind = Kind {
+    name: "permutation-lm",
+    suffix: "LMHeadModel",
+    standard: None,
+    labelled: false,
+    labels: &["labels"],
+    choices: false,
+    forward,
+};
+
+fn forward(call: &mut Call<'_>) -> Result<()> {
+    super::masked_lm::token_labels(call)
+}

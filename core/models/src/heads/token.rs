@@ -1,0 +1,30 @@
+//! Scores of each token: names in a text, parts of speech.
+
+use athanor_store::Result;
+
+use super::{Call, Kind, Layer, Place, Stack, Width};
+
+pub const HEAD: Kind = Kind {
+    name: "token",
+    suffix: "ForTokenClassification",
+    standard: Some(&[Stack::new(
+        Place::Every,
+        &[Layer::Drop],
+        "classifier.weight",
+        "classifier.bias",
+        Width::Labels,
+    )]),
+    labelled: true,
+    labels: &["labels"],
+    choices: false,
+    forward,
+};
+
+fn forward(call: &mut Call<'_>) -> Result<()> {
+    let features = call.scores(0);
+    let (places, count) = (call.places(), call.model.head().labels());
+    if let Some(labels) = call.given.classes("labels", &places, count)? {
+        call.loss = Some(call.mean_cross_entropy(0, &features, labels, "labels")?);
+    }
+    Ok(())
+}
