@@ -23,6 +23,8 @@ fn encoder(dir: &Path, family: &str, head: Head) {
         kv_heads: 2,
         intermediate: 12,
         qk_norm: false,
+        qkv_bias: false,
+        sliding_window: None,
         tied: true,
         rope_theta: 10_000.0,
     };

@@ -16,8 +16,16 @@ use crate::{families::Stored, host::HostTensors};
 /// Beside the model, the head that Hugging Face's class has no place for.
 pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
 
+/// A config.json above this is none: a tree of JSON takes some twenty times its text.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
 pub(crate) fn read_config(dir: &Path) -> Result<Map<String, Value>> {
     let path = dir.join("config.json");
+    let size = std::fs::metadata(&path).map_or(0, |m| m.len());
+    if size > LARGEST_CONFIG {
+        return Err(Error::input(format!("{size} bytes, at most {LARGEST_CONFIG} are read"))
+            .at(path.display()));
+    }
     let hint = "a model folder holds config.json, model.safetensors and tokenizer.json";
     let value: Value = read_json(&path).map_err(|e| e.hint(hint))?;
     match value {

@@ -41,15 +41,10 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     let map = optional(&folder.join(SPECIALS))?;
     // tokenizer_config.json wins, as in transformers.
     let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));
-    let mut specials = SpecialTokens::from_roles(named);
-    let mut tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials.clone(), config.clone())
-        .map_err(|e| e.at(file.display()))?;
-    let mut added = tokenizer.special_added();
-    added.sort_by_key(|(id, _)| *id);
-    specials.tokens = added.into_iter().map(|(_, t)| t.content).collect();
-    tokenizer = Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
-        .map_err(|e| e.at(file.display()))?;
-    Ok(tokenizer)
+    let specials = SpecialTokens::from_roles(named);
+    Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
+        .map(Tokenizer::with_added_specials)
+        .map_err(|e| e.at(file.display()))
 }
 
 /// GPT-2's first form, without tokenizer.json: vocab.json (also encoder.json) with merges.txt (also

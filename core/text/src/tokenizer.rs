@@ -94,6 +94,9 @@ impl Tokenizer {
         specials: SpecialTokens,
         config: Map<String, Value>,
     ) -> Result<Self> {
+        // The tokenizers crate panics at some places where the JSON itself is broken.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes)
+            .map_err(|e| Error::input(format!("not JSON: {e}")))?;
         let mut parsing = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| Error::input(format!("not a tokeniser that we can read: {e}")))?;
         // Batches are ours to cut and fill; a saved truncation would silently lose text.
@@ -298,6 +301,14 @@ impl Tokenizer {
     /// Whether an id is a special token.
     pub fn is_special(&self, id: u32) -> bool {
         self.token(id).is_some_and(|t| self.specials.tokens.contains(&t))
+    }
+
+    /// With all special added tokens named, in the order of their ids.
+    pub(crate) fn with_added_specials(mut self) -> Self {
+        let mut added = self.special_added();
+        added.sort_by_key(|(id, _)| *id);
+        self.specials.tokens = added.into_iter().map(|(_, t)| t.content).collect();
+        self
     }
 
     /// The special added tokens, longest first.
