@@ -1,14 +1,14 @@
 //! Words, in scripts with spaces and without.
 
 /// Whether a character is a word by itself for counting: Chinese and Japanese write no spaces.
-pub(super) fn is_ideograph(c: char) -> bool {
+pub(crate) fn is_ideograph(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}'
         | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{323AF}')
 }
 
 /// The words of a text: what stands between spaces, and each ideograph by itself. The punctuation of
 /// Chinese text is no word.
-pub(super) fn words(text: &str) -> Vec<&str> {
+pub(crate) fn words(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
     for run in text.split_whitespace() {
         let mut start = 0;
