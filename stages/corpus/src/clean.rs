@@ -16,7 +16,7 @@ use crate::{
     sources::{self, Body, Item},
     spool::{self, Spool},
     stage::Stage,
-    steps::{self, Preparation, Verdict},
+    steps::{self, Preparation},
 };
 
 /// Text cleaned at once, in bytes and documents.
@@ -236,7 +236,7 @@ impl Cleaner<'_> {
                 };
                 bytes += document.text.len();
                 read += document.text.len() as u64;
-                let verdict = each.next().unwrap_or(Verdict::Keep);
+                let verdict = each(&document);
                 batch.extend(first.verdict(document, verdict, &self.names));
             }
             self.pass(batch, rest, out)?;

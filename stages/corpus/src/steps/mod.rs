@@ -1,13 +1,26 @@
 //! Cleaning steps. A step is one file here and one line in the registry below.
 
+mod c4;
 mod control;
+mod decontaminate;
 mod duplicates;
+mod english;
 mod entities;
+mod external;
+mod fineweb;
+mod gopher_quality;
+mod gopher_repetition;
+pub(crate) mod grams;
 mod gutenberg;
 pub mod language;
 mod length;
+mod lines;
+mod minhash;
+mod personal;
+mod repair;
 mod repetition;
 mod split;
+mod substrings;
 mod symbols;
 pub(crate) mod units;
 
@@ -21,14 +34,24 @@ use serde_json::Value;
 
 use crate::{Document, SourceSection};
 
+pub use c4::C4;
 pub use control::Control;
+pub use decontaminate::{Decontaminate, EvaluationSet};
 pub use duplicates::Duplicates;
 pub use entities::Entities;
+pub use fineweb::FineWeb;
+pub use gopher_quality::GopherQuality;
+pub use gopher_repetition::GopherRepetition;
 pub use gutenberg::Gutenberg;
 pub use language::Language;
 pub use length::Length;
+pub use lines::Lines;
+pub use minhash::{MinHash, shingles};
+pub use personal::Personal;
+pub use repair::Repair;
 pub use repetition::Repetition;
 pub use split::SplitLong;
+pub use substrings::Substrings;
 pub use symbols::Symbols;
 
 /// What a step makes of a text.
@@ -133,8 +156,8 @@ pub trait Whole: Send + Sync {
 
 /// What becomes of the documents.
 pub struct Verdicts {
-    /// One for each, in their order.
-    pub each: Box<dyn Iterator<Item = Verdict>>,
+    /// Asked for each, in their order.
+    pub each: Box<dyn FnMut(&Document) -> Verdict>,
     /// For the account.
     pub notes: Value,
 }
@@ -175,6 +198,8 @@ macro_rules! registry {
 }
 
 registry! {
+    /// Mojibake is turned back, Unicode normalised.
+    repair: Repair,
     /// HTML references such as `&amp;` become characters.
     entities: Entities,
     /// Project Gutenberg's front and end matter, credits and transcribers' notes go.
@@ -189,10 +214,28 @@ registry! {
     length: Length,
     /// Documents that repeat themselves go.
     repetition: Repetition,
+    /// Gopher's quality rules.
+    gopher_quality: GopherQuality,
+    /// Gopher's repetition rules.
+    gopher_repetition: GopherRepetition,
+    /// C4's rules: lines, sentences, phrases.
+    c4: C4,
+    /// FineWeb's rules.
+    fineweb: FineWeb,
     /// Documents made of symbols rather than of words go.
     symbols: Symbols,
     /// Documents that came before go.
     duplicates: Duplicates,
+    /// Lines or paragraphs that come again in other documents go.
+    lines: Lines,
+    /// Near-duplicates go, by MinHash.
+    minhash: MinHash,
+    /// Long passages that stand elsewhere word for word go.
+    substrings: Substrings,
+    /// Documents that have n-grams in common with evaluation sets go.
+    decontaminate: Decontaminate,
+    /// Personal data is replaced.
+    personal: Personal,
 }
 
 /// The steps of a recipe that names none.
