@@ -8,7 +8,7 @@ mod small;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Output},
     sync::OnceLock,
     thread::sleep,
