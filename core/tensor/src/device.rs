@@ -12,12 +12,14 @@ pub enum Device {
     Cpu,
 }
 
-/// Fixes the number of CPU threads for the whole process (0: all cores).
+/// Fixes the number of CPU threads for the whole process (0: all cores). The calling thread becomes one
+/// of them, so an op that it calls begins at once instead of waking a thread and waiting for it.
 ///
 /// Results do not depend on it. Returns the number in use, which is the earlier
 /// one if the pool was already running.
 pub fn set_threads(threads: usize) -> usize {
     // A second call cannot resize rayon's global pool: the first choice stays.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    let _ =
+        rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global();
     rayon::current_num_threads()
 }
