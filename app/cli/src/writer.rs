@@ -75,13 +75,18 @@ pub fn load(dir: &Path, chat: Option<bool>) -> Result<Loaded> {
 }
 
 /// # Errors
-/// Input, if the tokenizer has more tokens than the model.
+/// Input, if the tokenizer has more tokens than the model, or one with an id beyond its last.
 pub fn check_vocabulary(tokenizer: &Tokenizer, model: &Model, dir: &Path) -> Result<()> {
     let (tokens, rows) = (tokenizer.vocab_size(), model.sizes().vocabulary);
-    if tokens <= rows {
+    let limit = tokenizer.id_limit();
+    if tokens.max(limit) <= rows {
         return Ok(());
     }
-    Err(Error::input(format!("the tokenizer has {tokens} tokens, the model {rows}"))
+    let found = match tokens > rows {
+        true => format!("the tokenizer has {tokens} tokens, the model {rows}"),
+        false => format!("the tokenizer's ids go up to {}, the model has {rows}", limit - 1),
+    };
+    Err(Error::input(found)
         .at(dir.display())
         .hint("tokenizer.json and model.safetensors must belong together"))
 }

@@ -91,6 +91,15 @@ fn fill_says_what_is_wrong() {
     let long = "the ".repeat(9) + "[MASK]";
     let error = bad(&run(["fill", text(&other), "--text", &long]), 2);
     assert!(error.contains("12 tokens, the model takes 9"), "{error}");
+    // A vocabulary with a hole: an id that the model has no row for.
+    let hole = tempfile::tempdir().unwrap();
+    encoder(hole.path(), "bert", Head::MASKED_LM);
+    let lines = VOCABULARY.join("\n") + "\nthe\ncat";
+    fs::write(hole.path().join("vocab.txt"), lines).unwrap();
+    for command in ["fill", "embed"] {
+        let error = bad(&run([command, text(hole.path()), "--text", "cat [MASK]"]), 2);
+        assert!(error.contains("ids go up to 13, the model has 12"), "{error}");
+    }
     // And the other way round.
     let error = bad(&run(["generate", text(&other), "--prompt", "the"]), 2);
     assert!(error.contains("does not write any"), "{error}");

@@ -197,6 +197,12 @@ impl Tokenizer {
         self.parsing.get_vocab_size(true)
     }
 
+    /// All ids are below this: more than [`vocab_size`](Self::vocab_size) where the vocabulary has holes.
+    pub fn id_limit(&self) -> usize {
+        let largest = self.parsing.get_vocab(true).into_values().max();
+        largest.map_or(0, |id| id as usize + 1)
+    }
+
     /// The id of a token, by its text in the vocabulary.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.parsing.token_to_id(token)
