@@ -3,6 +3,7 @@
 //! Architecture Invariant: everything here is decided by content and seed, never by the clock, the
 //! number of threads or the order of a hash map, so that a stopped run goes on as if it had not been.
 
+pub mod compressed;
 mod dialogue;
 mod hash;
 mod heldout;

@@ -1,14 +1,11 @@
-//! JSON lines, plain or gzip: one object a line.
+//! JSON lines, plain or packed: one object a line.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use athanor_store::{Error, Result};
-use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
+
+use crate::compressed::{self, Line, Reader};
 
 /// A longer line is refused rather than read into memory.
 pub const MAX_LINE_BYTES: usize = 64 << 20;
@@ -26,7 +23,8 @@ impl Record {
         self.0.get(name).ok_or_else(|| {
             let near = athanor_store::nearest(name, self.0.keys().map(String::as_str));
             let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-            Error::input(format!("no field `{name}`{near}")).hint(self.names())
+            // The hint is left to callers, who know which key or option names the field.
+            Error::input(format!("no field `{name}`{near}; {}", self.names()))
         })
     }
 
@@ -57,32 +55,23 @@ fn short(value: &Value) -> String {
     cut
 }
 
-/// Opens a file of JSON lines; gzip is known by its content.
+/// Opens a file of JSON lines; packing is known by its content ([`crate::compressed`]).
 ///
 /// # Errors
 /// Those of opening; from the iterator: input errors with file and line for a line that is no JSON
-/// object, is no UTF-8 or is longer than [`MAX_LINE_BYTES`], and for a gzip file whose end is
-/// missing. After an error there are no more records.
+/// object, is no UTF-8 or is longer than [`MAX_LINE_BYTES`], and for a packed file whose end is
+/// missing. After an error there are no more records, unless [`Records::lenient`].
 pub fn open(path: impl AsRef<Path>) -> Result<Records> {
-    Ok(Records { lines: lines(path)? })
+    Ok(Records::of(compressed::open(path)?))
 }
 
-/// Opens a text file, plain or gzip, line by line without the line ends; a byte order mark at its
+/// Opens a text file, plain or packed, line by line without the line ends; a byte order mark at its
 /// beginning is left out.
 ///
 /// # Errors
 /// As [`open`].
 pub fn lines(path: impl AsRef<Path>) -> Result<Lines> {
-    let path = path.as_ref().to_path_buf();
-    let fail = |e| Error::io("read", &path, e);
-    let mut file = BufReader::with_capacity(1 << 18, File::open(&path).map_err(fail)?);
-    let gzip = file.fill_buf().map_err(fail)?.starts_with(&[0x1F, 0x8B]);
-    let reader: Box<dyn BufRead + Send> = if gzip {
-        Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file)))
-    } else {
-        Box::new(file)
-    };
-    Ok(Lines { path, reader, gzip, line: 0, buffer: Vec::new(), ended: false })
+    Ok(Lines::of(compressed::open(path)?))
 }
 
 /// The records of a file.
@@ -92,9 +81,30 @@ pub struct Records {
 }
 
 impl Records {
+    /// The records of an open file.
+    pub fn of(reader: Reader) -> Self {
+        Self { lines: Lines::of(reader) }
+    }
+
     /// `FILE:LINE` of the record that came last.
     pub fn place(&self) -> String {
         self.lines.place()
+    }
+
+    /// Goes on behind a bad line; only a damaged file ends the records.
+    pub fn lenient(mut self) -> Self {
+        self.lines.lenient = true;
+        self
+    }
+
+    /// Bytes of the line that came last, its end included.
+    pub fn line_bytes(&self) -> u64 {
+        self.lines.size
+    }
+
+    /// Whether there is nothing more to come.
+    pub fn ended(&self) -> bool {
+        self.lines.ended
     }
 }
 
@@ -121,7 +131,7 @@ impl Iterator for Records {
                     format!("bad JSON at column {}: {what}; the line begins {found:?}", e.column())
                 }
             };
-            self.lines.ended = true;
+            self.lines.ended = !self.lines.lenient;
             return Some(Err(Error::input(error)
                 .at(self.place())
                 .hint("each line should be one JSON object, as in {\"text\": \"…\"}")));
@@ -130,55 +140,63 @@ impl Iterator for Records {
 }
 
 /// The lines of a text file.
+#[derive(Debug)]
 pub struct Lines {
-    path: PathBuf,
-    reader: Box<dyn BufRead + Send>,
-    gzip: bool,
+    reader: Reader,
     line: u64,
     buffer: Vec<u8>,
     ended: bool,
-}
-
-impl std::fmt::Debug for Lines {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("path", &self.path).field("line", &self.line).finish()
-    }
+    lenient: bool,
+    size: u64,
 }
 
 impl Lines {
+    /// The lines of an open file.
+    pub fn of(reader: Reader) -> Self {
+        Self { reader, line: 0, buffer: Vec::new(), ended: false, lenient: false, size: 0 }
+    }
+
+    /// Goes on behind a bad line; only a damaged file ends the lines.
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    /// Bytes of the line that came last, its end included.
+    pub fn line_bytes(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether there is nothing more to come.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// `FILE:LINE` of the line that came last.
     pub fn place(&self) -> String {
-        format!("{}:{}", self.path.display(), self.line)
+        format!("{}:{}", self.reader.path().display(), self.line)
     }
 
     /// Reads up to and with the next line end; false at the end of the file.
     fn fill(&mut self) -> Result<bool> {
-        self.buffer.clear();
         self.line += 1;
-        let read = (&mut self.reader)
-            .take(MAX_LINE_BYTES as u64 + 1)
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(|e| self.broken(e))?;
-        if self.buffer.len() > MAX_LINE_BYTES {
-            return Err(Error::input(format!("a line of more than {} MiB", MAX_LINE_BYTES >> 20))
-                .at(self.place())
-                .hint("one document a line, and long ones split; or is this no text file?"));
+        match self.reader.line(&mut self.buffer, MAX_LINE_BYTES) {
+            Err(e) => {
+                self.ended = true;
+                Err(self.reader.error(e, self.place()))
+            }
+            Ok(Line::End) => Ok(false),
+            Ok(Line::Whole) => {
+                self.size = self.buffer.len() as u64;
+                Ok(true)
+            }
+            Ok(Line::TooLong(bytes)) => {
+                self.size = bytes;
+                Err(Error::input(format!("a line of more than {} MiB", MAX_LINE_BYTES >> 20))
+                    .at(self.place())
+                    .hint("one document a line, and long ones split; or is this no text file?"))
+            }
         }
-        Ok(read > 0)
-    }
-
-    fn broken(&self, error: io::Error) -> Error {
-        use io::ErrorKind as K;
-        if self.gzip && matches!(error.kind(), K::UnexpectedEof | K::InvalidData | K::InvalidInput)
-        {
-            let what = if error.kind() == K::UnexpectedEof {
-                "the gzip file is torn: its end is missing".to_string()
-            } else {
-                format!("the gzip file is damaged: {error}")
-            };
-            return Error::input(what).at(self.place()).hint("copy or download the file again");
-        }
-        Error::io("read", &self.path, error)
     }
 }
 
@@ -212,7 +230,7 @@ impl Iterator for Lines {
             }
             Err(e) => Err(e),
         };
-        self.ended = true;
+        self.ended |= !self.lenient;
         Some(line)
     }
 }

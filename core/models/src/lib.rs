@@ -8,6 +8,7 @@ pub mod config;
 pub mod families;
 mod folder;
 pub mod forward;
+mod gaps;
 pub mod heads;
 mod host;
 mod model;

@@ -1,5 +1,7 @@
 //! A model: config, parameters, trunk and head.
 
+mod guest;
+
 use std::path::Path;
 
 use athanor_store::{Error, Result};
@@ -44,6 +46,10 @@ pub struct Model {
     head: Head,
     stacks: Vec<Built>,
     value_head: Option<ParamId>,
+    /// Where a guest's own parameters begin.
+    guest_from: Option<usize>,
+    /// As a guest: the host's parameters that it shares.
+    shared: Vec<ParamId>,
     device: Device,
 }
 
@@ -62,8 +68,22 @@ impl Model {
         seed: u64,
         device: Device,
     ) -> Result<Self> {
+        Self::from_config(family, (family.config)(shape), head, seed, device)
+    }
+
+    /// A model with random parameters, of a config.json.
+    ///
+    /// # Errors
+    /// Input, for a config that the family cannot be.
+    pub fn from_config(
+        family: &'static Family,
+        config: Map<String, Value>,
+        head: Head,
+        seed: u64,
+        device: Device,
+    ) -> Result<Self> {
         let builder = Builder::random(device, prefix(family, head)?, seed);
-        Self::assemble(family, (family.config)(shape), head, builder)
+        Self::assemble(family, config, head, builder)
     }
 
     /// Opens a Hugging Face folder (config.json, model.safetensors).
@@ -122,6 +142,7 @@ impl Model {
         config.shift_remove("torch_dtype");
         head.write(&mut config);
         let device = builder.device();
+        let shared = builder.shared();
         Ok(Self {
             config,
             params: builder.params,
@@ -130,6 +151,8 @@ impl Model {
             head,
             stacks,
             value_head: None,
+            guest_from: None,
+            shared,
             device,
         })
     }
@@ -140,7 +163,16 @@ impl Model {
     /// # Errors
     /// Those of writing.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        folder::write(dir, &self.config, &self.params, self.value_head)
+        match self.guest_from {
+            None => folder::write(dir, &self.config, &self.params, self.value_head),
+            Some(own) => {
+                let mut params = Params::new();
+                for p in self.params.iter().take(own) {
+                    params.insert(&p.name, p.value.clone());
+                }
+                folder::write(dir, &self.config, &params, None)
+            }
+        }
     }
 
     /// Adds a value head of zeros (a value of 0 everywhere, as in Ziegler et al.'s code), or the one
@@ -334,9 +366,9 @@ impl Model {
         }
     }
 
-    /// Whether its scores say which token stands at a place, seen from both sides.
-    pub fn fills_gaps(&self) -> bool {
-        self.vocabulary().is_some() && !self.network.causal()
+    /// Whether a query stream can be asked for places: XLNet.
+    pub fn two_streams(&self) -> bool {
+        self.network.two_streams()
     }
 
     /// Whether the head reads the last token of each row, which only padding marks.

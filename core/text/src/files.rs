@@ -5,35 +5,43 @@ use std::path::Path;
 use athanor_store::{Error, Result, read_json, read_text, write_atomic, write_json};
 use serde_json::{Map, Value, json};
 
-use crate::{SpecialTokens, Tokenizer, wordpiece};
+use crate::{
+    SpecialTokens, Tokenizer,
+    wordpiece::{self, VOCABULARY},
+};
 
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const SPECIALS: &str = "special_tokens_map.json";
 
 pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
-    let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
+    let vocabulary =
+        |path: &Path| !path.join(TOKENIZER).exists() && path.join(VOCABULARY).is_file();
+    let file = match path.is_dir() {
+        true if vocabulary(path) => path.join(VOCABULARY),
+        true => path.join(TOKENIZER),
+        false => path.to_path_buf(),
+    };
     let folder = file.parent().unwrap_or(Path::new("."));
-    let config = optional(&folder.join(CONFIG))?;
-    let vocabulary = folder.join(wordpiece::VOCABULARY);
-    let alone = path.is_dir() && !file.exists() && vocabulary.is_file();
-    let file = if alone { &vocabulary } else { &file };
-    let bytes = match (alone, pair(file, folder)?) {
-        (true, _) => wordpiece::from_vocabulary(file, &config)?,
-        (false, Some(json)) => json,
-        (false, None) => read_text(file).map_err(|e| {
+    let mut config = optional(&folder.join(CONFIG))?;
+    let text = match pair(&file, folder)? {
+        Some(json) => json,
+        None => read_text(&file).map_err(|e| {
             e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
         })?,
+    };
+    let bytes = match file.file_name().is_some_and(|name| name == VOCABULARY) {
+        true => {
+            wordpiece::complete(&mut config);
+            let json = wordpiece::from_lines(&text, &config).map_err(|e| e.at(file.display()))?;
+            json.to_string()
+        }
+        false => text,
     };
     let map = optional(&folder.join(SPECIALS))?;
     // tokenizer_config.json wins, as in transformers.
     let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));
-    let specials = SpecialTokens {
-        tokens: Vec::new(),
-        bos: named("bos_token"),
-        eos: named("eos_token"),
-        pad: named("pad_token"),
-    };
+    let specials = SpecialTokens::from_roles(named);
     Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
         .map(Tokenizer::with_added_specials)
         .map_err(|e| e.at(file.display()))
@@ -94,13 +102,9 @@ pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     let specials = tokenizer.specials();
     let mut config = tokenizer.config().clone();
     let mut map = Map::new();
-    for (key, token) in
-        [("bos_token", &specials.bos), ("eos_token", &specials.eos), ("pad_token", &specials.pad)]
-    {
-        if let Some(token) = token {
-            config.insert(key.into(), json!(token));
-            map.insert(key.into(), json!(token));
-        }
+    for (key, token) in specials.roles() {
+        config.insert(key.into(), json!(token));
+        map.insert(key.into(), json!(token));
     }
     if config.get("tokenizer_class").is_none() {
         // Without these, transformers guesses a class or "cleans up" spaces before punctuation.

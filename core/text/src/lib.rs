@@ -1,5 +1,5 @@
-//! Text in and out of token ids: tokenisers in Hugging Face's format, byte-level BPE training, and
-//! chat templates.
+//! Text in and out of token ids: tokenisers in Hugging Face's format, their training
+//! (byte-level BPE, WordPiece, Unigram), and chat templates.
 //!
 //! ```
 //! use athanor_text::{SpecialTokens, Tokenizer};
@@ -24,10 +24,12 @@ mod stream;
 mod template;
 mod tokenizer;
 mod train;
+mod trie;
 mod wordpiece;
 
 pub use chat::{encode_chat, encode_prompt};
-pub use special::SpecialTokens;
+pub use special::{SPECIAL_SETS, SpecialSet, SpecialTokens};
 pub use stream::TextStream;
 pub use template::{ChatTemplate, Message};
-pub use tokenizer::{ModelInput, Tokenizer};
+pub use tokenizer::{Marks, ModelInput, Tokenizer};
+pub use train::{ALGORITHMS, Algorithm, Segmenter, Texts, Training};

@@ -12,9 +12,6 @@ use tokenizers::tokenizer::{
 /// punctuation.
 pub(crate) const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Long texts are cut here and there for the regex, which keeps 16 bytes of offsets a byte.
-const PIECE: usize = 1 << 16;
-
 /// Splits texts by [`PATTERN`].
 pub(crate) struct Splitter(Split);
 
@@ -26,21 +23,14 @@ impl Splitter {
     }
 
     /// Calls `word` for each piece of `text`, in order.
-    pub(crate) fn words(&self, text: &str, mut word: impl FnMut(&str)) -> Result<()> {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (piece, tail) = rest.split_at(line_cut(rest, PIECE));
-            let mut cut = PreTokenizedString::from(piece);
-            self.0.pre_tokenize(&mut cut).map_err(|e| {
-                Error::input(format!("the pre-tokeniser cannot split this text: {e}"))
-                    .hint("a run of a million spaces or the like does this: clean the text first")
-            })?;
-            for (w, _, _) in cut.get_splits(OffsetReferential::Original, OffsetType::Byte) {
-                if !w.is_empty() {
-                    word(w);
-                }
-            }
-            rest = tail;
+    pub(crate) fn words(&self, text: &str, word: &mut dyn FnMut(&str)) -> Result<()> {
+        let mut cut = PreTokenizedString::from(text);
+        self.0.pre_tokenize(&mut cut).map_err(|e| {
+            Error::input(format!("the pre-tokeniser cannot split this text: {e}"))
+                .hint("a run of a million spaces or the like does this: clean the text first")
+        })?;
+        for (w, _, _) in cut.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+            word(w);
         }
         Ok(())
     }
@@ -68,7 +58,7 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         let mut out = Vec::new();
-        Splitter::new().unwrap().words(text, |w| out.push(w.to_string())).unwrap();
+        Splitter::new().unwrap().words(text, &mut |w| out.push(w.to_string())).unwrap();
         out
     }
 

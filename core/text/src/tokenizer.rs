@@ -5,7 +5,7 @@ use std::path::Path;
 use athanor_store::{Error, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, ModelWrapper};
 
 use crate::{SpecialTokens, TextStream, files};
 
@@ -34,6 +34,17 @@ pub struct ModelInput {
     pub offsets: Vec<(usize, usize)>,
     /// Which text a token is from: 0, 1, or none for special tokens.
     pub sequence: Vec<Option<usize>>,
+}
+
+/// How a vocabulary writes where words begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// A character of a token stands for a byte; `Ġ` is a space, so what lacks it goes on a word.
+    Bytes,
+    /// `##` goes on a word; spaces are not written.
+    WordPiece,
+    /// `▁` is a space, so what lacks it goes on a word.
+    Metaspace,
 }
 
 impl ModelInput {
@@ -69,9 +80,13 @@ impl Tokenizer {
     }
 
     /// From the content of a tokenizer.json.
-    pub(crate) fn from_json(json: &Value, specials: &SpecialTokens) -> Result<Self> {
+    pub(crate) fn from_json(
+        json: &Value,
+        specials: &SpecialTokens,
+        config: Map<String, Value>,
+    ) -> Result<Self> {
         let bytes = serde_json::to_vec(json).map_err(Error::failed)?;
-        Self::from_bytes(&bytes, specials.clone(), Map::new())
+        Self::from_bytes(&bytes, specials.clone(), config)
     }
 
     pub(crate) fn from_bytes(
@@ -87,7 +102,10 @@ impl Tokenizer {
         // Batches are ours to cut and fill; a saved truncation would silently lose text.
         parsing.with_padding(None);
         parsing.with_truncation(None).map_err(Error::failed)?;
-        let mut plain = parsing.clone();
+        let mut plain = match without_specials(&parsing, bytes)? {
+            Some(plain) => plain,
+            None => parsing.clone(),
+        };
         plain.set_encode_special_tokens(true);
         Ok(Self { plain, parsing, specials, config })
     }
@@ -246,6 +264,45 @@ impl Tokenizer {
         Ok(self)
     }
 
+    /// The id of the token that hides another one.
+    pub fn mask_id(&self) -> Option<u32> {
+        self.specials.mask.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id that separates two texts.
+    pub fn sep_id(&self) -> Option<u32> {
+        self.specials.sep.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id whose hidden state stands for the whole input.
+    pub fn cls_id(&self) -> Option<u32> {
+        self.specials.cls.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id that closes a document: that of a stream of documents where the tokeniser has one, else
+    /// the end of a text, else what separates two.
+    pub fn document_end_id(&self) -> Option<u32> {
+        [SpecialTokens::END_OF_TEXT, SpecialTokens::END_OF_DOCUMENT]
+            .into_iter()
+            .find_map(|t| self.id(t))
+            .or_else(|| self.eos_id())
+            .or_else(|| self.sep_id())
+    }
+
+    /// How this tokeniser writes what goes on a word, and spaces.
+    pub fn marks(&self) -> Marks {
+        match self.parsing.get_model() {
+            ModelWrapper::WordPiece(_) => Marks::WordPiece,
+            ModelWrapper::Unigram(_) => Marks::Metaspace,
+            _ => Marks::Bytes,
+        }
+    }
+
+    /// Whether an id is a special token.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.token(id).is_some_and(|t| self.specials.tokens.contains(&t))
+    }
+
     /// With all special added tokens named, in the order of their ids.
     pub(crate) fn with_added_specials(mut self) -> Self {
         let mut added = self.special_added();
@@ -265,6 +322,40 @@ impl Tokenizer {
     pub(crate) fn config(&self) -> &Map<String, Value> {
         &self.config
     }
+}
+
+/// A Unigram model has its special tokens among its pieces and would find them in a text by itself:
+/// for plain text they are renamed to what no text has. Their ids stay. None where that is not needed.
+fn without_specials(
+    parsing: &tokenizers::Tokenizer,
+    bytes: &[u8],
+) -> Result<Option<tokenizers::Tokenizer>> {
+    if !matches!(parsing.get_model(), ModelWrapper::Unigram(_)) {
+        return Ok(None);
+    }
+    let mut json: Value = serde_json::from_slice(bytes).map_err(Error::input)?;
+    let special: Vec<String> = (parsing.get_added_tokens_decoder().into_values())
+        .filter(|t| t.special)
+        .map(|t| t.content)
+        .collect();
+    for piece in json["model"]["vocab"].as_array_mut().into_iter().flatten() {
+        if let Some(text) = piece.get_mut(0)
+            && text.as_str().is_some_and(|t| special.iter().any(|s| s == t))
+        {
+            // No word has a space in it: texts are cut there, or have metaspaces instead.
+            *text = format!("\0 {}", text.as_str().unwrap_or_default()).into();
+        }
+    }
+    json["added_tokens"] = json["added_tokens"]
+        .as_array()
+        .map(|all| all.iter().filter(|t| t["special"] != true).cloned().collect())
+        .unwrap_or_default();
+    let bytes = serde_json::to_vec(&json).map_err(Error::failed)?;
+    let mut plain = tokenizers::Tokenizer::from_bytes(bytes)
+        .map_err(|e| Error::input(format!("not a tokeniser that we can read: {e}")))?;
+    plain.with_padding(None);
+    plain.with_truncation(None).map_err(Error::failed)?;
+    Ok(Some(plain))
 }
 
 fn input(tokenizer: &tokenizers::Tokenizer, text: &str, pair: Option<&str>) -> Result<ModelInput> {

@@ -2,7 +2,10 @@
 
 use std::{fs, io::Read, path::PathBuf};
 
-use athanor_text::{ChatTemplate, Message, SpecialTokens, Tokenizer, encode_chat, encode_prompt};
+use athanor_text::{
+    ALGORITHMS, Algorithm, ChatTemplate, Message, Segmenter, SpecialTokens, Tokenizer, Training,
+    encode_chat, encode_prompt,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -26,21 +29,110 @@ fn small() -> Tokenizer {
 fn training_depends_on_the_texts_alone() {
     let mut all = texts("zh.jsonl.gz");
     all.extend(texts("human_ratings.jsonl.gz").into_iter().take(3000));
-    let train = |texts: &[String], threads: usize| {
+    let train = |algorithm: &Algorithm, texts: &[String], threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            Tokenizer::train_byte_bpe(texts, 1500, &SpecialTokens::default())
-                .unwrap()
-                .to_json()
-                .unwrap()
-        })
+        pool.install(|| trained(algorithm, texts, 1500).to_json().unwrap())
     };
-    let first = train(&all, 1);
-    for threads in [1, 2, 3, 8] {
-        assert!(train(&all, threads) == first, "{threads} threads");
+    let mut reversed = all.clone();
+    reversed.reverse();
+    for algorithm in ALGORITHMS {
+        let first = train(algorithm, &all, 1);
+        for threads in [1, 2, 5] {
+            assert!(train(algorithm, &all, threads) == first, "{}: {threads}", algorithm.name);
+        }
+        assert!(train(algorithm, &reversed, 2) == first, "{}: reversed", algorithm.name);
     }
-    all.reverse();
-    assert!(train(&all, 2) == first, "reversed");
+}
+
+fn trained(algorithm: &Algorithm, texts: &[String], vocab_size: usize) -> Tokenizer {
+    let specials = algorithm.specials("").unwrap();
+    let training = Training { vocab_size, lowercase: false, specials };
+    algorithm.train(&mut texts.iter().cloned(), &training).unwrap()
+}
+
+/// Every kind keeps its size and its special tokens, and its text where it can.
+#[test]
+fn kinds_of_tokenisers() {
+    let mut all = texts("zh.jsonl.gz");
+    all.extend(texts("human_ratings.jsonl.gz").into_iter().take(2000));
+    let text = "the film is good [SEP] <sep> </s>, 春風 <|endoftext|>";
+    for algorithm in ALGORITHMS {
+        let tokenizer = trained(algorithm, &all, 5000);
+        assert_eq!(tokenizer.vocab_size(), 5000, "{}", algorithm.name);
+        let folder = tempfile::tempdir().unwrap();
+        tokenizer.save(folder.path()).unwrap();
+        let loaded = Tokenizer::load(folder.path()).unwrap();
+        assert_eq!(loaded.to_json().unwrap(), tokenizer.to_json().unwrap());
+        assert_eq!(loaded.specials(), tokenizer.specials());
+        assert_eq!(loaded.marks(), tokenizer.marks());
+        // What a text says is no special token, unless it is asked for.
+        let specials = tokenizer.specials().tokens.len() as u32;
+        let ids = tokenizer.encode(text).unwrap();
+        assert_eq!(loaded.encode(text).unwrap(), ids);
+        let unknown = tokenizer.specials().unk.as_deref().and_then(|t| tokenizer.id(t));
+        let special =
+            |ids: &[u32]| ids.iter().filter(|&&i| i < specials && Some(i) != unknown).count();
+        assert_eq!(special(&ids), 0, "{}", algorithm.name);
+        assert!(special(&tokenizer.encode_with_specials(text).unwrap()) > 0, "{}", algorithm.name);
+        let Some(cls) = tokenizer.cls_id() else { continue };
+        let pair = tokenizer.encode_input("the film", Some("春風")).unwrap();
+        assert_eq!(pair.ids.iter().filter(|&&i| i == cls).count(), 1);
+        let back = tokenizer.decode(&tokenizer.encode("the film is good").unwrap()).unwrap();
+        assert_eq!(back, "the film is good");
+        // Few characters are outside of the alphabet.
+        let all_ids = tokenizer.encode_batch(&all).unwrap().concat();
+        let unknown = all_ids.iter().filter(|&&i| Some(i) == unknown).count();
+        assert!(unknown * 500 < all_ids.len(), "{}: {unknown} unknown", algorithm.name);
+    }
+}
+
+/// Words of two characters and more that a reader of Chinese sees in these reviews.
+#[test]
+fn chinese_words_are_found_without_a_dictionary() {
+    let reviews: Vec<String> = texts("zh.jsonl.gz").split_off(300);
+    let mut counts = std::collections::HashMap::<Box<str>, u64>::new();
+    for row in
+        reviews.iter().flat_map(|t| t.split(|c: char| !('\u{4E00}'..='\u{9FFF}').contains(&c)))
+    {
+        if !row.is_empty() {
+            *counts.entry(row.into()).or_default() += 1;
+        }
+    }
+    let mut rows: Vec<_> = counts.into_iter().collect();
+    rows.sort();
+    let segmenter = Segmenter::train(rows, 4000);
+    let cut = |text: &str| {
+        let chars: Vec<char> = text.chars().collect();
+        let mut at = 0;
+        let mut words = Vec::new();
+        for n in segmenter.cut(&chars) {
+            words.push(chars[at..at + n].iter().collect::<String>());
+            at += n;
+        }
+        words.join(" ")
+    };
+    assert_eq!(cut("作者没有自己"), "作者 没有 自己");
+    assert_eq!(cut("龘作者"), "龘 作者");
+    assert_eq!(cut(""), "");
+}
+
+#[test]
+fn berts_vocabulary_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vocab.txt");
+    let vocab = "[PAD]\n[unused0]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\n##s\n春\n!\n";
+    fs::write(&path, vocab).unwrap();
+    for from in [folder.path(), &path] {
+        let tokenizer = Tokenizer::load(from).unwrap();
+        let input = tokenizer.encode_input("The cats春!", None).unwrap();
+        assert_eq!(input.ids, [3, 6, 7, 8, 9, 10, 4]);
+        assert_eq!(tokenizer.mask_id(), Some(5));
+        assert_eq!(tokenizer.encode_with_specials("[MASK] dog").unwrap(), [5, 2]);
+    }
+    fs::write(folder.path().join("tokenizer_config.json"), r#"{"do_lower_case": false}"#).unwrap();
+    assert_eq!(Tokenizer::load(&path).unwrap().encode("The cat").unwrap(), [2, 7]);
+    fs::write(&path, "the\n").unwrap();
+    assert!(Tokenizer::load(&path).unwrap_err().to_string().contains("no [UNK]"));
 }
 
 #[test]

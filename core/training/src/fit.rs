@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use athanor_models::{Dropout, HostTensors, Model};
-use athanor_store::{Result, load_arrays, save_arrays};
-use athanor_tensor::{GradSet, Graph, Var};
+use athanor_store::{Array, Result, load_arrays, save_arrays};
+use athanor_tensor::{GradSet, Graph, Tensor, Var};
 use serde_json::{Value, json};
 
 use crate::{
@@ -73,6 +73,24 @@ pub trait Task {
         Ok(Vec::new())
     }
 
+    /// Tokens of a row, for the count of operations.
+    fn time(&self, model: &Model) -> usize {
+        model.sizes().context
+    }
+
+    /// What a checkpoint has to hold beside weights and optimiser: tensors by name.
+    fn tensors(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+
+    /// Takes back what [`tensors`](Self::tensors) gave to the checkpoint that a run goes on from.
+    ///
+    /// # Errors
+    /// Input, for tensors that are not the task's.
+    fn restore(&mut self, _arrays: Vec<Array>, _model: &Model) -> Result<()> {
+        Ok(())
+    }
+
     /// Where in the data a step begins, for the checkpoint's reader.
     fn cursor(&self, step: u64) -> Value {
         json!({ "step": step })
@@ -103,6 +121,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         since: saved["since"].as_u64().unwrap_or(0),
     };
     let mut stopped = trainer.state()["stopped"].as_bool().unwrap_or(false);
+    task.restore(trainer.take_arrays(), &trainer.model)?;
     if trainer.step() == 0 {
         let samples = task.sample(&trainer.model)?;
         trainer.sample(&samples)?;
@@ -136,6 +155,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         };
         after(trainer)?;
         let best = json!({ "loss": finite(best.loss), "step": best.step, "since": best.since });
+        trainer.keep(task.tensors());
         trainer
             .end_step(json!({ "best": best, "stopped": stopped, "cursor": task.cursor(done) }))?;
     }
@@ -180,7 +200,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
         graph.backward(&part.loss, &mut grads);
     }
     let update = trainer.update(&grads, loss)?;
-    let context = trainer.model.sizes().context;
+    let context = task.time(&trainer.model);
     let flops = trainer.model.flops_per_token(context) * tokens as f64;
     trainer.count(tokens as u64, flops);
     let done = trainer.step() + 1;

@@ -16,9 +16,12 @@ pub fn save_model(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
 ) -> Result<()> {
-    let bos = tokenizer.require(SpecialTokens::END_OF_TEXT)?;
-    let eos = if template.is_some() { tokenizer.require(SpecialTokens::END)? } else { bos };
-    model.set_tokens(bos, eos, tokenizer.require(SpecialTokens::PAD)?);
+    set_tokens(model, tokenizer)?;
+    if template.is_some() {
+        let pad = tokenizer.pad_id().map_or_else(|| tokenizer.require(SpecialTokens::PAD), Ok)?;
+        let bos = tokenizer.require(SpecialTokens::END_OF_TEXT)?;
+        model.set_tokens(bos, tokenizer.require(SpecialTokens::END)?, pad);
+    }
     let staged = StagedDir::new(dir)?;
     model.save(staged.path())?;
     tokenizer.save(staged.path())?;
@@ -26,6 +29,22 @@ pub fn save_model(
         template.save(staged.path())?;
     }
     staged.commit()
+}
+
+/// Tells a model its tokenizer's special tokens: what begins a text, ends one and pads. Where BERT's
+/// kin have no such tokens, the first and the separating one stand for them.
+///
+/// # Errors
+/// Input, if there are none.
+pub fn set_tokens(model: &mut Model, tokenizer: &Tokenizer) -> Result<()> {
+    let or = |id: Option<u32>, other: Option<u32>, name: &str| match id.or(other) {
+        Some(id) => Ok(id),
+        None => tokenizer.require(name),
+    };
+    let bos = or(tokenizer.bos_id(), tokenizer.cls_id(), SpecialTokens::END_OF_TEXT)?;
+    let eos = or(tokenizer.eos_id(), tokenizer.sep_id(), SpecialTokens::END_OF_TEXT)?;
+    model.set_tokens(bos, eos, or(tokenizer.pad_id(), None, SpecialTokens::PAD)?);
+    Ok(())
 }
 
 /// The model folder that an earlier stage of the run made, or the one that the recipe names with

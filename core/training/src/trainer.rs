@@ -6,7 +6,7 @@ use athanor_models::{Dropout, HostTensors, Model};
 use athanor_store::{
     Array, ArrayRef, Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run, StageFolder,
 };
-use athanor_tensor::{GradSet, Rng, ops};
+use athanor_tensor::{GradSet, Rng, Tensor, ops};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 
 /// Updates withheld in a row after which a run stops.
 const MOST_WITHHELD: u64 = 3;
+
+/// The file of a checkpoint that holds what a task needs beside weights and optimiser.
+const TASK: &str = "task";
 
 /// A stage at work: its run, its folder, and what its result is made from.
 pub struct StageContext<'r> {
@@ -78,6 +81,9 @@ pub struct Trainer<'c> {
     started: Instant,
     saved: Instant,
     state: Value,
+    /// What the task wants in a checkpoint, and what it had there.
+    tensors: Vec<(String, Tensor)>,
+    arrays: Vec<Array>,
     rate: Rate,
 }
 
@@ -112,9 +118,13 @@ impl<'c> Trainer<'c> {
         let mut optimizer = Optimizer::new(section, &model);
         let mut average = Average::new(section.average, &model);
         let mut state = json!({});
+        let mut arrays = Vec::new();
         let step = match found {
-            Some(checkpoint) => {
+            Some(mut checkpoint) => {
                 let step = checkpoint.step;
+                if checkpoint.files.iter().any(|(name, _)| name == TASK) {
+                    arrays = checkpoint.take(TASK)?;
+                }
                 state = restore(checkpoint, &mut model, &mut optimizer, average.as_mut())?;
                 console.say(&format!("{}: going on from step {step}", context.folder.name()));
                 step
@@ -142,6 +152,8 @@ impl<'c> Trainer<'c> {
             withheld_in_a_row: number("withheld_in_a_row"),
             seconds_before: state["seconds"].as_f64().unwrap_or(0.0),
             state: state["task"].take(),
+            tensors: Vec::new(),
+            arrays,
             context,
             model,
             optimizer,
@@ -181,6 +193,16 @@ impl<'c> Trainer<'c> {
     /// What the stage last gave to [`Trainer::end_step`]; null at the beginning.
     pub fn state(&self) -> &Value {
         &self.state
+    }
+
+    /// What the next checkpoint holds for the task.
+    pub(crate) fn keep(&mut self, tensors: Vec<(String, Tensor)>) {
+        self.tensors = tensors;
+    }
+
+    /// What the checkpoint held for the task.
+    pub(crate) fn take_arrays(&mut self) -> Vec<Array> {
+        std::mem::take(&mut self.arrays)
     }
 
     /// The settings.
@@ -372,6 +394,10 @@ impl<'c> Trainer<'c> {
             ("optimizer", HostTensors::new(self.optimizer.tensors(&self.model))),
         ];
         files.extend(average.map(|a| ("average", HostTensors::new(a))));
+        if !self.tensors.is_empty() {
+            let tensors = self.tensors.iter().map(|(name, t)| (name.clone(), t));
+            files.push((TASK, HostTensors::new(tensors)));
+        }
         let views: Vec<(&str, Vec<ArrayRef<'_>>)> =
             files.iter().map(|(name, tensors)| (*name, tensors.arrays())).collect();
         let views: Vec<(&str, &[ArrayRef<'_>])> = views.iter().map(|(n, v)| (*n, &v[..])).collect();

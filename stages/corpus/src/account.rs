@@ -41,6 +41,23 @@ pub struct SourceAccount {
     pub path: String,
     /// Its licence.
     pub licence: String,
+    /// Files read.
+    pub files: u64,
+    /// Bytes read of them, as they are on disk.
+    pub file_bytes: u64,
+    /// Bytes of their content, unpacked.
+    pub content_bytes: u64,
+    /// Records found: `documents + Σ skipped`.
+    pub records: u64,
+    /// Bytes of the records: `document_record_bytes + Σ skipped`. The rest of the content is what
+    /// frames them: headers, markup between them.
+    pub record_bytes: u64,
+    /// Bytes of the records that became documents.
+    pub document_record_bytes: u64,
+    /// Records left out, by reason.
+    pub skipped: BTreeMap<String, Skipped>,
+    /// What was wrong with files that could not be read to their end: the first of them.
+    pub errors: Vec<String>,
     /// Documents read.
     pub documents: u64,
     /// Bytes of their text.
@@ -53,6 +70,41 @@ pub struct SourceAccount {
     pub heldout_documents: u64,
     /// Tokens in the shards, closing tokens and repeats included.
     pub tokens: u64,
+}
+
+/// Records left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// How many.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Documents and bytes into a step and out of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Documents that came.
+    pub documents_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Documents that went on.
+    pub documents_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+}
+
+/// A document that has something in common with what must not be in the corpus.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hit {
+    /// With what.
+    pub with: String,
+    /// What is in both.
+    pub what: String,
+    /// The document's source.
+    pub source: String,
+    /// Its name there.
+    pub id: String,
 }
 
 /// What a step did. `documents_in + documents_added = documents_out + Σ dropped`, and
@@ -79,8 +131,23 @@ pub struct StepAccount {
     pub bytes_removed: i64,
     /// Documents dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Bytes of the documents dropped, by reason.
+    pub dropped_bytes: BTreeMap<&'static str, u64>,
     /// Documents changed.
     pub changed: u64,
+    /// What was done to texts, how often.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
+    /// The flow by source.
+    pub by_source: BTreeMap<String, Flow>,
+    /// The flow by language; "" before it is known.
+    pub by_language: BTreeMap<&'static str, Flow>,
+    /// What it found out.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub notes: Value,
+    /// What was found in common with what must not be there: the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<Hit>,
     /// Some of the dropped and changed ones.
     pub examples: Vec<Example>,
 }
@@ -136,14 +203,75 @@ impl SourceAccount {
     pub(crate) fn new(source: &SourceSection) -> Self {
         Self {
             name: source.name.clone(),
-            path: source.path.display().to_string(),
+            path: source
+                .all_paths()
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(" "),
             licence: source.licence.clone(),
             ..Self::default()
         }
     }
 }
 
+impl SourceAccount {
+    pub(crate) fn skip(&mut self, reason: &str, bytes: u64) {
+        self.records += 1;
+        self.record_bytes += bytes;
+        let skipped = self.skipped.entry(reason.into()).or_default();
+        skipped.records += 1;
+        skipped.bytes += bytes;
+    }
+
+    /// Whether the records add up.
+    pub(crate) fn balances(&self) -> bool {
+        let records: u64 = self.skipped.values().map(|s| s.records).sum();
+        let bytes: u64 = self.skipped.values().map(|s| s.bytes).sum();
+        self.records == self.documents + records
+            && self.record_bytes == self.document_record_bytes + bytes
+    }
+}
+
 impl StepAccount {
+    pub(crate) fn came(&mut self, source: &str, document: &Document) {
+        let size = document.text.len() as u64;
+        self.documents_in += 1;
+        self.bytes_in += size;
+        let flow = self.by_language.entry(document.language).or_default();
+        flow.documents_in += 1;
+        flow.bytes_in += size;
+        let flow = flow_of(&mut self.by_source, source);
+        flow.documents_in += 1;
+        flow.bytes_in += size;
+    }
+
+    pub(crate) fn went(&mut self, source: &str, document: &Document) {
+        let size = document.text.len() as u64;
+        self.documents_out += 1;
+        self.bytes_out += size;
+        let flow = self.by_language.entry(document.language).or_default();
+        flow.documents_out += 1;
+        flow.bytes_out += size;
+        let flow = flow_of(&mut self.by_source, source);
+        flow.documents_out += 1;
+        flow.bytes_out += size;
+    }
+
+    pub(crate) fn drop(&mut self, source: &str, document: &Document, reason: &'static str) {
+        let size = document.text.len() as u64;
+        self.example(source, document, reason, None);
+        *self.dropped.entry(reason).or_default() += 1;
+        *self.dropped_bytes.entry(reason).or_default() += size;
+        self.bytes_dropped += size;
+    }
+
+    pub(crate) fn change(&mut self, source: &str, document: &Document, text: &str) {
+        self.example(source, document, "changed", Some(text));
+        self.changed += 1;
+        self.bytes_removed += document.text.len() as i64 - text.len() as i64;
+    }
+
     pub(crate) fn example(
         &mut self,
         source: &str,
@@ -164,12 +292,37 @@ impl StepAccount {
         let dropped: u64 = self.dropped.values().sum();
         let documents = self.documents_in + self.documents_added == self.documents_out + dropped;
         let out = (self.bytes_out + self.bytes_dropped) as i64 + self.bytes_removed;
+        let sum = |flows: &mut dyn Iterator<Item = &Flow>| {
+            flows.fold(Flow::default(), |a, b| Flow {
+                documents_in: a.documents_in + b.documents_in,
+                bytes_in: a.bytes_in + b.bytes_in,
+                documents_out: a.documents_out + b.documents_out,
+                bytes_out: a.bytes_out + b.bytes_out,
+            })
+        };
+        let whole = Flow {
+            documents_in: self.documents_in,
+            bytes_in: self.bytes_in,
+            documents_out: self.documents_out,
+            bytes_out: self.bytes_out,
+        };
+        let documents = documents
+            && sum(&mut self.by_source.values()) == whole
+            && sum(&mut self.by_language.values()) == whole
+            && self.dropped_bytes.values().sum::<u64>() == self.bytes_dropped;
         if documents && self.bytes_in as i64 == out {
             return Ok(());
         }
         Err(Error::failed(format!("the account of step {} does not add up: {self:?}", self.name))
             .hint("this is a bug: please report it with the recipe"))
     }
+}
+
+fn flow_of<'a>(flows: &'a mut BTreeMap<String, Flow>, source: &str) -> &'a mut Flow {
+    if !flows.contains_key(source) {
+        flows.insert(source.into(), Flow::default());
+    }
+    flows.entry(source.into()).or_default()
 }
 
 impl Example {

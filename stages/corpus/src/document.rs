@@ -1,7 +1,7 @@
 //! What flows through the stage.
 
 /// One text on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
     /// Which source it is from: its place in the recipe's list.
     pub source: usize,
@@ -12,4 +12,8 @@ pub struct Document {
     /// Whether it is held out: decided by the text as it came, before cleaning, so that later
     /// stages, which see the records and not our cleaning, hold out the same ones.
     pub heldout: bool,
+    /// Where on the web it is from; empty if not known.
+    pub url: String,
+    /// Its language as ISO 639-1, as the step `language` found it; empty before.
+    pub language: &'static str,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use athanor_data::{ShardWriter, Split, splitmix64};
 use athanor_store::{Error, Result, Run, sha256_file};
-use athanor_text::{SpecialTokens, Tokenizer};
+use athanor_text::{Algorithm, SpecialTokens, Tokenizer, Training};
 
 use crate::{
     Account, CorpusSection,
@@ -27,7 +27,10 @@ pub(crate) fn tokenizer(
     let tokenizer = match &settings.load {
         Some(path) => Tokenizer::load(run.recipe.resolve(path))?,
         None => {
-            run.console.say(&format!("training a tokeniser of {} tokens", settings.vocab_size));
+            run.console.say(&format!(
+                "training a tokeniser of {} tokens ({})",
+                settings.vocab_size, settings.kind
+            ));
             // Each document is taken or not by its number alone.
             let share = match settings.max_bytes {
                 0 => 1.0,
@@ -48,8 +51,15 @@ pub(crate) fn tokenizer(
                 .zip(0u64..)
                 .filter(|(_, n)| splitmix64(*n) <= most)
                 .map(|(d, _)| d.text);
-            let trained =
-                Tokenizer::train_byte_bpe(texts, settings.vocab_size, &SpecialTokens::default());
+            let algorithm = Algorithm::by_name(&settings.kind)?;
+            let training = Training {
+                vocab_size: settings.vocab_size,
+                lowercase: settings.lowercase,
+                specials: algorithm.specials(&settings.special_tokens)?,
+            };
+            let mut texts = texts;
+            let trained = algorithm.train(&mut texts, &training);
+            drop(texts);
             if let Some(e) = failed {
                 return Err(e);
             }
@@ -72,7 +82,7 @@ pub(crate) fn shards(
     folder: &Path,
     account: &mut Account,
 ) -> Result<()> {
-    let end = match tokenizer.id(SpecialTokens::END_OF_TEXT).or_else(|| tokenizer.eos_id()) {
+    let end = match tokenizer.document_end_id() {
         Some(id) => id,
         None => tokenizer.require(SpecialTokens::END_OF_TEXT)?,
     };

@@ -5,20 +5,23 @@
 //! its folder's registry.
 //!
 //! Architecture Invariant: a step sees one text and decides about it alone; what needs memory of
-//! others (duplicates) says so in its [`steps::Outcome`]. So steps run on all cores and the result
-//! does not depend on how many there are.
+//! others says so: in its [`steps::Outcome`] if it can be decided in the documents' order (exact
+//! duplicates, lines), as a [`steps::Whole`] if not. So steps run on all cores and the result does not
+//! depend on how many there are.
 
 mod account;
+mod clean;
 mod document;
 mod encode;
 mod pipeline;
 mod section;
 mod spool;
+mod stage;
 
 pub mod sources;
 pub mod steps;
 
-pub use account::{Account, Example, SourceAccount, StepAccount};
+pub use account::{Account, Example, Flow, Hit, Skipped, SourceAccount, StepAccount};
 pub use document::Document;
 pub use pipeline::run;
 pub use section::{CorpusSection, SourceSection, TokenizerSection};
@@ -51,7 +54,19 @@ pub fn resolved(recipe: &Recipe) -> Result<serde_json::Value> {
 pub fn check_files(recipe: &Recipe, _run: &Path) -> Result<()> {
     let section = recipe.section::<CorpusSection>(NAME)?;
     for (i, source) in section.sources.iter().enumerate() {
-        recipe.needs_file(&format!("{NAME}.sources.{i}.path"), &source.path)?;
+        for path in source.all_paths() {
+            let key = format!("{NAME}.sources.{i}.path");
+            if sources::is_stdin(&path) || sources::files(&recipe.resolve(&path)).is_ok() {
+                continue;
+            }
+            recipe.needs_file(&key, &path)?;
+        }
+    }
+    for name in &section.steps {
+        let files = steps::build(name, &section.settings).map_or(Vec::new(), |s| s.files());
+        for path in files {
+            recipe.needs_file(&format!("{NAME}.settings.{name}"), &path)?;
+        }
     }
     match &section.tokenizer.load {
         Some(path) => recipe.needs_file("corpus.tokenizer.load", path),

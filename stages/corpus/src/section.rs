@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use athanor_store::{Check, Problem, section};
+use athanor_text::ALGORITHMS;
 
 use crate::{sources, steps};
 
@@ -17,6 +18,8 @@ section! {
         settings: steps::Settings = steps::Settings::default(),
         /// Documents of a thousand that are held out, chosen by a hash of their text.
         heldout_per_thousand: usize = 50,
+        /// Write the kept documents as JSON lines, too: texts.jsonl beside the shards.
+        write_texts: bool = false,
         /// The tokeniser.
         tokenizer: TokenizerSection = TokenizerSection::default(),
         /// Tokens of a shard file.
@@ -29,15 +32,23 @@ section! {
     pub struct SourceSection {
         /// Its name in the account.
         name: String = String::new(),
-        /// A file, or a folder whose files are read in the order of their names.
+        /// A file, a folder whose files are read in the order of their names, a pattern such as
+        /// "crawl/**/*.warc.gz", or "-" for standard input.
         path: PathBuf = PathBuf::new(),
-        /// How to read it: "auto" (by the file's name), "jsonl" (one JSON object a line) or "text"
-        /// (one document a file). Gzip is known by its content.
+        /// More of these, read behind `path`.
+        paths: Vec<PathBuf> = Vec::new(),
+        /// How to read it: "auto" (by the file's name), "jsonl" (one JSON object a line), "text" (one
+        /// document a file), "csv" (a header, then one document a row; TSV by the file's name),
+        /// "html", "warc" (WET, too), "epub", "mediawiki" (an XML export) or "stackexchange"
+        /// (Posts.xml). Gzip, bzip2 and Zstandard are known by their content.
         format: String = "auto".to_string(),
         /// The field that holds the text, or a template over fields: "{{ title }}\n{{ text }}".
         text: String = "text".to_string(),
         /// Take only records for which this expression holds: "genre == 'humor'". Empty: all.
         only: String = String::new(),
+        /// At a record or file that is damaged: "refuse" stops with an error that names the place,
+        /// "skip" counts it with its reason in the account and goes on.
+        on_error: String = "refuse".to_string(),
         /// The licence, for the account.
         licence: String = String::new(),
         /// Stop behind this many bytes of text; 0: read all.
@@ -50,6 +61,13 @@ section! {
 section! {
     /// The tokeniser that turns text into ids.
     pub struct TokenizerSection {
+        /// How its vocabulary is made: byte_bpe (GPT, RoBERTa), wordpiece (BERT, ELECTRA) or unigram
+        /// (SentencePiece's; XLNet).
+        kind: String = "byte_bpe".into(),
+        /// Its special tokens: gpt, bert, roberta or xlnet; empty takes those that the kind is used with.
+        special_tokens: String = String::new(),
+        /// Lower-case the text and strip accents (wordpiece and unigram).
+        lowercase: bool = false,
         /// Tokens of the vocabulary, the special ones included.
         vocab_size: usize = 4096,
         /// Train on about this many bytes of the kept training text, taken evenly; 0: all.
@@ -90,10 +108,24 @@ impl Check for CorpusSection {
     }
 }
 
+impl SourceSection {
+    /// `path` and `paths`.
+    pub fn all_paths(&self) -> Vec<PathBuf> {
+        let all = std::iter::once(&self.path).chain(&self.paths);
+        all.filter(|p| !p.as_os_str().is_empty()).cloned().collect()
+    }
+
+    /// Whether bad records are skipped.
+    pub fn skips(&self) -> bool {
+        self.on_error == "skip"
+    }
+}
+
 impl Check for SourceSection {
     fn check(&self) -> Result<(), Problem> {
         Problem::unless(!self.name.is_empty(), "name", "a source needs a name")?;
-        Problem::unless(!self.path.as_os_str().is_empty(), "path", "a source needs a path")?;
+        Problem::unless(!self.all_paths().is_empty(), "path", "a source needs a path")?;
+        Problem::unless_one_of("on_error", &self.on_error, &["refuse", "skip"])?;
         let mut formats = vec!["auto"];
         formats.extend(sources::FORMATS.iter().map(|f| f.name));
         Problem::unless_one_of("format", &self.format, &formats)?;
@@ -107,6 +139,20 @@ impl Check for SourceSection {
 
 impl Check for TokenizerSection {
     fn check(&self) -> Result<(), Problem> {
+        let kinds: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
+        Problem::unless_one_of("kind", &self.kind, &kinds)?;
+        for algorithm in ALGORITHMS.iter().filter(|a| a.name == self.kind) {
+            if !self.special_tokens.is_empty() {
+                let known = algorithm.specials;
+                Problem::unless_one_of("special_tokens", &self.special_tokens, known)?;
+            }
+        }
+        let bytes = self.kind == "byte_bpe";
+        Problem::unless(
+            !bytes || !self.lowercase,
+            "lowercase",
+            "is for wordpiece and unigram: byte_bpe keeps every byte",
+        )?;
         Problem::unless(
             (262..=1 << 24).contains(&self.vocab_size),
             "vocab_size",

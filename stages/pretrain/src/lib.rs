@@ -3,11 +3,15 @@
 //! What is predicted is an objective: one file in `objectives/`, one line in its registry.
 
 mod bytes;
+mod masked;
+mod ngrams;
 mod section;
 mod stage;
 mod windows;
 
+pub mod inputs;
 pub mod objectives;
 
+pub use masked::MaskingSection;
 pub use section::PretrainSection;
 pub use stage::{NAME, check_files, keys, resolved, run};

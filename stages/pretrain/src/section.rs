@@ -6,19 +6,27 @@ use athanor_generation::Sampling;
 use athanor_store::{Check, Problem, section};
 use athanor_training::{ModelSection, TrainSection};
 
-use crate::objectives;
+use crate::objectives::{self, MaskedLmSection, PermutationLmSection, ReplacedTokenSection};
 
 section! {
     /// Pretraining: what is learned, by which model, how.
     pub struct PretrainSection {
-        /// What is predicted: causal (the next token).
+        /// What is predicted: causal (the next token) masked_lm (hidden tokens; BERT,
+        /// RoBERTa) replaced_token (which tokens were exchanged; ELECTRA) or permutation_lm (tokens in a
+        /// random order; XLNet).
         objective: String = "causal".into(),
         /// Folder of token shards; that of this run's corpus stage if not set.
         corpus: Option<PathBuf> = None,
         /// Model folder to go on from; a new model if not set.
         init: Option<PathBuf> = None,
-        /// Attention stays within a document and positions begin anew in each.
+        /// Attention stays within a document and positions begin anew in each (causal).
         document_mask: bool = true,
+        /// Keys of masked_lm.
+        masked_lm: MaskedLmSection = MaskedLmSection::default(),
+        /// Keys of replaced_token.
+        replaced_token: ReplacedTokenSection = ReplacedTokenSection::default(),
+        /// Keys of permutation_lm.
+        permutation_lm: PermutationLmSection = PermutationLmSection::default(),
         /// The model, if it is new.
         model: ModelSection = ModelSection::default(),
         /// How it is trained.

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use athanor_data::{Shards, Split};
-use athanor_models::{Head, Model, families};
-use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_folder};
+use athanor_models::{Model, families};
+use athanor_store::{Error, Key, Recipe, Result, Run, Section, StagedDir, sha256_folder};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
-use athanor_training::{StageContext, Trainer, load_tokenizer, save_model};
+use athanor_training::{StageContext, Trainer, load_tokenizer, save_model, set_tokens};
 use serde_json::{Value, json};
 
-use crate::{objectives, section::PretrainSection};
+use crate::{
+    objectives::{self, Outcome},
+    section::PretrainSection,
+};
 
 /// The stage's name.
 pub const NAME: &str = "pretrain";
@@ -47,6 +50,8 @@ pub(crate) struct Materials<'a> {
     pub section: &'a PretrainSection,
     pub tokenizer: &'a Tokenizer,
     pub corpus: &'a Path,
+    /// The second model, where the objective has one.
+    pub guest: Option<Model>,
 }
 
 impl Materials<'_> {
@@ -80,21 +85,24 @@ pub fn run(run: &Run) -> Result<()> {
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
 
     let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
-    let family = families::by_name(&section.model.family)?;
-    let model = match &init {
-        Some(dir) => Model::load(dir, Device::Cpu)?,
-        None => Model::new(
-            family,
-            &section.model.shape(tokenizer.vocab_size()),
-            Head::CAUSAL_LM,
-            run.seed,
-            Device::Cpu,
-        )?,
+    let objective = objectives::by_name(&section.objective)?;
+    let head = (objective.head)(&section);
+    let mut model = match &init {
+        Some(dir) => Model::load_with_head(dir, head, run.seed, Device::Cpu)?,
+        None => {
+            let family = families::by_name(&section.model.family)?;
+            let shape = section.model.shape(tokenizer.vocab_size());
+            let mut config = (family.config)(&shape);
+            (objective.config)(&section, &mut config);
+            Model::from_config(family, config, head, run.seed, Device::Cpu)
+                .map_err(|e| e.at("pretrain.objective"))?
+        }
     };
     if let Some(dir) = &init {
         load_tokenizer(dir, &model)?;
     }
-    let mut model = model;
+    set_tokens(&mut model, &tokenizer)?;
+    let guest = (objective.guest)(&section, &mut model, run.seed)?;
     let start = context.folder.path("init");
     if !start.join("config.json").exists() {
         save_model(&start, &mut model, &tokenizer, None)?;
@@ -102,19 +110,26 @@ pub fn run(run: &Run) -> Result<()> {
     let parameters = model.params.count();
     let steps = section.train.steps;
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
-    let objective = objectives::OBJECTIVES.iter().find(|o| o.name == section.objective);
-    let objective = objective
-        .ok_or_else(|| Error::input(format!("unknown objective {:?}", section.objective)))?;
-    let materials = Materials { section: &section, tokenizer: &tokenizer, corpus: &corpus };
-    let figures = (objective.train)(&mut trainer, materials)?;
+    let materials = Materials { section: &section, tokenizer: &tokenizer, corpus: &corpus, guest };
+    let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &materials)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
     let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
-    let told =
-        figure("bits_per_byte").map_or(String::new(), |b| format!("held-out {b:.3} bits per byte"));
+    let told = match (figure("bits_per_byte"), figure("loss")) {
+        (Some(bits), _) => format!("held-out {bits:.3} bits per byte"),
+        (None, Some(loss)) => format!("held-out loss {loss:.3}"),
+        (None, None) => String::new(),
+    };
     let mut model = trainer.close(&told)?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, None)?;
-    let summary = json!({
+    if let Some(guest) = &materials.guest {
+        let staged = StagedDir::new(&context.folder.path("generator"))?;
+        model.save_guest(guest, staged.path())?;
+        tokenizer.save(staged.path())?;
+        staged.commit()?;
+    }
+    let mut summary = json!({
+        "objective": section.objective,
         "seconds": seconds,
         "parameters": parameters,
         "tokens": tokens,
@@ -124,5 +139,16 @@ pub fn run(run: &Run) -> Result<()> {
         "withheld_updates": withheld,
         "peak_memory_bytes": pool_stats().peak,
     });
+    if let Some(summary) = summary.as_object_mut() {
+        // Baselines have a place of their own.
+        let baseline = more.get("baseline").and_then(Value::as_object).cloned().unwrap_or_default();
+        for (name, value) in &figures {
+            if !baseline.contains_key(*name) {
+                let value = if value.is_finite() { json!(value) } else { Value::Null };
+                summary.entry(format!("heldout_{name}")).or_insert(value);
+            }
+        }
+        summary.extend(more);
+    }
     context.folder.finish(&context.fingerprint, seconds, &summary)
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use athanor_models::{Model, Pass};
+use athanor_models::Model;
 use athanor_report::table::{Align, Table};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, Graph, Ids};
+use athanor_tensor::{Device, Graph};
 use athanor_text::Tokenizer;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "\
 The text names the mask token of the model's tokenizer: [MASK] for BERT, <mask> for RoBERTa. [MASK]
-stands for it in any model. Each gap is guessed on its own.
+stands for it in any model. Each gap is guessed on its own; XLNet sees none of them.
 
 Examples:
   athanor fill models/bert-base-uncased --text 'The capital of France is [MASK].'
@@ -53,7 +53,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     if !model.fills_gaps() {
         return Err(Error::input(format!("a {:?} head does not guess masked words", model.head()))
             .at(dir.display())
-            .hint("give a model whose config.json names …ForMaskedLM or BertForPreTraining"));
+            .hint("give a model whose config.json names …ForMaskedLM, BertForPreTraining or XLNetLMHeadModel"));
     }
     let tokenizer = Tokenizer::load(&dir)?;
     writer::check_vocabulary(&tokenizer, &model, &dir)?;
@@ -116,17 +116,11 @@ fn guesses(
     gaps: &[usize],
     top: usize,
 ) -> Result<Vec<Vec<Guess>>> {
-    let (ids, time) = (&encoded.ids, encoded.ids.len());
-    let mut input = model.input(ids.iter().map(|&i| i as i32).collect(), 1, time);
-    let limit = model.type_limit() as u32;
-    if encoded.types.iter().all(|&t| t < limit) {
-        let types = encoded.types.iter().map(|&t| t as i32).collect();
-        input.types = Some(Ids::new(model.device(), types, [1, time]));
-    }
+    let ids = &encoded.ids;
+    let signed = |values: &[u32]| values.iter().map(|&v| v as i32).collect::<Vec<_>>();
     let graph = Graph::inference(&model.params);
-    let hidden = model.hidden(&mut Pass::new(&graph, &input));
-    let rows = model.rows(&hidden, gaps.iter().map(|&g| g as i32).collect());
-    let logits = model.logits(&graph, &rows).value().to_vec();
+    let logits = model.gap_scores(&graph, &signed(ids), &signed(&encoded.types), gaps);
+    let logits = logits.value().to_vec();
     let vocabulary = model.sizes().vocabulary;
     gaps.iter()
         .zip(logits.chunks_exact(vocabulary))

@@ -16,9 +16,16 @@ use crate::{
 /// Run a model once over given tensors, to compare it with other implementations
 #[derive(clap::Args)]
 #[command(after_help = "\
-IN holds int64 `input_ids` [batch, time] and, where wanted, `attention_mask`, `position_ids` and
-`labels` (-100 is ignored), with Hugging Face's meaning. OUT gets float32 `logits`, `hidden.0` to
-`hidden.L`, `loss` if there are labels, and with --grad one `grad.NAME` for every parameter.
+The head is the one that config.json's `architectures` names. IN holds int64 `input_ids` [batch, time]
+([batch, choices, time] for multiple choice) and, where wanted, with Hugging Face's meaning:
+  attention_mask, position_ids, token_type_ids    like input_ids (as the family has them)
+  labels, next_sentence_label                     the head's; -100 is ignored
+  start_positions, end_positions                  span heads, [batch]
+  perm_mask [batch, time, time], target_mapping [batch, targets, time],
+  mems.0 … [places, batch, hidden]                XLNet
+OUT gets float32 `logits` (span: `start_logits`, `end_logits`; BERT's pretraining head also
+`seq_relationship_logits`; a bare model `pooler_output` where it has a pooler), `hidden.0` to `hidden.L`,
+XLNet's new `mems.0` …, `loss` if there are labels, and with --grad one `grad.NAME` for every parameter.
 
 Example:
   athanor forward models/gpt2 --input in.safetensors --output out.safetensors --grad")]

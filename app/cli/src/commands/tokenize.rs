@@ -20,7 +20,7 @@ Examples:
   athanor tokenize runs/demo/corpus/tokenizer --text 'Once upon a time 從前'
   athanor tokenize models/gpt2 --lines texts.txt > ids.jsonl")]
 pub struct Args {
-    /// A tokenizer folder, a tokenizer.json, or a model
+    /// A tokenizer folder, a tokenizer.json, BERT's vocab.txt, or a model
     model: PathBuf,
     /// The text
     #[arg(long, short, required_unless_present = "lines", conflicts_with = "lines")]
@@ -34,10 +34,8 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let own = args.model.is_file()
-        || ["tokenizer.json", "vocab.json", "encoder.json"]
-            .iter()
-            .any(|f| args.model.join(f).is_file());
+    let known = ["tokenizer.json", "vocab.txt", "vocab.json", "encoder.json"];
+    let own = args.model.is_file() || known.iter().any(|f| args.model.join(f).is_file());
     let path = match own {
         true => args.model,
         false => model_path::resolve(context, &args.model, Want::Any)?,
@@ -48,10 +46,12 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         false => tokenizer.encode(text),
     };
     if let Some(file) = &args.lines {
+        let mut all = String::new();
         for line in read_text(file)?.split_terminator('\n') {
-            out::line(&json!(encode(line)?).to_string())?;
+            all += &json!(encode(line)?).to_string();
+            all.push('\n');
         }
-        return Ok(());
+        return out::print(&all);
     }
     let text = args.text.unwrap_or_default();
     let ids = encode(&text)?;

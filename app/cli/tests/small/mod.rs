@@ -8,6 +8,7 @@ use std::{
 };
 
 use athanor_data::records;
+use serde_json::{Map, Value};
 
 /// The stages in their order.
 pub const STAGES: [&str; 5] = ["corpus", "pretrain", "finetune", "reward", "reinforce"];
@@ -132,4 +133,71 @@ pub fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// What depends on the clock.
+const CLOCK: [&str; 3] = ["seconds", "tokens_per_second", "flops_per_second"];
+
+/// JSON lines without what depends on the clock.
+pub fn lines(path: &Path) -> Vec<Map<String, Value>> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| {
+            let mut line: Map<String, Value> = serde_json::from_str(line).unwrap();
+            line.retain(|name, _| !CLOCK.contains(&name.as_str()));
+            line
+        })
+        .collect()
+}
+
+/// A stage's result is byte for byte that of the undisturbed run, and its metrics have every step
+/// exactly once.
+pub fn same(a: &Path, other: &Path, stage: &str) {
+    let (a, other) = (a.join(stage), other.join(stage));
+    nothing_partial(&other);
+    let mut whole: Vec<PathBuf> = files(&a)
+        .into_iter()
+        .map(PathBuf::from)
+        .filter(|f| !f.starts_with("checkpoints") && a.join(f).is_file())
+        .collect();
+    // What holds the clock's figures is compared without them, or not at all.
+    whole.retain(|f| {
+        let name = f.to_str().unwrap();
+        !name.starts_with("events.out")
+            && !["metrics.jsonl", "summary.json", "done.json"].contains(&name)
+    });
+    assert!(stage == "corpus" || whole.contains(&PathBuf::from("model/model.safetensors")));
+    for file in &whole {
+        let equal = fs::read(a.join(file)).unwrap() == fs::read(other.join(file)).unwrap();
+        assert!(equal, "{stage}: {} differs", file.display());
+    }
+    let summary = |dir: &Path| {
+        let text = fs::read_to_string(dir.join("summary.json")).unwrap();
+        let mut summary: Map<String, Value> = serde_json::from_str(&text).unwrap();
+        summary.retain(|name, _| name != "seconds" && name != "peak_memory_bytes");
+        summary
+    };
+    assert_eq!(summary(&a), summary(&other), "{stage}");
+    if stage == "corpus" {
+        return;
+    }
+    let metrics = lines(&other.join("metrics.jsonl"));
+    let steps: Vec<u64> = metrics
+        .iter()
+        .filter(|l| l["kind"] == "train")
+        .map(|l| l["step"].as_u64().unwrap())
+        .collect();
+    assert!(steps.iter().copied().eq(1..=steps.len() as u64), "{stage}: steps {steps:?}");
+    assert_eq!(lines(&a.join("metrics.jsonl")), metrics, "{stage}");
+}
+
+/// Checkpoints of a stage, by rising step.
+pub fn checkpoints(run: &Path, stage: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(run.join(stage).join("checkpoints")) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with("step-"))
+        .collect();
+    found.sort();
+    found
 }

@@ -3,6 +3,7 @@
 mod corpus;
 mod finetune;
 mod glossary;
+mod objective;
 mod pretrain;
 mod provenance;
 mod recipe;
@@ -47,6 +48,7 @@ pub struct Section {
 pub const SECTIONS: &[Section] = &[
     corpus::SECTION,
     pretrain::SECTION,
+    objective::SECTION,
     finetune::SECTION,
     reward::SECTION,
     reinforce::SECTION,

@@ -167,6 +167,10 @@ pub trait Architecture: Send + Sync {
     fn causal(&self) -> bool {
         true
     }
+    /// Whether the input may name targets for a query stream.
+    fn two_streams(&self) -> bool {
+        false
+    }
     /// The position of each token of rows of `time` where nobody gives them.
     fn positions(&self, ids: &[i32], time: usize) -> Vec<i32> {
         counted(ids.len(), time)
@@ -214,6 +218,9 @@ pub struct Builder {
     loaded: Option<Stored>,
     /// Whether a head that the file lacks is an error.
     whole: bool,
+    /// A guest's: what its own names begin with, and the host's parameters that it shares.
+    outer: &'static str,
+    shared: HashMap<String, ParamId>,
 }
 
 impl Builder {
@@ -227,7 +234,27 @@ impl Builder {
             rng: Rng::new(seed).fork("init"),
             loaded: None,
             whole: false,
+            outer: "",
+            shared: HashMap::new(),
         }
+    }
+
+    /// Random parameters among those of a host, under names that begin with `outer`, but for those
+    /// of the trunk that are `shared`.
+    pub fn guest(
+        device: Device,
+        prefix: &str,
+        seed: u64,
+        params: Params,
+        outer: &'static str,
+        shared: HashMap<String, ParamId>,
+    ) -> Self {
+        Self { params, outer, shared, ..Self::random(device, prefix, seed) }
+    }
+
+    /// The host's parameters that a guest shares.
+    pub(crate) fn shared(&self) -> Vec<ParamId> {
+        self.shared.values().copied().collect()
     }
 
     /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
@@ -262,6 +289,14 @@ impl Builder {
     /// # Errors
     /// Input, if the file lacks it or has another shape.
     pub fn trunk(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
+        if let Some(&id) = self.shared.get(name) {
+            let found = self.params.get(id).shape();
+            if found[..] == *shape {
+                return Ok(id);
+            }
+            return Err(Error::input(format!("{found:?} is shared, {shape:?} was expected"))
+                .at(format!("tensor {name}")));
+        }
         let (full, stored) = (format!("{}{name}", self.prefix), self.stored(name));
         self.declare(&full, &stored, shape, init, false)
     }
@@ -341,6 +376,7 @@ impl Builder {
                 }
             }
         }
+        let name = &format!("{}{name}", self.outer);
         let count = shape.iter().product();
         let mut values = vec![0.0; count];
         match init {

@@ -56,6 +56,8 @@ pub struct Kind {
     pub labels: &'static [&'static str],
     /// Whether input_ids are [batch, choices, time].
     pub choices: bool,
+    /// Whether its scores say which token stands in a gap.
+    pub gaps: bool,
     /// Outputs and loss.
     pub(crate) forward: fn(&mut Call<'_>) -> Result<()>,
 }

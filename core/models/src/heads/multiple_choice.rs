@@ -12,6 +12,7 @@ pub const HEAD: Kind = Kind {
     labelled: false,
     labels: &["labels"],
     choices: true,
+    gaps: false,
     forward,
 };
 

@@ -11,6 +11,7 @@ pub const HEAD: Kind = Kind {
     labelled: false,
     labels: &["labels"],
     choices: false,
+    gaps: false,
     forward,
 };
 

@@ -13,6 +13,7 @@ pub const HEAD: Kind = Kind {
     labelled: false,
     labels: &["labels", "next_sentence_label"],
     choices: false,
+    gaps: true,
     forward,
 };
 

@@ -13,6 +13,7 @@ pub const HEAD: Kind = Kind {
     labelled: false,
     labels: &["labels"],
     choices: false,
+    gaps: false,
     forward,
 };
 

@@ -15,6 +15,7 @@ pub const HEAD: Kind = Kind {
     labelled: true,
     labels: &["labels"],
     choices: false,
+    gaps: false,
     forward,
 };
 

@@ -20,6 +20,7 @@ pub const HEAD: Kind = Kind {
     labelled: false,
     labels: &["start_positions", "end_positions"],
     choices: false,
+    gaps: false,
     forward,
 };
 

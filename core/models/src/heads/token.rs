@@ -17,6 +17,7 @@ pub const HEAD: Kind = Kind {
     labelled: true,
     labels: &["labels"],
     choices: false,
+    gaps: false,
     forward,
 };
 

@@ -1,98 +1,199 @@
 //! Sources: files and folders as documents. A format is one file here and one line in [`FORMATS`].
 
+mod charset;
+mod csv;
+mod epub;
+mod files;
+pub mod html;
 mod jsonl;
+mod mediawiki;
+mod record;
+mod stackexchange;
 mod text;
+mod warc;
+pub mod wikitext;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
+use athanor_data::compressed::{self, Counts, Reader};
 use athanor_store::{Error, Result};
 
 use crate::SourceSection;
+pub use files::{files, is_stdin};
 
-/// A document as a source gives it: its name and its text.
-pub type Raw = (String, String);
+/// A record of a file, as a source gives it.
+pub struct Item {
+    /// Its name within the source.
+    pub id: String,
+    /// Where on the web it is from; empty if not known.
+    pub url: String,
+    /// Bytes of the record that it was made from, unpacked.
+    pub bytes: u64,
+    /// Its text.
+    pub body: Body,
+}
 
-/// The documents of one file.
-pub type Documents = Box<dyn Iterator<Item = Result<Raw>>>;
+/// A record's text.
+pub enum Body {
+    /// Here it is.
+    Text(String),
+    /// There is none, for this reason.
+    Skip(&'static str),
+    /// Still to be made; that is done on all cores.
+    Later(Box<dyn FnOnce() -> Converted + Send>),
+}
+
+/// A text, or the reason why there is none.
+pub type Converted = std::result::Result<String, &'static str>;
+
+impl Item {
+    fn text(id: String, bytes: u64, text: String) -> Self {
+        Self { id, url: String::new(), bytes, body: Body::Text(text) }
+    }
+
+    fn skip(id: String, bytes: u64, reason: &'static str) -> Self {
+        Self { id, url: String::new(), bytes, body: Body::Skip(reason) }
+    }
+
+    fn later(id: String, bytes: u64, make: impl FnOnce() -> Converted + Send + 'static) -> Self {
+        Self { id, url: String::new(), bytes, body: Body::Later(Box::new(make)) }
+    }
+}
+
+/// The records of one file. After an error there may be more, if bad records are skipped.
+pub type Items = Box<dyn Iterator<Item = Result<Item>>>;
+
+/// A file to be read.
+pub struct Input<'a> {
+    /// Where it is; `-` is standard input.
+    pub path: &'a Path,
+    /// What the recipe says of it.
+    pub source: &'a SourceSection,
+    tally: &'a Tally,
+}
+
+impl Input<'_> {
+    fn reader(&self) -> Result<Reader> {
+        let reader = compressed::open(self.path)?;
+        self.tally.add(reader.counts());
+        Ok(reader)
+    }
+
+    /// A file's name without its folder.
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// A bad record: counted and left out, or the end, as the recipe says.
+    fn bad(&self) -> Bad {
+        Bad { skip: self.source.skips() }
+    }
+}
+
+/// What to do with bad records.
+#[derive(Clone, Copy)]
+struct Bad {
+    skip: bool,
+}
+
+impl Bad {
+    fn record(self, id: String, bytes: u64, reason: &'static str, error: Error) -> Result<Item> {
+        if self.skip { Ok(Item::skip(id, bytes, reason)) } else { Err(error) }
+    }
+}
+
+/// What was read of a source's files.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(Arc<Mutex<Vec<Arc<Counts>>>>);
+
+impl Tally {
+    fn add(&self, counts: Arc<Counts>) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(counts);
+    }
+
+    /// Files that were opened, their bytes on disk and unpacked.
+    pub fn total(&self) -> (u64, u64, u64) {
+        let counts = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        counts.iter().fold((0, 0, 0), |(n, p, u), c| (n + 1, p + c.packed(), u + c.unpacked()))
+    }
+}
 
 /// A way to read a file.
 pub struct Format {
     /// Its name in a recipe.
     pub name: &'static str,
-    /// Endings of files' names (without `.gz`) that are read this way by `format = "auto"`.
+    /// Endings of files' names (without `.gz`, `.bz2`, `.zst`) that are read this way by
+    /// `format = "auto"`.
     pub endings: &'static [&'static str],
     /// Opens a file.
-    pub open: fn(&Path, &SourceSection) -> Result<Documents>,
+    pub open: fn(&Input) -> Result<Items>,
 }
 
 /// All formats.
 pub static FORMATS: &[Format] = &[
     Format { name: "jsonl", endings: &["jsonl", "ndjson", "json"], open: jsonl::open },
     Format { name: "text", endings: &["txt", "text", "md"], open: text::open },
+    Format { name: "csv", endings: &["csv", "tsv"], open: csv::open },
+    Format { name: "html", endings: &["html", "htm", "xhtml"], open: html::open },
+    Format { name: "warc", endings: &["warc", "wet"], open: warc::open },
+    Format { name: "epub", endings: &["epub"], open: epub::open },
+    Format { name: "mediawiki", endings: &["xml"], open: mediawiki::open },
+    Format { name: "stackexchange", endings: &[], open: stackexchange::open },
 ];
 
-/// The documents of a source, file after file.
+/// The records of a source, file after file, and the count of what is read.
 ///
 /// # Errors
 /// Input: a path that is not there, a folder without files, a file whose name tells no format. From
 /// the iterator: those of the format.
-pub fn open(path: &Path, source: &SourceSection) -> Result<Documents> {
-    let mut files = Vec::new();
-    for file in list(path)? {
-        files.push((format(&file, path, source)?, file));
+pub fn open(
+    paths: &[std::path::PathBuf],
+    source: &SourceSection,
+) -> Result<(impl Iterator<Item = Result<Item>> + use<>, Tally)> {
+    let mut found = Vec::new();
+    for root in paths {
+        for file in files(root)? {
+            found.push((format(&file, root, source)?, file));
+        }
     }
     let source = source.clone();
-    let documents = files.into_iter().flat_map(move |(format, file)| -> Documents {
-        match (format.open)(&file, &source) {
-            Ok(documents) => documents,
+    let tally = Tally::default();
+    let count = tally.clone();
+    let items = found.into_iter().flat_map(move |(format, file)| -> Items {
+        let input = Input { path: &file, source: &source, tally: &count };
+        match (format.open)(&input) {
+            Ok(items) => items,
             Err(e) => Box::new(std::iter::once(Err(e))),
         }
     });
-    Ok(Box::new(documents))
+    Ok((items, tally))
 }
 
 fn format(file: &Path, root: &Path, source: &SourceSection) -> Result<&'static Format> {
     if let Some(format) = FORMATS.iter().find(|f| f.name == source.format) {
         return Ok(format);
     }
-    let name = file.to_string_lossy().to_lowercase();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let full = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let mut name = full.as_str();
+    for packed in compressed::ENDINGS {
+        name = name.strip_suffix(&format!(".{packed}")).unwrap_or(name);
+    }
+    // Stack Exchange's dumps have fixed names.
+    if name == "posts.xml" {
+        return Ok(&FORMATS[FORMATS.iter().position(|f| f.name == "stackexchange").unwrap_or(0)]);
+    }
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     FORMATS.iter().find(|f| f.endings.contains(&ending)).ok_or_else(|| {
+        let names: Vec<String> = FORMATS.iter().map(|f| format!("{:?}", f.name)).collect();
+        let names = names.join(", ");
         let hint = if file == root {
-            "give its format: format = \"jsonl\" or \"text\""
+            format!("give its format: format = one of {names}")
         } else {
-            "give the files' format (format = \"jsonl\" or \"text\"), or move this file away"
+            format!("give the files' format (one of {names}), or move this file away")
         };
         Error::input("the file's name does not tell its format").at(file.display()).hint(hint)
     })
-}
-
-/// The files of a folder and of those below, sorted by path; hidden ones are left out.
-fn list(path: &Path) -> Result<Vec<PathBuf>> {
-    let fail = |e| Error::io("read", path, e);
-    if !std::fs::metadata(path).map_err(fail)?.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            entries.push(entry.path());
-        }
-    }
-    entries.sort();
-    let mut files = Vec::new();
-    for entry in entries {
-        files.extend(list(&entry)?);
-    }
-    if files.is_empty() {
-        return Err(Error::input("the folder has no files").at(path.display()));
-    }
-    Ok(files)
-}
-
-/// A file's name without its folder.
-fn short(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,29 +1,35 @@
 //! Plain text: one document a file.
 
-use std::path::Path;
-
-use athanor_data::records;
+use athanor_data::records::Lines;
 use athanor_store::Result;
 
-use super::{Documents, short};
-use crate::SourceSection;
+use super::{Input, Item, Items};
 
 /// A larger file is given in pieces of about this size, cut at empty lines: memory stays bounded.
 const PIECE_BYTES: usize = 16 << 20;
 
-pub(super) fn open(path: &Path, _: &SourceSection) -> Result<Documents> {
-    let mut lines = records::lines(path)?;
-    let file = short(path);
+pub(super) fn open(input: &Input) -> Result<Items> {
+    let mut lines = Lines::of(input.reader()?);
+    if input.source.skips() {
+        lines = lines.lenient();
+    }
+    let (file, bad) = (input.name(), input.bad());
     let mut piece = 0;
     let mut failed = false;
+    let mut pending = None;
     Ok(Box::new(std::iter::from_fn(move || {
+        if let Some(bad) = pending.take() {
+            return Some(bad);
+        }
         if failed {
             return None;
         }
         let mut text = String::new();
+        let mut bytes = 0;
         loop {
             match lines.next() {
                 Some(Ok(line)) => {
+                    bytes += lines.line_bytes();
                     let blank = line.trim().is_empty();
                     text.push_str(&line);
                     text.push('\n');
@@ -32,9 +38,17 @@ pub(super) fn open(path: &Path, _: &SourceSection) -> Result<Documents> {
                         break;
                     }
                 }
-                Some(Err(e)) => {
+                Some(Err(e)) if lines.ended() => {
                     failed = true;
                     return Some(Err(e));
+                }
+                // The text before and after it is not one text.
+                Some(Err(e)) => {
+                    pending = Some(bad.record(lines.place(), lines.line_bytes(), "bad line", e));
+                    if text.is_empty() {
+                        return pending.take();
+                    }
+                    break;
                 }
                 None if text.is_empty() => return None,
                 None => break,
@@ -42,6 +56,6 @@ pub(super) fn open(path: &Path, _: &SourceSection) -> Result<Documents> {
         }
         piece += 1;
         let id = if piece == 1 { file.clone() } else { format!("{file}#{piece}") };
-        Some(Ok((id, text)))
+        Some(Ok(Item::text(id, bytes, text)))
     })))
 }

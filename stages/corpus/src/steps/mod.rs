@@ -1,48 +1,176 @@
 //! Cleaning steps. A step is one file here and one line in the registry below.
 
+mod c4;
 mod control;
+mod decontaminate;
 mod duplicates;
+mod english;
 mod entities;
+mod external;
+mod fineweb;
+mod gopher_quality;
+mod gopher_repetition;
+pub(crate) mod grams;
 mod gutenberg;
+pub mod language;
 mod length;
+mod lines;
+mod minhash;
+mod personal;
+mod repair;
 mod repetition;
 mod split;
+mod substrings;
 mod symbols;
-mod units;
+pub(crate) mod units;
 
-use athanor_store::{Check, Section};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use athanor_store::{Check, Recipe, Result, Section};
 use serde_json::Value;
 
+use crate::{Document, SourceSection};
+
+pub use c4::C4;
 pub use control::Control;
+pub use decontaminate::{Decontaminate, EvaluationSet};
 pub use duplicates::Duplicates;
 pub use entities::Entities;
+pub use fineweb::FineWeb;
+pub use gopher_quality::GopherQuality;
+pub use gopher_repetition::GopherRepetition;
 pub use gutenberg::Gutenberg;
+pub use language::Language;
 pub use length::Length;
+pub use lines::Lines;
+pub use minhash::{MinHash, shingles};
+pub use personal::Personal;
+pub use repair::Repair;
 pub use repetition::Repetition;
 pub use split::SplitLong;
+pub use substrings::Substrings;
 pub use symbols::Symbols;
 
 /// What a step makes of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Kept as it is.
     Keep,
     /// Kept, changed.
     Change(String),
+    /// Kept, changed or not, with what was done how often.
+    Edit(String, Vec<(&'static str, u64)>),
+    /// Kept; this is its language.
+    Language(&'static str),
     /// Several documents instead of one.
     Split(Vec<String>),
     /// Dropped, for this reason.
     Drop(&'static str),
+    /// Dropped for this reason, with what it has in common with what.
+    Hit {
+        /// Why.
+        reason: &'static str,
+        /// With what.
+        with: String,
+        /// What is in both.
+        what: String,
+    },
     /// Kept if it is the first with this key, dropped for this reason otherwise.
     Once([u8; 32], &'static str),
+    /// Pieces of the text, of which those go that came before.
+    Pieces(Pieces),
+}
+
+/// Pieces of a text that must not come too often among all documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// Where each is, line end included, and the hash of what it says. In order, without overlap.
+    pub pieces: Vec<(Range<usize>, u64)>,
+    /// How often one may come.
+    pub copies: u32,
+    /// Drop a document of which fewer characters are left.
+    pub min_characters: usize,
+}
+
+/// What a step may need before the first document comes.
+pub struct Preparation<'a> {
+    /// The recipe, for its folder.
+    pub recipe: &'a Recipe,
+    /// The sources, for steps that learn from them.
+    pub sources: &'a [SourceSection],
 }
 
 /// A cleaning step.
 pub trait Step: Send + Sync {
     /// Judges one text.
     fn apply(&self, text: &str) -> Outcome;
+
+    /// Judges one document, for steps that look at more than its text.
+    fn judge(&self, document: &Document) -> Outcome {
+        self.apply(&document.text)
+    }
+
     /// Its parameters, for the account.
     fn parameters(&self) -> Value;
+
+    /// The step with what it reads or learns before the first document, if that is needed.
+    ///
+    /// # Errors
+    /// Input: a list or text that is not there.
+    fn prepare(&self, _: &Preparation) -> Result<Option<Box<dyn Step>>> {
+        Ok(None)
+    }
+
+    /// Files that the step reads besides the sources.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// What it found out, for the account.
+    fn notes(&self) -> Value {
+        Value::Null
+    }
+
+    /// For steps that judge when they have seen all documents: what came before them is then done
+    /// first.
+    fn whole(&self) -> Option<&dyn Whole> {
+        None
+    }
+}
+
+/// A step that has to see all documents before it judges the first.
+pub trait Whole: Send + Sync {
+    /// Looks at all documents. `scratch` is a folder for what does not fit into memory.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    fn decide(
+        &self,
+        documents: &mut dyn Iterator<Item = Result<Document>>,
+        scratch: &Path,
+    ) -> Result<Verdicts>;
+}
+
+/// What becomes of the documents.
+pub struct Verdicts {
+    /// Asked for each, in their order.
+    pub each: Box<dyn FnMut(&Document) -> Verdict>,
+    /// For the account.
+    pub notes: Value,
+}
+
+/// What becomes of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Kept.
+    Keep,
+    /// Dropped, for this reason, and for the sake of the document of this number.
+    Drop(&'static str, u64),
+    /// Kept without these bytes.
+    Cut(Vec<Range<usize>>),
 }
 
 macro_rules! registry {
@@ -70,6 +198,8 @@ macro_rules! registry {
 }
 
 registry! {
+    /// Mojibake is turned back, Unicode normalised.
+    repair: Repair,
     /// HTML references such as `&amp;` become characters.
     entities: Entities,
     /// Project Gutenberg's front and end matter, credits and transcribers' notes go.
@@ -78,18 +208,39 @@ registry! {
     control: Control,
     /// Long documents are split at paragraph ends.
     split: SplitLong,
+    /// The language is found; others than those wanted go.
+    language: Language,
     /// Too short and too long documents go.
     length: Length,
     /// Documents that repeat themselves go.
     repetition: Repetition,
+    /// Gopher's quality rules.
+    gopher_quality: GopherQuality,
+    /// Gopher's repetition rules.
+    gopher_repetition: GopherRepetition,
+    /// C4's rules: lines, sentences, phrases.
+    c4: C4,
+    /// FineWeb's rules.
+    fineweb: FineWeb,
     /// Documents made of symbols rather than of words go.
     symbols: Symbols,
     /// Documents that came before go.
     duplicates: Duplicates,
+    /// Lines or paragraphs that come again in other documents go.
+    lines: Lines,
+    /// Near-duplicates go, by MinHash.
+    minhash: MinHash,
+    /// Long passages that stand elsewhere word for word go.
+    substrings: Substrings,
+    /// Documents that have n-grams in common with evaluation sets go.
+    decontaminate: Decontaminate,
+    /// Personal data is replaced.
+    personal: Personal,
 }
 
 /// The steps of a recipe that names none.
-pub const DEFAULT: &[&str] = NAMES;
+pub const DEFAULT: &[&str] =
+    &["entities", "gutenberg", "control", "split", "length", "repetition", "symbols", "duplicates"];
 
 /// A section's values, for the account.
 fn parameters<S: Section>(section: &S) -> Value {

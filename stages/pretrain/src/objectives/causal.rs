@@ -3,13 +3,14 @@
 
 use athanor_data::Split;
 use athanor_generation::{Sampling, generate, text::stops};
-use athanor_models::{Dropout, Model, Pass};
+use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{Graph, Ids, ops};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
 use serde_json::{Value, json};
 
+use super::{Objective, Outcome};
 use crate::{
     bytes::token_bytes,
     section::PretrainSection,
@@ -27,7 +28,16 @@ struct Causal<'a> {
     seed: u64,
 }
 
-pub(crate) fn train(trainer: &mut Trainer<'_>, m: Materials<'_>) -> Result<Figures> {
+/// The objective's line in the registry.
+pub(super) const OBJECTIVE: Objective = Objective {
+    name: "causal",
+    head: |_| Head::CAUSAL_LM,
+    config: |_, _| (),
+    guest: |_, _, _| Ok(None),
+    train,
+};
+
+fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
     let time = trainer.model.sizes().context;
     let train = Windows::new(m.open(Split::Train)?, time, m.section.document_mask);
     train.check(m.corpus)?;
@@ -41,7 +51,8 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: Materials<'_>) -> Result<Figur
         bytes: token_bytes(m.tokenizer),
         seed: trainer.context.run.seed,
     };
-    fit(trainer, &mut task)
+    let figures = fit(trainer, &mut task)?;
+    Ok(Outcome { figures, summary: Default::default() })
 }
 
 impl Causal<'_> {

@@ -1,19 +1,59 @@
-//! What pretraining predicts. An objective is one file and one line here.
+//! What pretraining predicts. An objective is one file and one line here; its keys, if it has any, are
+//! a section of its own that ../section.rs names.
 
 mod causal;
+mod masked_lm;
+mod permutation_lm;
+mod replaced_token;
 
-use athanor_store::Result;
+use athanor_models::{Head, Model};
+use athanor_store::{Error, Result};
 use athanor_training::{Figures, Trainer};
+use serde_json::{Map, Value};
 
-use crate::stage::Materials;
+use crate::{section::PretrainSection, stage::Materials};
+
+pub use masked_lm::MaskedLmSection;
+pub use permutation_lm::PermutationLmSection;
+pub use replaced_token::ReplacedTokenSection;
 
 /// One objective.
 pub struct Objective {
     /// Its name in a recipe.
     pub name: &'static str,
-    /// Trains until done; gives the last figures on held-out data.
-    pub(crate) train: fn(&mut Trainer<'_>, Materials<'_>) -> Result<Figures>,
+    /// The head that it trains.
+    pub(crate) head: fn(&PretrainSection) -> Head,
+    /// Changes a new model's config.json.
+    pub(crate) config: fn(&PretrainSection, &mut Map<String, Value>),
+    /// A second model that is trained beside the first, its parameters among those of the first.
+    pub(crate) guest: fn(&PretrainSection, &mut Model, u64) -> Result<Option<Model>>,
+    /// Trains until done.
+    pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Outcome>,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    /// The last figures on held-out data.
+    pub figures: Figures,
+    /// What else the summary tells.
+    pub summary: Map<String, Value>,
 }
 
 /// All objectives.
-pub static OBJECTIVES: &[Objective] = &[Objective { name: "causal", train: causal::train }];
+pub static OBJECTIVES: &[Objective] = &[
+    causal::OBJECTIVE,
+    masked_lm::OBJECTIVE,
+    replaced_token::OBJECTIVE,
+    permutation_lm::OBJECTIVE,
+];
+
+/// Finds an objective.
+///
+/// # Errors
+/// Input, for an unknown name.
+pub(crate) fn by_name(name: &str) -> Result<&'static Objective> {
+    OBJECTIVES
+        .iter()
+        .find(|o| o.name == name)
+        .ok_or_else(|| Error::input(format!("unknown objective {name:?}")))
+}

@@ -361,6 +361,10 @@ impl Architecture for XlNet {
         self.causal
     }
 
+    fn two_streams(&self) -> bool {
+        true
+    }
+
     fn position_limit(&self) -> usize {
         0
     }

@@ -1,28 +1,26 @@
 //! Byte-level BPE training (Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>, algorithm 1;
-//! on bytes as in GPT-2).
-//!
-//! Ours rather than the `tokenizers` crate's, which walks hash maps with random seeds, so that ties
-//! may fall differently from run to run, and counts pairs in 32 bits. Here a tie goes to the pair
-//! with the smaller ids, always.
+//! on bytes as in GPT-2). A tie goes to the pair with the smaller ids, always.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use athanor_store::{Error, Result};
-use rayon::prelude::*;
-use serde_json::{Value, json};
+use athanor_store::Result;
+use serde_json::{Map, Value, json};
 
+use super::{
+    Algorithm, MAX_TOKEN_BYTES, Texts, Training, added_tokens, check_size, config, count_words,
+};
 use crate::split::{PATTERN, Splitter};
 use crate::{SpecialTokens, Tokenizer};
 
-/// No token is longer than this: keeps rows of dashes and copied sentences out of the vocabulary.
-const MAX_TOKEN_BYTES: usize = 32;
 /// A pair seen fewer times is not worth a token.
 const MIN_PAIR_COUNT: u64 = 2;
-/// Texts are counted in parallel in batches of about this many bytes.
-const BATCH_BYTES: usize = 16 << 20;
 
 type Pair = (u32, u32);
+
+/// The algorithm's line in the registry.
+pub(super) const ALGORITHM: Algorithm =
+    Algorithm { name: "byte_bpe", specials: &["gpt", "roberta"], train };
 
 impl Tokenizer {
     /// Trains a byte-level BPE tokeniser on `texts`: ids are the special tokens, the 256 bytes,
@@ -35,92 +33,53 @@ impl Tokenizer {
     pub fn train_byte_bpe<I>(texts: I, vocab_size: usize, specials: &SpecialTokens) -> Result<Self>
     where
         I: IntoIterator,
-        I::Item: AsRef<str> + Sync + Send,
+        I::Item: AsRef<str>,
     {
-        let base = specials.tokens.len() + 256;
-        if vocab_size < base || vocab_size > u32::MAX as usize {
-            return Err(Error::input(format!(
-                "a vocabulary of {vocab_size} tokens; at least {base} are needed, for 256 bytes \
-                 and {} special tokens",
-                specials.tokens.len()
-            ))
-            .hint("2000 to 8000 suits a few megabytes of text, 32000 and more a few gigabytes"));
-        }
-        let words = count_words(texts)?;
-        if words.is_empty() {
-            return Err(Error::input("no text to train a tokeniser on"));
-        }
-        let (tokens, merges) = learn(words, vocab_size, specials.tokens.len());
-        Tokenizer::from_json(&to_json(&tokens, &merges, specials), specials)
+        let training = Training { vocab_size, lowercase: false, specials: specials.clone() };
+        train(&mut texts.into_iter().map(|t| t.as_ref().to_string()), &training)
     }
 }
 
-/// How often each pre-token occurs.
-fn count_words<I>(texts: I) -> Result<Vec<(Box<[u8]>, u64)>>
-where
-    I: IntoIterator,
-    I::Item: AsRef<str> + Sync + Send,
-{
+fn train(texts: Texts<'_>, training: &Training) -> Result<Tokenizer> {
+    check_size(training, 256, "256 bytes")?;
     let splitter = Splitter::new()?;
-    let mut total: HashMap<Box<[u8]>, u64> = HashMap::new();
-    let mut flush = |batch: &mut Vec<I::Item>| -> Result<()> {
-        let parts: Vec<Result<HashMap<Box<[u8]>, u64>>> = batch
-            .par_iter()
-            .map(|text| {
-                let mut counts = HashMap::new();
-                splitter.words(text.as_ref(), |w| {
-                    if let Some(n) = counts.get_mut(w.as_bytes()) {
-                        *n += 1;
-                    } else {
-                        counts.insert(w.as_bytes().into(), 1);
-                    }
-                })?;
-                Ok(counts)
-            })
-            .collect();
-        for part in parts {
-            for (word, n) in part? {
-                *total.entry(word).or_default() += n;
-            }
-        }
-        batch.clear();
-        Ok(())
-    };
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    for text in texts {
-        bytes += text.as_ref().len();
-        batch.push(text);
-        if bytes >= BATCH_BYTES {
-            flush(&mut batch)?;
-            bytes = 0;
-        }
-    }
-    flush(&mut batch)?;
-    // Sorted, so that nothing below sees the hash map's order.
-    let mut words: Vec<_> = total.into_iter().collect();
-    words.sort_unstable();
-    Ok(words)
-}
-
-/// Learns merges until the vocabulary is full. Returns the bytes of each token behind the special
-/// ones, and the merged pairs in order.
-fn learn(
-    words: Vec<(Box<[u8]>, u64)>,
-    vocab_size: usize,
-    specials: usize,
-) -> (Vec<Vec<u8>>, Vec<Pair>) {
-    let mut tokens: Vec<Vec<u8>> = BYTE_ORDER.iter().map(|&b| vec![b]).collect();
-    let mut ids: HashMap<Vec<u8>, u32> =
-        tokens.iter().enumerate().map(|(i, t)| (t.clone(), i as u32)).collect();
+    let words = count_words(texts, |text, word| splitter.words(text, word))?;
+    let specials = &training.specials;
     let mut byte_id = [0u32; 256];
     for (i, &b) in BYTE_ORDER.iter().enumerate() {
         byte_id[b as usize] = i as u32;
     }
-    let counts: Vec<u64> = words.iter().map(|w| w.1).collect();
-    let mut symbols: Vec<Vec<u32>> =
-        words.iter().map(|w| w.0.iter().map(|&b| byte_id[b as usize]).collect()).collect();
-    drop(words);
+    let symbols = |w: &str| w.bytes().map(|b| byte_id[b as usize]).collect();
+    let words = words.iter().map(|(w, n)| (symbols(w), *n)).collect();
+    let bytes = BYTE_ORDER.iter().map(|&b| vec![b]).collect();
+    let size = training.vocab_size - specials.tokens.len();
+    let (tokens, merges) = learn(words, bytes, size, |a, b| [a, b].concat());
+    Tokenizer::from_json(&to_json(&tokens, &merges, specials), specials, class(specials))
+}
+
+/// RoBERTa's own class in transformers would put GPT-2's pattern in the place of ours.
+fn class(specials: &SpecialTokens) -> Map<String, Value> {
+    if specials.cls.is_none() {
+        return Map::new();
+    }
+    config(json!({"tokenizer_class": "PreTrainedTokenizerFast",
+                  "clean_up_tokenization_spaces": false,
+                  "model_input_names": ["input_ids", "attention_mask"],
+                  "model_max_length": 1_000_000_000_000_000_u64}))
+}
+
+/// Learns merges until there are `size` tokens. `words` are symbols, ids of `tokens`, with their
+/// counts; `join` gives the text of two tokens side by side. Returns the tokens, and the merged
+/// pairs in order.
+pub(super) fn learn(
+    words: Vec<(Vec<u32>, u64)>,
+    mut tokens: Vec<Vec<u8>>,
+    size: usize,
+    join: fn(&[u8], &[u8]) -> Vec<u8>,
+) -> (Vec<Vec<u8>>, Vec<Pair>) {
+    let mut ids: HashMap<Vec<u8>, u32> =
+        tokens.iter().enumerate().map(|(i, t)| (t.clone(), i as u32)).collect();
+    let (mut symbols, counts): (Vec<Vec<u32>>, Vec<u64>) = words.into_iter().unzip();
 
     let mut pairs: HashMap<Pair, u64> = HashMap::new();
     let mut places: HashMap<Pair, Vec<u32>> = HashMap::new();
@@ -134,7 +93,7 @@ fn learn(
         pairs.iter().map(|(&p, &n)| (n, Reverse(p))).collect();
 
     let mut merges = Vec::new();
-    while specials + tokens.len() < vocab_size {
+    while tokens.len() < size {
         let Some((count, Reverse(pair))) = heap.pop() else { break };
         let now = pairs.get(&pair).copied().unwrap_or(0);
         if now != count {
@@ -147,7 +106,7 @@ fn learn(
         if count < MIN_PAIR_COUNT {
             break;
         }
-        let joined = [&tokens[pair.0 as usize][..], &tokens[pair.1 as usize][..]].concat();
+        let joined = join(&tokens[pair.0 as usize], &tokens[pair.1 as usize]);
         if joined.len() > MAX_TOKEN_BYTES {
             pairs.remove(&pair);
             continue;
@@ -253,14 +212,17 @@ fn to_json(tokens: &[Vec<u8>], merges: &[Pair], specials: &SpecialTokens) -> Val
         vocab.insert(text(i as u32), json!(first + i));
     }
     let merges: Vec<Value> = merges.iter().map(|&(a, b)| json!([text(a), text(b)])).collect();
-    let added: Vec<Value> = (specials.tokens.iter().enumerate())
-        .map(|(id, content)| {
-            json!({"id": id, "content": content, "single_word": false, "lstrip": false,
-                   "rstrip": false, "normalized": false, "special": true})
-        })
-        .collect();
+    let added = added_tokens(specials, specials.mask.is_some());
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false,
                        "use_regex": false});
+    let post = match (&specials.cls, &specials.sep) {
+        (Some(cls), Some(sep)) => {
+            let id = |t: &str| specials.tokens.iter().position(|s| s == t);
+            json!({"type": "RobertaProcessing", "sep": [sep, id(sep)], "cls": [cls, id(cls)],
+                   "trim_offsets": false, "add_prefix_space": false})
+        }
+        _ => bytes.clone(),
+    };
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": null,
@@ -269,9 +231,9 @@ fn to_json(tokens: &[Vec<u8>], merges: &[Pair], specials: &SpecialTokens) -> Val
              "invert": false},
             bytes.clone(),
         ]},
-        "post_processor": bytes.clone(),
+        "post_processor": post,
         "decoder": bytes,
-        "model": {"type": "BPE", "dropout": null, "unk_token": null,
+        "model": {"type": "BPE", "dropout": null, "unk_token": specials.unk,
                   "continuing_subword_prefix": null, "end_of_word_suffix": null,
                   "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
                   "vocab": vocab, "merges": merges},
@@ -286,8 +248,9 @@ mod tests {
     fn merges_by_hand() {
         // Sennrich et al. 2016, figure 1's words: "es" and "est" come first ("es" 9 times).
         let words = [("low", 5u64), ("lower", 2), ("newest", 6), ("widest", 3)];
-        let words = words.map(|(w, n)| (w.as_bytes().into(), n)).to_vec();
-        let (tokens, _) = learn(words, 256 + 4, 0);
+        let words = words.map(|(w, n)| (w.bytes().map(u32::from).collect(), n)).to_vec();
+        let bytes = (0..=255u8).map(|b| vec![b]).collect();
+        let (tokens, _) = learn(words, bytes, 256 + 4, |a, b| [a, b].concat());
         let new: Vec<&str> =
             tokens[256..].iter().map(|t| std::str::from_utf8(t).unwrap()).collect();
         assert_eq!(new, ["es", "est", "lo", "low"]);

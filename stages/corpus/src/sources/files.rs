@@ -1,0 +1,105 @@
+//! Which files a path means: itself, a folder's, or those that a glob matches.
+
+use std::{
+    cell::Cell,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use athanor_store::{Error, Result};
+
+/// Whether a path stands for standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The files of a path: itself, a folder's and those of the folders below, sorted by path and hidden
+/// ones left out, or what a glob (`*`, `?`, `[…]`, `**`) matches, sorted. A path that exists is no
+/// glob, whatever its characters.
+///
+/// # Errors
+/// Input: nothing there, an empty folder, a bad glob.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if is_stdin(path) {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let pattern = path.to_string_lossy();
+    if path.exists() || !pattern.contains(['*', '?', '[']) {
+        return list(path);
+    }
+    let matches = glob::glob(&pattern).map_err(|e| {
+        Error::input(format!("a bad pattern: {e}"))
+            .at(path.display())
+            .hint("see `*`, `?`, `[a-z]`, `**`")
+    })?;
+    let mut found = Vec::new();
+    for entry in matches {
+        let entry = entry.map_err(|e| Error::io("read", e.path(), e.error().kind().into()))?;
+        found.extend(list(&entry)?);
+    }
+    found.sort();
+    found.dedup();
+    if found.is_empty() {
+        return Err(Error::input("no file matches").at(path.display()).hint("check the pattern"));
+    }
+    Ok(found)
+}
+
+fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let fail = |e| Error::io("read", path, e);
+    if !std::fs::metadata(path).map_err(fail)?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            entries.push(entry.path());
+        }
+    }
+    entries.sort();
+    let mut files = Vec::new();
+    for entry in entries {
+        match list(&entry) {
+            Err(_)
+                if entry.is_dir()
+                    && std::fs::read_dir(&entry).is_ok_and(|mut d| d.next().is_none()) => {}
+            other => files.extend(other?),
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::input("the folder has no files").at(path.display()));
+    }
+    Ok(files)
+}
+
+/// A reader that fails when more than so many bytes come between two marks.
+pub(super) struct Limited<R> {
+    inner: R,
+    read: Rc<Cell<u64>>,
+    most: u64,
+}
+
+impl<R: Read> Limited<R> {
+    pub(super) fn new(inner: R, most: u64) -> Self {
+        Self { inner, read: Rc::default(), most }
+    }
+
+    /// Call it where a record begins.
+    pub(super) fn mark(&self) -> impl Fn() + use<R> {
+        let read = self.read.clone();
+        move || read.set(0)
+    }
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.read.get() > self.most {
+            return Err(io::Error::other(format!("a record of more than {} MiB", self.most >> 20)));
+        }
+        let n = self.inner.read(buf)?;
+        self.read.set(self.read.get() + n as u64);
+        Ok(n)
+    }
+}

@@ -1,0 +1,196 @@
+//! Encyclopaedias: MediaWiki's XML export, plain, .bz2 (multistream too) or packed otherwise. One
+//! document an article; redirects and pages outside the main namespace are left out.
+//!
+//! The exporter writes `<page>` and `</page>` on lines of their own, and text never contains them
+//! unescaped. So the file is cut there without parsing, a damaged page harms no other, and memory holds
+//! one page.
+
+use athanor_data::compressed::{Line, Reader};
+use athanor_store::{Error, Result};
+use quick_xml::{Reader as Xml, events::Event};
+
+use super::{Body, Converted, Input, Item, Items, wikitext};
+
+/// A larger page is left out; MediaWiki itself allows 2 MiB of wikitext.
+const MAX_PAGE_BYTES: usize = 64 << 20;
+
+pub(super) fn open(input: &Input) -> Result<Items> {
+    let mut pages = Pages {
+        reader: input.reader()?,
+        place: input.path.display().to_string(),
+        line: 0,
+        base: String::new(),
+    };
+    let bad = input.bad();
+    let file = input.name();
+    let mut ended = false;
+    Ok(Box::new(std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let (bytes, size, line) = match pages.next() {
+            Ok(Some(page)) => page,
+            Ok(None) => {
+                ended = true;
+                return None;
+            }
+            Err(e) => {
+                ended = true;
+                return Some(Err(e));
+            }
+        };
+        let id = format!("{file}:{line}");
+        if bytes.is_empty() {
+            return Some(Ok(Item::skip(id, size, "page too large")));
+        }
+        let parsed = std::str::from_utf8(&bytes).map_err(|_| "bad XML page").and_then(page);
+        let page = match parsed {
+            Ok(page) => page,
+            Err(reason) => {
+                let error = Error::input("no page of a MediaWiki export in it, or bad XML")
+                    .at(format!("{}:{line}", pages.place))
+                    .hint("on_error = \"skip\" leaves such pages out and counts them");
+                return Some(bad.record(id, size, reason, error));
+            }
+        };
+        let id = if page.id.is_empty() { id } else { page.id.clone() };
+        if page.namespace != "0" && !page.namespace.is_empty() {
+            return Some(Ok(Item::skip(id, size, "outside the main namespace")));
+        }
+        if page.redirect {
+            return Some(Ok(Item::skip(id, size, "redirect")));
+        }
+        if !page.wikitext {
+            return Some(Ok(Item::skip(id, size, "no wikitext")));
+        }
+        let url = pages.url(&page.title);
+        let make = move || -> Converted {
+            let body = wikitext::to_text(&page.text);
+            if body.is_empty() { Err("no text") } else { Ok(format!("# {}\n\n{body}", page.title)) }
+        };
+        Some(Ok(Item { id, url, bytes: size, body: Body::Later(Box::new(make)) }))
+    })))
+}
+
+struct Pages {
+    reader: Reader,
+    place: String,
+    line: u64,
+    /// `<base>`: the main page's address.
+    base: String,
+}
+
+impl Pages {
+    fn url(&self, title: &str) -> String {
+        match self.base.rsplit_once('/') {
+            Some((base, _)) => format!("{base}/{}", title.replace(' ', "_")),
+            None => String::new(),
+        }
+    }
+
+    /// The next page's bytes, none of one that is too large; its size and first line.
+    fn next(&mut self) -> Result<Option<(Vec<u8>, u64, u64)>> {
+        let mut line = Vec::new();
+        let mut page: Option<(Vec<u8>, u64, u64)> = None;
+        loop {
+            self.line += 1;
+            let read = self.reader.line(&mut line, MAX_PAGE_BYTES);
+            let at = || format!("{}:{}", self.place, self.line);
+            match read.map_err(|e| self.reader.error(e, at()))? {
+                Line::End => {
+                    return match page {
+                        None => Ok(None),
+                        Some(_) => Err(Error::input("the file ends within a page")
+                            .at(at())
+                            .hint("copy or download the file again")),
+                    };
+                }
+                Line::TooLong(bytes) => {
+                    if let Some((text, size, _)) = &mut page {
+                        text.clear();
+                        *size += bytes + MAX_PAGE_BYTES as u64;
+                    }
+                }
+                Line::Whole => {
+                    let trimmed = line.trim_ascii();
+                    if trimmed.starts_with(b"<page>") {
+                        // A page that never ended is given up for the one that begins.
+                        page = Some((Vec::new(), 0, self.line));
+                    }
+                    let Some((text, size, _)) = &mut page else {
+                        if let Some(base) = trimmed.strip_prefix(b"<base>") {
+                            let base = String::from_utf8_lossy(base);
+                            self.base = base.trim_end_matches("</base>").to_string();
+                        }
+                        continue;
+                    };
+                    *size += line.len() as u64;
+                    if *size <= MAX_PAGE_BYTES as u64 {
+                        text.extend_from_slice(&line);
+                    } else {
+                        text.clear();
+                    }
+                    if trimmed.ends_with(b"</page>") {
+                        return Ok(page);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    id: String,
+    title: String,
+    namespace: String,
+    redirect: bool,
+    wikitext: bool,
+    text: String,
+}
+
+fn page(xml: &str) -> std::result::Result<Page, &'static str> {
+    let mut page = Page { wikitext: true, ..Page::default() };
+    let mut reader = Xml::from_str(xml);
+    let mut path: Vec<String> = Vec::new();
+    loop {
+        match reader.read_event().map_err(|_| "bad XML page")? {
+            Event::Start(e) => {
+                path.push(e.local_name().as_ref().to_string());
+                // Of several revisions the last one counts.
+                if path.last().is_some_and(|n| n == "text") {
+                    page.text.clear();
+                }
+            }
+            Event::End(_) => {
+                path.pop();
+                if path.is_empty() {
+                    return Ok(page);
+                }
+            }
+            Event::Empty(e) => page.redirect |= e.local_name().as_ref() == "redirect",
+            Event::Text(t) => page.add(&path, &t),
+            Event::GeneralRef(r) => {
+                let reference = format!("&{};", &*r);
+                page.add(&path, &html_escape::decode_html_entities(&reference));
+            }
+            Event::CData(t) => page.add(&path, &t),
+            Event::Eof => return Err("bad XML page"),
+            _ => {}
+        }
+    }
+}
+
+impl Page {
+    fn add(&mut self, path: &[String], text: &str) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["page", "id"] => self.id.push_str(text),
+            ["page", "title"] => self.title.push_str(text),
+            ["page", "ns"] => self.namespace.push_str(text.trim()),
+            ["page", "revision", "text"] => self.text.push_str(text),
+            ["page", "revision", "model"] => self.wikitext = text.trim() == "wikitext",
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Guesses without a network, by counts of the training tokens: what a model has to beat. They see
+//! what a model sees and nothing of the target.
+//!
+//! Bigrams are smoothed by Witten and Bell 1991 (method C): p(t | l) = (n(l, t) + k(l)·p(t)) / (n(l) +
+//! k(l)), with k(l) the number of different tokens that followed l. With both neighbours: p(t | l, r) ∝
+//! p(t | l)·p(r | t).
+
+use std::collections::HashMap;
+
+use athanor_data::Shards;
+
+/// Most training tokens that are counted.
+const MOST_TOKENS: u64 = 64 << 20;
+
+/// Counts of tokens and of pairs of them.
+pub(crate) struct Ngrams {
+    unigram: Vec<f64>,
+    /// Of each token: pairs that begin with it, and different tokens that follow.
+    followed: Vec<(f64, f64)>,
+    /// Tokens that followed each, with their counts.
+    after: Vec<Vec<(u32, f64)>>,
+    /// Tokens that preceded each, with the pairs' counts.
+    before: Vec<Vec<(u32, f64)>>,
+}
+
+/// How well a guess did: sum of -ln p, and right ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Score {
+    pub nats: f64,
+    pub right: f64,
+}
+
+impl Ngrams {
+    /// Counts. `special` tokens are never guessed and tell nothing as neighbours.
+    pub fn new(shards: &Shards, special: impl Fn(u32) -> bool) -> Self {
+        let size = shards.index().vocab_size;
+        let special: Vec<bool> = (0..size as u32).map(special).collect();
+        let mut unigram = vec![0.0; size];
+        let mut pairs: HashMap<(u32, u32), u32> = HashMap::new();
+        let mut last = None;
+        const BLOCK: u64 = 1 << 20;
+        for from in (0..shards.len().min(MOST_TOKENS)).step_by(BLOCK as usize) {
+            for id in shards.tokens(from..from + BLOCK) {
+                if special.get(id as usize).copied().unwrap_or(true) {
+                    last = None;
+                    continue;
+                }
+                unigram[id as usize] += 1.0;
+                if let Some(last) = last {
+                    *pairs.entry((last, id)).or_default() += 1;
+                }
+                last = Some(id);
+            }
+        }
+        // One more of each token that can be guessed, so that none is impossible.
+        let all: f64 =
+            unigram.iter().zip(&special).filter(|(_, s)| !**s).map(|(n, _)| n + 1.0).sum();
+        for (n, special) in unigram.iter_mut().zip(&special) {
+            *n = if *special { 0.0 } else { (*n + 1.0) / all.max(1.0) };
+        }
+        let mut sorted: Vec<((u32, u32), u32)> = pairs.into_iter().collect();
+        sorted.sort_unstable();
+        let mut followed = vec![(0.0, 0.0); size];
+        let (mut after, mut before) = (vec![Vec::new(); size], vec![Vec::new(); size]);
+        for ((l, t), n) in sorted {
+            let n = f64::from(n);
+            followed[l as usize].0 += n;
+            followed[l as usize].1 += 1.0;
+            after[l as usize].push((t, n));
+            before[t as usize].push((l, n));
+        }
+        Self { unigram, followed, after, before }
+    }
+
+    /// p(· | left neighbour), or of all tokens without one.
+    fn given_left(&self, left: Option<u32>) -> Vec<f64> {
+        let mut p = self.unigram.clone();
+        let Some(l) = left.map(|l| l as usize).filter(|&l| self.unigram.get(l) > Some(&0.0)) else {
+            return p;
+        };
+        let (n, kinds) = self.followed[l];
+        if n > 0.0 {
+            p.iter_mut().for_each(|p| *p *= kinds / (n + kinds));
+            for &(t, c) in &self.after[l] {
+                p[t as usize] += c / (n + kinds);
+            }
+        }
+        p
+    }
+
+    /// p(· | both neighbours).
+    fn given_both(&self, left: Option<u32>, right: Option<u32>) -> Vec<f64> {
+        let mut p = self.given_left(left);
+        let Some(r) = right.map(|r| r as usize).filter(|&r| self.unigram.get(r) > Some(&0.0))
+        else {
+            return p;
+        };
+        let mut pairs = vec![0.0; p.len()];
+        self.before[r].iter().for_each(|&(t, n)| pairs[t as usize] = n);
+        for ((p, (n, kinds)), pair) in p.iter_mut().zip(&self.followed).zip(pairs) {
+            *p *= match *n > 0.0 {
+                true => (pair + kinds * self.unigram[r]) / (n + kinds),
+                false => self.unigram[r],
+            };
+        }
+        let all: f64 = p.iter().sum();
+        p.iter_mut().for_each(|p| *p /= all);
+        p
+    }
+
+    /// How well the target is guessed by its frequency, by the token before it, and by those on both
+    /// sides; a neighbour that is hidden is none.
+    pub fn guess(&self, target: u32, left: Option<u32>, right: Option<u32>) -> [Score; 3] {
+        let score = |p: &[f64]| {
+            let of = p[target as usize];
+            let best = p.iter().all(|other| *other <= of);
+            Score { nats: -of.ln(), right: f64::from(u8::from(best)) }
+        };
+        [score(&self.unigram), score(&self.given_left(left)), score(&self.given_both(left, right))]
+    }
+
+    /// Entropy of the training tokens' frequencies in nats.
+    pub fn entropy(&self) -> f64 {
+        -self.unigram.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use athanor_data::{ShardWriter, Split};
+
+    /// All distributions sum to one, and counts by hand.
+    #[test]
+    fn guesses_are_probabilities() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = ShardWriter::new(dir.path(), 5, "x", 0).unwrap();
+        writer.add(Split::Train, &[1, 2, 1, 2, 1, 3]).unwrap();
+        writer.finish().unwrap();
+        let shards = Shards::open(dir.path(), Split::Train).unwrap();
+        let n = Ngrams::new(&shards, |id| id == 0);
+        // 3, 2, 1, 0 of the tokens 1 to 4, and one more each.
+        assert_eq!(n.unigram, [0.0, 0.4, 0.3, 0.2, 0.1]);
+        for left in [None, Some(0), Some(1), Some(4)] {
+            for right in [None, Some(0), Some(2), Some(3)] {
+                for p in [n.given_left(left), n.given_both(left, right)] {
+                    assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                    assert!(p[0] == 0.0 && p[1..].iter().all(|p| *p > 0.0));
+                }
+            }
+        }
+        // After 1: twice 2, once 3; two kinds of three.
+        assert!((n.given_left(Some(1))[2] - (2.0 + 2.0 * 0.3) / 5.0).abs() < 1e-12);
+        let [uni, left, both] = n.guess(2, Some(1), Some(1));
+        assert!((uni.nats + 0.3f64.ln()).abs() < 1e-12 && uni.right == 0.0);
+        assert!(left.right == 1.0 && both.right == 1.0 && both.nats < left.nats);
+    }
+}

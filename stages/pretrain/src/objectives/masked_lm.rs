@@ -1,0 +1,238 @@
+//! Masked language modelling: Devlin et al. 2019, "BERT: Pre-training of deep bidirectional
+//! Transformers for language understanding", section 3.1: -ln p(token | the row with it hidden) as a
+//! mean over the targets; with segment pairs also -ln p(whether the second follows the first) as a
+//! mean over rows, and the loss is the sum of both.
+//!
+//! RoBERTa (Liu et al. 2019) is this with `input = "full_sentences"` and dynamic masks, SpanBERT's
+//! masks (Joshi et al. 2020) are `masking.unit = "span"`, ALBERT's sentence order (Lan et al. 2020) is
+//! `pairs = "sentence_order"`. SpanBERT's span boundary objective is not built.
+
+use athanor_models::{Dropout, Head, Model, Pass};
+use athanor_store::{Check, Problem, Result, section};
+use athanor_tensor::{Graph, Var, ops};
+use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
+use serde_json::{Map, Value, json};
+
+use super::{Objective, Outcome};
+use crate::{
+    masked::{Layout, MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
+    ngrams::{Ngrams, Score},
+    section::PretrainSection,
+    stage::Materials,
+};
+
+/// The objective's line in the registry.
+pub(super) const OBJECTIVE: Objective =
+    Objective { name: "masked_lm", head, config: |_, _| (), guest: |_, _, _| Ok(None), train };
+
+section! {
+    /// Masked language modelling. The defaults are BERT's.
+    pub struct MaskedLmSection {
+        /// Rows: segment_pairs (BERT), full_sentences (RoBERTa) or doc_sentences (the same, but no row
+        /// goes over the end of a document).
+        input: String = "segment_pairs".into(),
+        /// What is asked of a segment pair: next_sentence (BERT) or sentence_order (ALBERT).
+        pairs: String = "next_sentence".into(),
+        /// Share of segment pairs with a length drawn at random.
+        short_share: f64 = 0.1,
+        /// What is hidden.
+        masking: MaskingSection = MaskingSection::default(),
+    }
+}
+
+impl Check for MaskedLmSection {
+    fn check(&self) -> Result<(), Problem> {
+        let inputs = ["segment_pairs", "full_sentences", "doc_sentences"];
+        Problem::unless_one_of("input", &self.input, &inputs)?;
+        Problem::unless_one_of("pairs", &self.pairs, &["next_sentence", "sentence_order"])?;
+        Problem::unless((0.0..=1.0).contains(&self.short_share), "short_share", "must be 0 to 1")
+    }
+}
+
+fn section_layout(section: &PretrainSection) -> Layout {
+    layout(&section.masked_lm.input, &section.masked_lm.pairs)
+}
+
+fn head(section: &PretrainSection) -> Head {
+    match section_layout(section) {
+        Layout::Pairs(_) => Head::PRETRAINING,
+        Layout::Sentences { .. } => Head::MASKED_LM,
+    }
+}
+
+struct MaskedLm<'m> {
+    rows: MaskedRows,
+    materials: &'m Materials<'m>,
+    baseline: Option<Figures>,
+}
+
+fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+    let section = &m.section.masked_lm;
+    let layout = section_layout(m.section);
+    let seed = trainer.context.run.seed;
+    let rows =
+        MaskedRows::new(m, &trainer.model, layout, section.short_share, &section.masking, seed)?;
+    let mut task = MaskedLm { rows, materials: m, baseline: None };
+    let figures = fit(trainer, &mut task)?;
+    let mut summary = Map::new();
+    summary.insert("masking".into(), task.rows.statistics(trainer.steps()).into());
+    let baseline = task.baseline.take().unwrap_or_default();
+    let baseline: Map<String, Value> =
+        baseline.into_iter().map(|(name, value)| (name.into(), json!(value))).collect();
+    summary.insert("baseline".into(), baseline.into());
+    Ok(Outcome { figures, summary })
+}
+
+/// How well counts guess the targets, by name: loss and accuracy of each kind.
+pub(crate) fn guesses(ngrams: &Ngrams, batches: &[MaskedBatch], hidden: u32) -> Figures {
+    let mut sums = [Score::default(); 3];
+    let mut count = 0;
+    for batch in batches {
+        for (&place, &target) in batch.places.iter().zip(&batch.targets) {
+            let (row, at) = (place as usize / batch.time, place as usize % batch.time);
+            let seen = |at: Option<usize>| {
+                let at = at.filter(|&at| at < batch.time)?;
+                let id = batch.ids[row * batch.time + at] as u32;
+                (id != hidden).then_some(id)
+            };
+            let scores = ngrams.guess(target as u32, seen(at.checked_sub(1)), seen(Some(at + 1)));
+            for (sum, score) in sums.iter_mut().zip(scores) {
+                sum.nats += score.nats;
+                sum.right += score.right;
+            }
+            count += 1;
+        }
+    }
+    let n = f64::from(count.max(1));
+    let [unigram, bigram, both] = sums;
+    vec![
+        ("unigram_loss", unigram.nats / n),
+        ("unigram_accuracy", unigram.right / n),
+        ("bigram_loss", bigram.nats / n),
+        ("bigram_accuracy", bigram.right / n),
+        ("both_sides_loss", both.nats / n),
+        ("both_sides_accuracy", both.right / n),
+    ]
+}
+
+impl MaskedLm<'_> {
+    /// Loss over the targets, divided by `total`; log-probabilities; the hidden states.
+    fn tokens(
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &MaskedBatch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> (Var, Var, Var) {
+        let input = batch.input(model, batch.ids.clone());
+        let hidden = model.hidden(&mut Pass::new(graph, &input).with_dropout(dropout));
+        let rows = model.rows(&hidden, batch.places.clone());
+        let targets = ids(model.device(), &batch.targets);
+        let weights = vec![(1.0 / total) as f32; batch.targets.len()];
+        let (loss, _) = model.token_loss(graph, &rows, &targets, &weights);
+        (loss, rows, hidden)
+    }
+
+    /// Loss over the pairs, divided by `rows`; the pairs' hidden states.
+    fn pairs(
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &MaskedBatch,
+        hidden: &Var,
+        rows: usize,
+    ) -> Option<(Var, Var)> {
+        if batch.labels.len() != batch.rows {
+            return None;
+        }
+        let picked = model.pick(1, hidden, &batch.ids);
+        let labels = ids(model.device(), &batch.labels);
+        let weights = vec![1.0 / rows as f32; batch.rows];
+        Some((model.stack_loss(graph, 1, &picked, &labels, &weights).0, picked))
+    }
+}
+
+impl Task for MaskedLm<'_> {
+    type Batch = MaskedBatch;
+
+    fn batches(&mut self, step: u64) -> Result<Vec<Micro<MaskedBatch>>> {
+        let batches = self.rows.batches(step).into_iter();
+        Ok(batches
+            .map(|batch| {
+                let (weight, tokens) = (batch.targets.len() as f64, batch.tokens());
+                Micro { batch, weight, tokens }
+            })
+            .collect())
+    }
+
+    fn loss(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &MaskedBatch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Result<Loss> {
+        let (tokens, _, hidden) = Self::tokens(model, graph, batch, total, dropout);
+        let mut figures = vec![("masked_loss", f64::from(tokens.value().item()))];
+        let mut loss = tokens;
+        if let Some((pairs, _)) = Self::pairs(model, graph, batch, &hidden, self.rows.per_step()) {
+            figures.push(("pairs_loss", f64::from(pairs.value().item())));
+            loss = ops::add(&loss, &pairs);
+        }
+        Ok(Loss { loss, figures })
+    }
+
+    fn evaluate(&mut self, model: &Model) -> Result<Figures> {
+        let batches = self.rows.heldout();
+        if batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut nats, mut right, mut targets) = (0.0, 0usize, 0usize);
+        let (mut pair_nats, mut pair_right, mut pairs, mut foreign) = (0.0, 0usize, 0usize, 0usize);
+        for batch in &batches {
+            let graph = Graph::inference(&model.params);
+            let (loss, rows, hidden) = Self::tokens(model, &graph, batch, 1.0, None);
+            nats += f64::from(loss.value().item());
+            let logits = model.logits(&graph, &rows).value().to_vec();
+            let guesses = argmax(&logits, model.sizes().vocabulary);
+            right +=
+                guesses.iter().zip(&batch.targets).filter(|(g, t)| **g == **t as usize).count();
+            targets += batch.targets.len();
+            if let Some((loss, picked)) = Self::pairs(model, &graph, batch, &hidden, 1) {
+                pair_nats += f64::from(loss.value().item());
+                let scores = model.scores_of(&graph, 1, &picked, &mut |x| x).value().to_vec();
+                let guesses = argmax(&scores, 2);
+                pair_right +=
+                    guesses.iter().zip(&batch.labels).filter(|(g, l)| **g == **l as usize).count();
+                foreign += batch.labels.iter().filter(|&&l| l == 1).count();
+                pairs += batch.rows;
+            }
+        }
+        if self.baseline.is_none() {
+            let tokenizer = self.materials.tokenizer;
+            let ngrams = Ngrams::new(self.rows.shards(), |id| tokenizer.is_special(id));
+            let mut baseline = guesses(&ngrams, &batches, self.rows.mask());
+            if pairs > 0 {
+                let share = foreign as f64 / pairs as f64;
+                baseline.push(("pairs_majority", share.max(1.0 - share)));
+            }
+            self.baseline = Some(baseline);
+        }
+        let loss = nats / targets.max(1) as f64;
+        let mut figures = vec![
+            ("loss", loss),
+            ("perplexity", loss.exp()),
+            ("accuracy", right as f64 / targets.max(1) as f64),
+        ];
+        if pairs > 0 {
+            figures.push(("pairs_loss", pair_nats / pairs as f64));
+            figures.push(("pairs_accuracy", pair_right as f64 / pairs as f64));
+        }
+        figures.extend(self.baseline.iter().flatten().copied());
+        Ok(figures)
+    }
+
+    fn cursor(&self, step: u64) -> Value {
+        self.rows.cursor(step)
+    }
+}

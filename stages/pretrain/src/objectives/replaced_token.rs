@@ -1,0 +1,313 @@
+//! Replaced-token detection: Clark et al. 2020, "ELECTRA: Pre-training text encoders as discriminators
+//! rather than generators", section 2. A small generator guesses hidden tokens; what it draws stands in
+//! their places, and the discriminator tells of each token whether it is the one that stood there:
+//! loss = masked LM loss of the generator + λ · binary cross-entropy of the discriminator over all
+//! tokens. No gradient goes through the drawing. Generator and discriminator share their embeddings
+//! (section 3.2). A token that the generator guesses right counts as not replaced.
+
+use athanor_models::{Dropout, Head, Model, Pass};
+use athanor_store::{Check, Problem, Result, section};
+use athanor_tensor::{Graph, Rng, Tensor, Var, ops};
+use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
+use serde_json::{Map, Value, json};
+
+use super::{Objective, Outcome, masked_lm::guesses};
+use crate::{
+    inputs::draw::Draw,
+    masked::{MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
+    ngrams::Ngrams,
+    section::PretrainSection,
+    stage::Materials,
+};
+
+/// The objective's line in the registry.
+pub(super) const OBJECTIVE: Objective = Objective {
+    name: "replaced_token",
+    head: |_| Head::REPLACED_TOKEN,
+    config: |_, _| (),
+    guest,
+    train,
+};
+
+section! {
+    /// Replaced-token detection (ELECTRA). The defaults are the paper's.
+    pub struct ReplacedTokenSection {
+        /// Rows: full_sentences or doc_sentences.
+        input: String = "full_sentences".into(),
+        /// Width of the generator, as a share of the discriminator's.
+        generator_size: f64 = 0.25,
+        /// Layers of the generator; 0 takes as many as the discriminator's.
+        generator_layers: usize = 0,
+        /// Weight of the discriminator's loss: the paper's λ.
+        discriminator_weight: f64 = 50.0,
+        /// What is hidden from the generator.
+        masking: MaskingSection = MaskingSection {
+            schedule: "dynamic".into(),
+            mask_share: 1.0,
+            random_share: 0.0,
+            ..MaskingSection::default()
+        },
+    }
+}
+
+impl Check for ReplacedTokenSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless_one_of("input", &self.input, &["full_sentences", "doc_sentences"])?;
+        Problem::unless(
+            self.generator_size > 0.0 && self.generator_size <= 1.0,
+            "generator_size",
+            "must be above 0 and at most 1",
+        )?;
+        Problem::unless(
+            self.discriminator_weight >= 0.0 && self.discriminator_weight.is_finite(),
+            "discriminator_weight",
+            "must be 0 or more",
+        )
+    }
+}
+
+/// The generator: the host's family, narrower, with the masked-LM head.
+fn guest(section: &PretrainSection, model: &mut Model, seed: u64) -> Result<Option<Model>> {
+    let keys = &section.replaced_token;
+    let sizes = model.sizes();
+    let embedding = model.config.get("embedding_size").and_then(Value::as_u64);
+    // Heads stay about as wide as the discriminator's.
+    let wanted = (sizes.hidden as f64 * keys.generator_size).round().max(1.0) as usize;
+    let heads = (wanted / sizes.head_dim).max(1);
+    let hidden = wanted.div_ceil(heads) * heads;
+    let mut config = model.config.clone();
+    config.insert("embedding_size".into(), embedding.unwrap_or(sizes.hidden as u64).into());
+    config.insert("hidden_size".into(), hidden.into());
+    config.insert("num_attention_heads".into(), heads.into());
+    config.insert("intermediate_size".into(), (4 * hidden).into());
+    if keys.generator_layers > 0 {
+        config.insert("num_hidden_layers".into(), keys.generator_layers.into());
+    }
+    let shared = [
+        "embeddings.word_embeddings.weight",
+        "embeddings.position_embeddings.weight",
+        "embeddings.token_type_embeddings.weight",
+        "embeddings.LayerNorm.weight",
+        "embeddings.LayerNorm.bias",
+    ];
+    model.add_guest(model.family(), config, Head::MASKED_LM, &shared, seed).map(Some)
+}
+
+struct ReplacedToken<'m> {
+    rows: MaskedRows,
+    generator: &'m Model,
+    section: &'m ReplacedTokenSection,
+    materials: &'m Materials<'m>,
+    baseline: Option<Figures>,
+}
+
+/// A batch, and the tokens of its whole step.
+struct Batch {
+    rows: MaskedBatch,
+    step_tokens: usize,
+}
+
+fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+    let section = &m.section.replaced_token;
+    let Some(generator) = &m.guest else {
+        return Err(athanor_store::Error::failed("replaced_token needs its generator"));
+    };
+    let seed = trainer.context.run.seed;
+    let layout = layout(&section.input, "");
+    let rows = MaskedRows::new(m, &trainer.model, layout, 0.0, &section.masking, seed)?;
+    let mut task = ReplacedToken { rows, generator, section, materials: m, baseline: None };
+    let figures = fit(trainer, &mut task)?;
+    let mut summary = Map::new();
+    summary.insert("masking".into(), task.rows.statistics(trainer.steps()).into());
+    let baseline = task.baseline.take().unwrap_or_default();
+    let mut baseline: Map<String, Value> =
+        baseline.into_iter().map(|(name, value)| (name.into(), json!(value))).collect();
+    let majority = figures.iter().find(|(name, _)| *name == "majority");
+    baseline.extend(majority.map(|(name, value)| ((*name).into(), json!(value))));
+    summary.insert("baseline".into(), baseline.into());
+    Ok(Outcome { figures, summary })
+}
+
+/// What both models made of a batch.
+struct Both {
+    /// Loss of the generator, divided by the targets.
+    generator: Var,
+    /// Its right guesses, where they were asked for.
+    right: usize,
+    /// Scores of the discriminator for each token that is not padding, and 1 where it was replaced.
+    scores: Var,
+    replaced: Vec<f32>,
+}
+
+impl ReplacedToken<'_> {
+    fn both(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &MaskedBatch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Both {
+        let generator = self.generator;
+        let side = |name: &str| dropout.map(|d| Dropout { rng: d.rng.fork(name), ..d });
+        let input = batch.input(generator, batch.ids.clone());
+        let hidden =
+            generator.hidden(&mut Pass::new(graph, &input).with_dropout(side("generator")));
+        let rows = generator.rows(&hidden, batch.places.clone());
+        let targets = ids(model.device(), &batch.targets);
+        let weights = vec![(1.0 / total) as f32; batch.targets.len()];
+        let (loss, _) = generator.token_loss(graph, &rows, &targets, &weights);
+        // Drawn from the generator, without gradient.
+        let logits = generator.logits(graph, &rows.detach()).value().to_vec();
+        let width = model.sizes().vocabulary;
+        let drawn = sample(&logits, width, batch.rng);
+        let right = argmax(&logits, width);
+        let right = right.iter().zip(&batch.targets).filter(|(g, t)| **g == **t as usize).count();
+        let mut seen = batch.whole.clone();
+        for (&place, &token) in batch.places.iter().zip(&drawn) {
+            seen[place as usize] = token;
+        }
+        let input = batch.input(model, seen.clone());
+        let hidden =
+            model.hidden(&mut Pass::new(graph, &input).with_dropout(side("discriminator")));
+        let places: Vec<i32> =
+            (0..seen.len()).filter(|&i| batch.keys[i] != 0).map(|i| i as i32).collect();
+        let replaced = places
+            .iter()
+            .map(|&i| f32::from(u8::from(seen[i as usize] != batch.whole[i as usize])))
+            .collect();
+        let count = places.len();
+        let scores = model.scores(graph, &model.rows(&hidden, places));
+        Both { generator: loss, right, scores: ops::reshape(&scores, [count]), replaced }
+    }
+}
+
+/// Σ -y·ln σ(x) - (1 - y)·ln σ(-x).
+fn binary_cross_entropy(x: &Var, y: &[f32]) -> Var {
+    // ln σ(x) for a replaced token, ln σ(-x) for the others: the sign is that of the label.
+    let sign: Vec<f32> = y.iter().map(|y| 2.0 * y - 1.0).collect();
+    let sign = Var::constant(Tensor::from_slice(x.value().device(), &sign, [y.len()]));
+    ops::neg(&ops::sum(&ops::log_sigmoid(&ops::mul(x, &sign))))
+}
+
+/// One token of each row of logits, drawn with its probability (Gumbel's maximum would do as well).
+fn sample(logits: &[f32], width: usize, rng: Rng) -> Vec<i32> {
+    let mut draw = Draw::new(rng.fork("sample"));
+    logits
+        .chunks(width.max(1))
+        .map(|row| {
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let weight = |x: f32| f64::from(x - most).exp();
+            let mut left = draw.uniform() * row.iter().map(|&x| weight(x)).sum::<f64>();
+            for (i, &x) in row.iter().enumerate() {
+                left -= weight(x);
+                if left < 0.0 {
+                    return i as i32;
+                }
+            }
+            // Rounding, or logits that are not numbers: the loss will say so.
+            width as i32 - 1
+        })
+        .collect()
+}
+
+impl Task for ReplacedToken<'_> {
+    type Batch = Batch;
+
+    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+        let batches = self.rows.batches(step);
+        let step_tokens = batches.iter().map(MaskedBatch::tokens).sum();
+        Ok(batches
+            .into_iter()
+            .map(|rows| {
+                let (weight, tokens) = (rows.targets.len() as f64, rows.tokens());
+                Micro { batch: Batch { rows, step_tokens }, weight, tokens }
+            })
+            .collect())
+    }
+
+    fn loss(
+        &self,
+        model: &Model,
+        graph: &Graph<'_>,
+        batch: &Batch,
+        total: f64,
+        dropout: Option<Dropout>,
+    ) -> Result<Loss> {
+        let both = self.both(model, graph, &batch.rows, total, dropout);
+        let share = 1.0 / batch.step_tokens.max(1) as f32;
+        let told = ops::scale(&binary_cross_entropy(&both.scores, &both.replaced), share);
+        let replaced: f32 = both.replaced.iter().sum();
+        let figures = vec![
+            ("generator_loss", f64::from(both.generator.value().item())),
+            ("discriminator_loss", f64::from(told.value().item())),
+            ("replaced", f64::from(replaced * share)),
+        ];
+        let weight = self.section.discriminator_weight as f32;
+        Ok(Loss { loss: ops::add(&both.generator, &ops::scale(&told, weight)), figures })
+    }
+
+    fn evaluate(&mut self, model: &Model) -> Result<Figures> {
+        let batches = self.rows.heldout();
+        if batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut nats, mut guessed, mut told) = (0.0, 0usize, 0.0);
+        // Tokens by (replaced, called replaced).
+        let mut table = [[0usize; 2]; 2];
+        let mut targets = 0;
+        for batch in &batches {
+            let graph = Graph::inference(&model.params);
+            let both = self.both(model, &graph, batch, 1.0, None);
+            nats += f64::from(both.generator.value().item());
+            guessed += both.right;
+            targets += batch.targets.len();
+            told += f64::from(binary_cross_entropy(&both.scores, &both.replaced).value().item());
+            for (score, replaced) in both.scores.value().to_vec().iter().zip(&both.replaced) {
+                table[usize::from(*replaced > 0.5)][usize::from(*score > 0.0)] += 1;
+            }
+        }
+        if self.baseline.is_none() {
+            let tokenizer = self.materials.tokenizer;
+            let ngrams = Ngrams::new(self.rows.shards(), |id| tokenizer.is_special(id));
+            self.baseline = Some(guesses(&ngrams, &batches, self.rows.mask()));
+        }
+        let [[kept_right, kept_wrong], [missed, found]] = table.map(|row| row.map(|n| n as f64));
+        let all = kept_right + kept_wrong + missed + found;
+        let of = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
+        let (precision, recall) = (of(found, found + kept_wrong), of(found, found + missed));
+        let replaced = of(missed + found, all);
+        let targets = targets.max(1) as f64;
+        let mut figures = vec![
+            ("loss", of(told, all)),
+            ("accuracy", of(kept_right + found, all)),
+            ("majority", replaced.max(1.0 - replaced)),
+            ("precision", precision),
+            ("recall", recall),
+            ("f1", of(2.0 * precision * recall, precision + recall)),
+            ("generator_loss", nats / targets),
+            ("generator_accuracy", guessed as f64 / targets),
+        ];
+        figures.extend(self.baseline.iter().flatten().copied());
+        Ok(figures)
+    }
+
+    fn cursor(&self, step: u64) -> Value {
+        self.rows.cursor(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_drawn_with_their_probabilities() {
+        let logits: Vec<f32> =
+            (0..4000).flat_map(|_| [0.0, 3f32.ln(), f32::NEG_INFINITY]).collect();
+        let drawn = sample(&logits, 3, Rng::new(1));
+        let ones = drawn.iter().filter(|t| **t == 1).count();
+        assert!(drawn.iter().all(|t| *t < 2) && (2900..3100).contains(&ones), "{ones}");
+        assert_eq!(drawn, sample(&logits, 3, Rng::new(1)));
+    }
+}
