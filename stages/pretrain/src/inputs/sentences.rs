@@ -109,7 +109,7 @@ mod tests {
         let texts = ["He came (at last!) home. Did he? 春風來。花開了！」 夜雨\n"; 4];
         let algorithm = Algorithm::by_name(kind).unwrap();
         let specials = algorithm.specials(special).unwrap();
-        let training = Training { vocab_size: 500, lowercase: false, specials };
+        let training = Training { vocab_size: 320, lowercase: false, specials };
         algorithm.train(&mut texts.iter().map(|t| t.to_string()), &training).unwrap()
     }
 
