@@ -23,7 +23,8 @@ impl Record {
         self.0.get(name).ok_or_else(|| {
             let near = athanor_store::nearest(name, self.0.keys().map(String::as_str));
             let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-            Error::input(format!("no field `{name}`{near}")).hint(self.names())
+            // The hint is left to callers, who know which key or option names the field.
+            Error::input(format!("no field `{name}`{near}; {}", self.names()))
         })
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn clean(
             .ok_or_else(|| Error::input(format!("no cleaning step {name:?}")))?;
         let place = |e: Error| e.at(format!("step {name:?}"));
         let step = step.prepare(&preparation).map_err(place)?.unwrap_or(step);
-        stages.push(Stage::new(name, step));
+        stages.push(Stage::new(name, step, &section.sources));
     }
     // Each phase ends before a step that must see everything.
     let mut phases: Vec<Vec<Stage>> = vec![Vec::new()];

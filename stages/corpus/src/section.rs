@@ -46,6 +46,8 @@ section! {
         text: String = "text".to_string(),
         /// Take only records for which this expression holds: "genre == 'humor'". Empty: all.
         only: String = String::new(),
+        /// Steps that its documents pass by: rules for web pages are none for poems.
+        skip_steps: Vec<String> = Vec::new(),
         /// At a record or file that is damaged: "refuse" stops with an error that names the place,
         /// "skip" counts it with its reason in the account and goes on.
         on_error: String = "refuse".to_string(),
@@ -98,6 +100,12 @@ impl Check for CorpusSection {
                 format!("sources.{i}.name"),
                 format!("{:?} is the name of another source, too", source.name),
             )?;
+        }
+        for (i, source) in self.sources.iter().enumerate() {
+            let steps: Vec<&str> = self.steps.iter().map(String::as_str).collect();
+            for (n, step) in source.skip_steps.iter().enumerate() {
+                Problem::unless_one_of(format!("sources.{i}.skip_steps.{n}"), step, &steps)?;
+            }
         }
         Problem::unless(
             self.heldout_per_thousand < 1000,

@@ -6,7 +6,7 @@ use athanor_data::heldout;
 use rayon::prelude::*;
 
 use crate::{
-    Document, Hit, StepAccount,
+    Document, Hit, SourceSection, StepAccount,
     steps::{Outcome, Pieces, Step, Verdict},
 };
 
@@ -20,15 +20,18 @@ const HITS: usize = 1000;
 pub(crate) struct Stage {
     pub(crate) step: Box<dyn Step>,
     pub(crate) account: StepAccount,
+    /// By source: whether its documents pass by.
+    passed_by: Vec<bool>,
     seen: HashSet<[u8; 16]>,
     pieces: HashMap<u64, u32>,
 }
 
 impl Stage {
-    pub(crate) fn new(name: &str, step: Box<dyn Step>) -> Self {
+    pub(crate) fn new(name: &str, step: Box<dyn Step>, sources: &[SourceSection]) -> Self {
         let parameters = step.parameters();
         let account = StepAccount { name: name.into(), parameters, ..StepAccount::default() };
-        Self { step, account, seen: HashSet::new(), pieces: HashMap::new() }
+        let passed_by = sources.iter().map(|s| s.skip_steps.iter().any(|n| n == name)).collect();
+        Self { step, account, passed_by, seen: HashSet::new(), pieces: HashMap::new() }
     }
 
     /// Documents through the step.
@@ -38,7 +41,11 @@ impl Stage {
         names: &[&str],
         per_thousand: u32,
     ) -> Vec<Document> {
-        let outcomes: Vec<Outcome> = batch.par_iter().map(|d| self.step.judge(d)).collect();
+        let judge = |d: &Document| match self.passed_by[d.source] {
+            true => Outcome::Keep,
+            false => self.step.judge(d),
+        };
+        let outcomes: Vec<Outcome> = batch.par_iter().map(judge).collect();
         let mut out = Vec::with_capacity(batch.len());
         for (document, outcome) in batch.into_iter().zip(outcomes) {
             let source = names[document.source];
@@ -63,6 +70,7 @@ impl Stage {
         let source = names[document.source];
         self.account.came(source, &document);
         let document = match verdict {
+            _ if self.passed_by[document.source] => document,
             Verdict::Keep => document,
             Verdict::Drop(reason, _) => {
                 self.account.drop(source, &document, reason);

@@ -1,5 +1,6 @@
 //! Cleaning steps. A step is one file here and one line in the registry below.
 
+mod boilerplate;
 mod c4;
 mod control;
 mod decontaminate;
@@ -15,8 +16,10 @@ mod gutenberg;
 pub mod language;
 mod length;
 mod lines;
+mod lists;
 mod minhash;
 mod personal;
+mod quality;
 mod repair;
 mod repetition;
 mod split;
@@ -34,6 +37,7 @@ use serde_json::Value;
 
 use crate::{Document, SourceSection};
 
+pub use boilerplate::Boilerplate;
 pub use c4::C4;
 pub use control::Control;
 pub use decontaminate::{Decontaminate, EvaluationSet};
@@ -46,8 +50,10 @@ pub use gutenberg::Gutenberg;
 pub use language::Language;
 pub use length::Length;
 pub use lines::Lines;
+pub use lists::{Urls, Words};
 pub use minhash::{MinHash, shingles};
 pub use personal::Personal;
+pub use quality::Quality;
 pub use repair::Repair;
 pub use repetition::Repetition;
 pub use split::SplitLong;
@@ -206,6 +212,10 @@ registry! {
     gutenberg: Gutenberg,
     /// Line ends, control characters and broken characters.
     control: Control,
+    /// Pages of unwanted addresses go.
+    urls: Urls,
+    /// Lines of navigation, sharing, cookies and copyright go.
+    boilerplate: Boilerplate,
     /// Long documents are split at paragraph ends.
     split: SplitLong,
     /// The language is found; others than those wanted go.
@@ -222,6 +232,10 @@ registry! {
     c4: C4,
     /// FineWeb's rules.
     fineweb: FineWeb,
+    /// Documents with unwanted words go.
+    words: Words,
+    /// Documents that a classifier finds unlike a good source go.
+    quality: Quality,
     /// Documents made of symbols rather than of words go.
     symbols: Symbols,
     /// Documents that came before go.

@@ -20,6 +20,9 @@ enum Kind {
     End,
     /// Closes what a sentence had opened: still part of it.
     Close,
+    /// An end mark and the beginning of the next sentence in one token, as byte-level vocabularies have them
+    /// where no space stands between: the next sentence takes the mark along.
+    Both,
 }
 
 impl Ends {
@@ -47,11 +50,15 @@ impl Ends {
         for (i, &id) in tokens.iter().enumerate() {
             match self.kind(id) {
                 Kind::End => ended = true,
+                Kind::Both if i > from => {
+                    found.push(from..i);
+                    (from, ended) = (i, false);
+                }
                 Kind::Other if ended => {
                     found.push(from..i);
                     (from, ended) = (i, false);
                 }
-                Kind::Close | Kind::Other => {}
+                Kind::Close | Kind::Both | Kind::Other => {}
             }
         }
         if from < tokens.len() {
@@ -95,6 +102,8 @@ fn kind(text: &str) -> Kind {
         Kind::Close
     } else if all(".!?…。！？．)]}»”’」』）》") {
         Kind::End
+    } else if trimmed.starts_with(['。', '！', '？', '…']) {
+        Kind::Both
     } else {
         Kind::Other
     }

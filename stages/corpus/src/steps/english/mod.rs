@@ -343,13 +343,8 @@ fn suffix(word: &str) -> usize {
         '+' => usize::from(digit(before)),
         '$' if before.is_some_and(|c| "CA".contains(c)) && digit(second) => 2,
         '$' if word.ends_with("US$") && digit(word.chars().rev().nth(3)) => 3,
-        c if CURRENCY.contains(c) => {
-            if digit(before) {
-                c.len_utf8()
-            } else {
-                0
-            }
-        }
+        c if CURRENCY.contains(c) && digit(before) => c.len_utf8(),
+        c if CURRENCY.contains(c) => 0,
         c if c.is_alphabetic() || "%²³".contains(c) => {
             let ends = |unit: &&&str| {
                 word.strip_suffix(**unit).is_some_and(|w| digit(w.chars().next_back()))
