@@ -292,7 +292,7 @@ fn a_classifier_learns_what_is_good() {
     std::fs::write(dir.path().join("raw.jsonl"), raw).unwrap();
     let recipe = format!(
         "[corpus]\nwrite_texts = true\nheldout_per_thousand = 0\nsteps = [\"quality\"]\n[corpus.settings.quality]\n\
-         good = [\"good\"]\nraw = [\"raw\"]\nmin_score = 0.15\n[corpus.tokenizer]\nvocab_size = 262\nmax_bytes = 200000\n\
+         good = [\"good\"]\nraw = [\"raw\"]\nmin_score = 0.1\n[corpus.tokenizer]\nvocab_size = 262\nmax_bytes = 200000\n\
          [[corpus.sources]]\nname = \"good\"\npath = {:?}\n[[corpus.sources]]\nname = \"raw\"\npath = {:?}\n",
         dir.path().join("good.jsonl"),
         dir.path().join("raw.jsonl")
@@ -303,9 +303,9 @@ fn a_classifier_learns_what_is_good() {
     athanor_corpus::run(&run).unwrap();
     let account: Value = read_json(&folder.join("corpus/account.json")).unwrap();
     let notes = &account["steps"][0]["notes"];
-    // A third of the raw ones are good: at best 0.83.
+    // A third of the raw ones are prose, too, of other texts than the good ones.
     let auc = notes["cross_validated_roc_auc"].as_f64().unwrap();
-    assert!((0.75..0.95).contains(&auc), "{notes}");
+    assert!(auc > 0.75, "{notes}");
     let kept: Vec<String> = records::open(folder.join("corpus/texts.jsonl"))
         .unwrap()
         .map(|r| r.unwrap().text("id").unwrap().to_string())
