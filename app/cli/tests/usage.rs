@@ -129,3 +129,27 @@ fn inspect_tells_what_a_model_is() {
         serde_json::from_str(&good(&run(["inspect", path, "--json"]))).unwrap();
     assert_eq!(json["path"], path);
 }
+
+#[test]
+fn bench_gives_one_object_for_programs() {
+    let text = good(&run([
+        "bench",
+        "train",
+        "--shape",
+        "S",
+        "--seconds",
+        "0.1",
+        "--threads",
+        "2",
+        "--json",
+    ]));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for key in ["tokens_per_second", "peak_memory_bytes", "peak_flops_per_second"] {
+        assert!(json[key].as_f64().unwrap() > 0.0, "{key}: {text}");
+    }
+    // A fresh model knows nothing: ln 4096. The optimiser learns even in these few steps.
+    let (first, last) = (json["loss_first"].as_f64().unwrap(), json["loss_last"].as_f64().unwrap());
+    assert!((first - 4096f64.ln()).abs() < 0.1 && last < first, "{text}");
+    assert!(bad(&run(["bench", "train", "--shape", "XL"]), 2).contains("known: S, M"));
+    assert!(bad(&run(["bench", "trian"]), 2).contains("known: train, ops, decode, optimizer"));
+}
