@@ -96,3 +96,23 @@ impl Rows {
         Batch { input, places, targets, weights, tokens: read.iter().map(Vec::len).sum() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_learned_token_has_its_examples_weight() {
+        let example = |tokens: &[u32], weight| Example {
+            tokens: tokens.iter().map(|&t| (t, t >= 10)).collect(),
+            weight,
+        };
+        let rows = Rows::new(vec![example(&[1, 2, 10, 11], 1.0), example(&[3, 12], 5.0)], 8);
+        let batch = rows.batch(&[0], Device::Cpu);
+        let mut pairs: Vec<_> = batch.targets.iter().zip(&batch.weights).collect();
+        pairs.sort_by_key(|(target, _)| **target);
+        assert_eq!(pairs, [(&10, &1.0), (&11, &1.0), (&12, &5.0)]);
+        // The last token of a conversation is predicted, not read.
+        assert_eq!(batch.tokens, 4);
+    }
+}

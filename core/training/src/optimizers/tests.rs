@@ -97,3 +97,23 @@ fn a_foreign_checkpoint_is_refused() {
     let error = Optimizer::new(&section, &model).restore(&model, Vec::new(), 0).unwrap_err();
     assert!(error.to_string().contains("it is missing"), "{error}");
 }
+
+#[test]
+fn embeddings_have_a_rate_of_their_own() {
+    for (rate, moves) in [(0.0, false), (2.0, true)] {
+        let section = TrainSection { embedding_rate: rate, ..TrainSection::default() };
+        let mut model = model();
+        let before: Vec<Vec<f32>> = model.params.iter().map(|p| p.value.to_vec()).collect();
+        let mut optimizer = Optimizer::new(&section, &model);
+        let (grads, _) = pull(&model);
+        optimizer.update(&mut model, &grads, 0.01, 1.0);
+        for (p, before) in model.params.iter().zip(before) {
+            // Norms begin at 1, where `pull` leaves them.
+            if p.name.contains("norm") {
+                continue;
+            }
+            let changed = p.value.to_vec() != before;
+            assert_eq!(changed, moves || !p.name.contains("embed"), "{} at {rate}", p.name);
+        }
+    }
+}
