@@ -5,13 +5,11 @@
 //! In Chinese text a line needs characters rather than words, and sentences end with 。！？….
 
 use athanor_store::{Check, section};
-use serde_json::Value;
 
 use super::{
-    Outcome, Step, english, parameters,
+    ByScript, Outcome, english,
     units::{self, Script},
 };
-use crate::Document;
 
 section! {
     /// C4's rules. A limit of 0 is none.
@@ -76,21 +74,11 @@ const CHINESE_POLICY: &[&str] = &[
     "icp备",
 ];
 
-impl Step for C4 {
-    fn apply(&self, text: &str) -> Outcome {
-        self.judge_as(text, Script::of(text, &self.rules, ""))
+impl ByScript for C4 {
+    fn rules(&self) -> &str {
+        &self.rules
     }
 
-    fn judge(&self, document: &Document) -> Outcome {
-        self.judge_as(&document.text, Script::of(&document.text, &self.rules, document.language))
-    }
-
-    fn parameters(&self) -> Value {
-        parameters(self)
-    }
-}
-
-impl C4 {
     fn judge_as(&self, text: &str, script: Script) -> Outcome {
         let chinese = script == Script::Chinese;
         let mut kept: Vec<String> = Vec::new();
@@ -167,7 +155,6 @@ impl C4 {
         Outcome::Edit(text, counts.into_iter().filter(|(_, n)| *n > 0).collect())
     }
 }
-
 /// A line without `[12]`, `[]`, `[edit]`, `[citation needed]`.
 fn without_citations(line: &str) -> std::borrow::Cow<'_, str> {
     if !line.contains('[') {

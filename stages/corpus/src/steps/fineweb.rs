@@ -4,15 +4,12 @@
 //! In Chinese text an ideograph is half a word, and a short line has as many characters fewer.
 
 use athanor_store::{Check, section};
-use serde_json::Value;
 
 use super::{
-    Outcome, Step, english,
+    ByScript, Outcome, english,
     gopher_repetition::duplicates,
-    parameters,
     units::{self, Script, TERMINAL},
 };
-use crate::Document;
 
 section! {
     /// FineWeb's rules.
@@ -40,25 +37,17 @@ impl Check for FineWeb {
     }
 }
 
-impl Step for FineWeb {
-    fn apply(&self, text: &str) -> Outcome {
-        self.judge_as(text, Script::of(text, &self.rules, ""))
+impl ByScript for FineWeb {
+    fn rules(&self) -> &str {
+        &self.rules
     }
 
-    fn judge(&self, document: &Document) -> Outcome {
-        self.judge_as(&document.text, Script::of(&document.text, &self.rules, document.language))
-    }
-
-    fn parameters(&self) -> Value {
-        parameters(self)
+    fn judge_as(&self, text: &str, script: Script) -> Outcome {
+        self.reason(text, script).map_or(Outcome::Keep, Outcome::Drop)
     }
 }
 
 impl FineWeb {
-    fn judge_as(&self, text: &str, script: Script) -> Outcome {
-        self.reason(text, script).map_or(Outcome::Keep, Outcome::Drop)
-    }
-
     fn reason(&self, text: &str, script: Script) -> Option<&'static str> {
         let chinese = script == Script::Chinese;
         let full = |l: &&str| !l.trim_matches(english::is_space).is_empty();

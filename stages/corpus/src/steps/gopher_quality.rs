@@ -5,13 +5,11 @@
 //! word, and the rules that speak of words speak of ideographs.
 
 use athanor_store::{Check, section};
-use serde_json::Value;
 
 use super::{
-    Outcome, Step, english, parameters,
+    ByScript, Outcome, english,
     units::{self, Script, is_punctuation},
 };
-use crate::Document;
 
 section! {
     /// Gopher's quality rules. A limit of 0 is none.
@@ -53,21 +51,11 @@ impl Check for GopherQuality {
     }
 }
 
-impl Step for GopherQuality {
-    fn apply(&self, text: &str) -> Outcome {
-        self.judge_as(text, Script::of(text, &self.rules, ""))
+impl ByScript for GopherQuality {
+    fn rules(&self) -> &str {
+        &self.rules
     }
 
-    fn judge(&self, document: &Document) -> Outcome {
-        self.judge_as(&document.text, Script::of(&document.text, &self.rules, document.language))
-    }
-
-    fn parameters(&self) -> Value {
-        parameters(self)
-    }
-}
-
-impl GopherQuality {
     fn judge_as(&self, text: &str, script: Script) -> Outcome {
         let reason = match script {
             Script::Spaced => self.spaced(text),
@@ -75,7 +63,9 @@ impl GopherQuality {
         };
         reason.map_or(Outcome::Keep, Outcome::Drop)
     }
+}
 
+impl GopherQuality {
     fn spaced(&self, text: &str) -> Option<&'static str> {
         let words = english::words(text);
         let (mut count, mut characters, mut alphabetic) = (0usize, 0usize, 0usize);

@@ -7,15 +7,12 @@
 use std::collections::HashSet;
 
 use athanor_store::{Check, Problem, section};
-use serde_json::Value;
 
 use super::{
-    Outcome, Step, english,
+    ByScript, Outcome, english,
     grams::{Fast, Grams},
-    parameters,
     units::{self, Script},
 };
-use crate::Document;
 
 section! {
     /// Gopher's repetition rules. Each threshold is the largest share that is kept.
@@ -45,25 +42,17 @@ impl Check for GopherRepetition {
     }
 }
 
-impl Step for GopherRepetition {
-    fn apply(&self, text: &str) -> Outcome {
-        self.judge_as(text, Script::of(text, &self.rules, ""))
+impl ByScript for GopherRepetition {
+    fn rules(&self) -> &str {
+        &self.rules
     }
 
-    fn judge(&self, document: &Document) -> Outcome {
-        self.judge_as(&document.text, Script::of(&document.text, &self.rules, document.language))
-    }
-
-    fn parameters(&self) -> Value {
-        parameters(self)
+    fn judge_as(&self, text: &str, script: Script) -> Outcome {
+        self.reason(text, script).map_or(Outcome::Keep, Outcome::Drop)
     }
 }
 
 impl GopherRepetition {
-    fn judge_as(&self, text: &str, script: Script) -> Outcome {
-        self.reason(text, script).map_or(Outcome::Keep, Outcome::Drop)
-    }
-
     fn reason(&self, text: &str, script: Script) -> Option<&'static str> {
         if text.is_empty() {
             return Some("empty");

@@ -36,6 +36,7 @@ use athanor_store::{Check, Recipe, Result, Section};
 use serde_json::Value;
 
 use crate::{Document, SourceSection};
+use units::Script;
 
 pub use boilerplate::Boilerplate;
 pub use c4::C4;
@@ -255,6 +256,30 @@ registry! {
 /// The steps of a recipe that names none.
 pub const DEFAULT: &[&str] =
     &["entities", "gutenberg", "control", "split", "length", "repetition", "symbols", "duplicates"];
+
+/// A step whose rules are one set for languages that write spaces between words and one for Chinese.
+trait ByScript: Section + Send + Sync {
+    /// The key that says whose rules: by the text's script, or one for all.
+    fn rules(&self) -> &str;
+
+    /// Judges by the rules of a script.
+    fn judge_as(&self, text: &str, script: Script) -> Outcome;
+}
+
+impl<T: ByScript> Step for T {
+    fn apply(&self, text: &str) -> Outcome {
+        self.judge_as(text, Script::of(text, self.rules(), ""))
+    }
+
+    fn judge(&self, document: &Document) -> Outcome {
+        let script = Script::of(&document.text, self.rules(), document.language);
+        self.judge_as(&document.text, script)
+    }
+
+    fn parameters(&self) -> Value {
+        parameters(self)
+    }
+}
 
 /// A section's values, for the account.
 fn parameters<S: Section>(section: &S) -> Value {
