@@ -20,7 +20,7 @@ mod trainer;
 mod walk;
 
 pub use fit::{Figures, Loss, Micro, Task, fit};
-pub use model_folder::{load_tokenizer, save_model, set_tokens, stage_model};
+pub use model_folder::{load_tokenizer, load_writer, save_model, set_tokens, stage_model};
 pub use packing::Packed;
 pub use record::Sample;
 pub use section::{ModelSection, TrainSection};

@@ -2,9 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_models::Model;
+use athanor_models::{Head, Model};
 use athanor_store::{Error, Result, StagedDir};
+use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, SpecialTokens, Tokenizer};
+
+/// Opens a model that writes text, one token after another.
+///
+/// # Errors
+/// Those of [`Model::load`]; input for a model with another head, such as a reward model.
+pub fn load_writer(folder: &Path) -> Result<Model> {
+    let model = Model::load(folder, Device::Cpu)?;
+    if model.head() == Head::CAUSAL_LM {
+        return Ok(model);
+    }
+    Err(Error::input("this model does not write text")
+        .at(folder.display())
+        .hint("its config.json names no …ForCausalLM; give a model that does"))
+}
 
 /// Writes a whole model folder, or nothing: model, tokenizer and, for chat models, the template.
 ///

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use athanor_models::Model;
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
-use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, SpecialTokens, Tokenizer};
-use athanor_training::{StageContext, Trainer, load_tokenizer, save_model, stage_model};
+use athanor_training::{
+    StageContext, Trainer, load_tokenizer, load_writer, save_model, stage_model,
+};
 use serde_json::{Value, json};
 
 use crate::{section::FinetuneSection, tasks};
@@ -78,7 +78,7 @@ pub fn run(run: &Run) -> Result<()> {
     }
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
 
-    let model = Model::load(&folder, Device::Cpu)?;
+    let model = load_writer(&folder)?;
     let tokenizer = load_tokenizer(&folder, &model)?.with_eos(SpecialTokens::END)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();
     let parameters = model.params.count();

@@ -7,7 +7,9 @@ use athanor_models::Model;
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, Message};
-use athanor_training::{StageContext, Trainer, load_tokenizer, save_model, stage_model};
+use athanor_training::{
+    StageContext, Trainer, load_tokenizer, load_writer, save_model, stage_model,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -92,7 +94,7 @@ pub fn run(run: &Run) -> Result<()> {
     }
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
 
-    let mut policy = Model::load(&folder, Device::Cpu)?;
+    let mut policy = load_writer(&folder)?;
     policy.add_value_head(Some(&folder))?;
     let reference = Model::load(&folder, Device::Cpu)?;
     let tokenizer = load_tokenizer(&folder, &policy)?;
