@@ -569,3 +569,16 @@ fn a_loss_that_is_no_number() {
             == fs::read(small.path("done").join(weights)).unwrap()
     );
 }
+
+#[test]
+fn a_model_that_does_not_write_is_refused() {
+    let small = finished();
+    let rewards = small.path("done/reward/model");
+    for stage in ["finetune", "reinforce"] {
+        before("no-writer", stage);
+        let set = format!("{stage}.model={}", rewards.display());
+        let output = small.command(stage, "no-writer", &["--set", &set]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("does not write text"), "{}", stderr(&output));
+    }
+}
