@@ -32,7 +32,7 @@ pub(crate) struct Dims {
 }
 
 impl Dims {
-    fn group(&self) -> usize {
+    pub(crate) fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
 }
@@ -175,17 +175,6 @@ simd! {
     pub(super) fn axpy(out: &mut [f32], scale: f32, x: &[f32]) {
         for (o, &x) in out.iter_mut().zip(x) {
             *o += scale * x;
-        }
-    }
-
-    fn softmax_in_place(s: &mut [f32]) {
-        let top = math::max(s);
-        for v in s.iter_mut() {
-            *v = math::exp(*v - top);
-        }
-        let scale = 1.0 / math::sum(s);
-        for v in s.iter_mut() {
-            *v *= scale;
         }
     }
 }
@@ -371,47 +360,6 @@ pub(crate) fn backward(
                         matmul_raw(dk, saved.kl.stride, [w, dim, n], ds.t(), qm, 1.0, true, one);
                     }
                 }
-            }
-        }
-    });
-}
-
-/// Attention of new tokens over a cache of keys and values [batch, capacity, kv_heads, dim], the new
-/// ones already written. Query t of row b sees keys 0..=starts[b] + t, the last `window` of them.
-/// `dims.time` is that of the queries [batch, time, heads, dim].
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn cached(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    capacity: usize,
-    starts: &[i32],
-    dims: Dims,
-    window: usize,
-    out: &mut [f32],
-) {
-    let Dims { time, heads, kv_heads, dim, .. } = dims;
-    let out = Shared::new(out);
-    tasks(dims.batch * heads, |task| {
-        let (b, h) = (task / heads, task % heads);
-        let kv = h / dims.group();
-        let mut s = vec![0.0f32; capacity];
-        for t in 0..time {
-            let seen = starts[b] as usize + t + 1;
-            let from = seen.saturating_sub(window);
-            let at = ((b * time + t) * heads + h) * dim;
-            let query = &q[at..at + dim];
-            let place = |j: usize| ((b * capacity + j) * kv_heads + kv) * dim;
-            for (j, s) in s[..seen].iter_mut().enumerate().skip(from) {
-                *s = inner(query, &k[place(j)..place(j) + dim]) * dims.scale;
-            }
-            softmax_in_place(&mut s[from..seen]);
-            // SAFETY: head h of this query belongs to this task alone.
-            #[allow(unsafe_code)]
-            let o = unsafe { out.slice(at, dim) };
-            o.fill(0.0);
-            for (j, &p) in s[..seen].iter().enumerate().skip(from) {
-                axpy(o, p, &v[place(j)..place(j) + dim]);
             }
         }
     });

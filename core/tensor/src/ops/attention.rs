@@ -4,6 +4,7 @@
 use crate::{
     cpu::{
         attention::{self as cpu, Dims, Layout, MaskView, Saved},
+        cached,
         parallel::Shared,
     },
     device::Device,
@@ -207,7 +208,7 @@ pub fn attention_cached(
     match q.device() {
         Device::Cpu => {
             let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
-            cpu::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
+            cached::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
         }
     }
     out
