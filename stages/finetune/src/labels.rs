@@ -59,12 +59,11 @@ impl Labels {
         self.numbers.get(name).copied().ok_or_else(|| {
             let shown: Vec<&str> = self.names.iter().take(12).map(String::as_str).collect();
             let more = if self.names.len() > shown.len() { ", …" } else { "" };
-            Error::input(format!("no training example has the label {name:?}")).at(place).hint(
-                format!(
-                    "known: {}{more}; name all labels with finetune.labels, or leave this one out with `only`",
-                    shown.join(", ")
-                ),
-            )
+            Error::input(format!("{name:?} is none of the labels")).at(place).hint(format!(
+                "known: {}{more}; in a recipe finetune.labels names all, those that no training example \
+                 has, too, and `only` leaves examples out",
+                shown.join(", ")
+            ))
         })
     }
 
