@@ -37,6 +37,7 @@ commands! {
     Demo = demo,
     Run = run,
     // The stages come here in the help.
+    Compare = compare,
     Tokenizer = tokenizer,
     Eval = eval,
     Generate = generate,

@@ -9,6 +9,7 @@ use crate::{
         gemm::{Mat, Threads, matmul},
     },
     device::Device,
+    rng::Rng,
     tape::Var,
     tensor::{Ids, Tensor},
 };
@@ -297,9 +298,37 @@ pub fn log_softmax(x: &Var) -> Var {
     })
 }
 
+/// A token of each row of logits, [rows, vocabulary], drawn with its probability (row i by counter i of
+/// `rng`), and the likeliest token of each row, the first of equal ones. No gradient: ids have none.
+pub fn draw_rows(logits: &Tensor, rng: Rng) -> (Vec<i32>, Vec<i32>) {
+    let (rows, width) = logits.rows();
+    let mut found = vec![[0; 2]; rows];
+    match logits.device() {
+        Device::Cpu => {
+            cpu::draw(logits.cpu(), width, |row| rng.uniform_f64(row as u64), &mut found);
+        }
+    }
+    found.into_iter().map(|[drawn, likeliest]| (drawn, likeliest)).unzip()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_drawn_by_their_probability() {
+        let (rows, p) = (30_000, [0.5f32, 0.2, 0.0, 0.3]);
+        let row: Vec<f32> = p.iter().map(|p| p.ln() + 3.0).collect();
+        let logits = Tensor::from_slice(Device::Cpu, &row.repeat(rows), [rows, 4]);
+        let (drawn, likeliest) = draw_rows(&logits, Rng::new(7));
+        assert!(likeliest.iter().all(|&t| t == 0));
+        for (token, p) in p.iter().enumerate() {
+            let share = drawn.iter().filter(|&&t| t == token as i32).count() as f32 / rows as f32;
+            assert!((share - p).abs() < 0.01, "{token}: {share}");
+        }
+        let (same, _) = draw_rows(&logits, Rng::new(7));
+        assert_eq!(same, drawn);
+    }
 
     #[test]
     fn blocks_cover_any_vocabulary() {

@@ -13,6 +13,7 @@
 //! | [`swiglu`], [`activate`] | activations |
 //! | [`dropout`] | dropout by counter |
 //! | [`linear_cross_entropy`], [`linear_log_prob`] | losses over a vocabulary without whole logits |
+//! | [`draw_rows`] | a token drawn from each row of logits |
 //! | [`add`] … [`clamp`], [`sum`], [`mean`] | what losses are made of |
 
 mod attention;
@@ -30,7 +31,8 @@ mod rotary;
 pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
 pub use concat::{concat, places};
 pub use cross_entropy::{
-    LogProb, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob, log_softmax,
+    LogProb, draw_rows, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob,
+    log_softmax,
 };
 pub use dropout::dropout;
 pub(crate) use elementwise::add_into;

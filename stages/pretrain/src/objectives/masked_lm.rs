@@ -175,7 +175,7 @@ impl Task for MaskedLm<'_> {
         let (tokens, _, hidden) = Self::tokens(model, graph, batch, total, dropout);
         let mut figures = vec![("masked_loss", f64::from(tokens.value().item()))];
         let mut loss = tokens;
-        if let Some((pairs, _)) = Self::pairs(model, graph, batch, &hidden, self.rows.per_step()) {
+        if let Some((pairs, _)) = Self::pairs(model, graph, batch, &hidden, batch.rows_of_step) {
             figures.push(("pairs_loss", f64::from(pairs.value().item())));
             loss = ops::add(&loss, &pairs);
         }
