@@ -59,6 +59,41 @@ impl ModelInput {
         self.offsets.drain(cut.clone());
         self.sequence.drain(cut);
     }
+
+    /// Drops tokens from the ends of the texts until `longest` are left: of the longer text first, then
+    /// of both (transformers' `longest_first`). Special tokens stay.
+    pub fn truncate_longest_first(&mut self, longest: usize) {
+        let count = |n: usize| self.sequence.iter().filter(|s| **s == Some(n)).count();
+        let counts = [count(0), count(1)];
+        let room = longest.saturating_sub(self.ids.len() - counts[0] - counts[1]);
+        let (short, long) = (counts[0].min(counts[1]), counts[0].max(counts[1]));
+        let (short, long) = match () {
+            () if short + long <= room => return,
+            () if short + short.max(room.saturating_sub(short)) <= room => (short, room - short),
+            () => (room / 2, room - room / 2),
+        };
+        let mut left = if counts[0] <= counts[1] { [short, long] } else { [long, short] };
+        let keep: Vec<bool> = self
+            .sequence
+            .iter()
+            .map(|sequence| match sequence {
+                None => true,
+                Some(n) => {
+                    let keep = left[*n] > 0;
+                    left[*n] -= usize::from(keep);
+                    keep
+                }
+            })
+            .collect();
+        fn retain<T: Copy>(values: &mut Vec<T>, keep: &[bool]) {
+            let mut kept = keep.iter();
+            values.retain(|_| kept.next().is_none_or(|k| *k));
+        }
+        retain(&mut self.ids, &keep);
+        retain(&mut self.types, &keep);
+        retain(&mut self.offsets, &keep);
+        retain(&mut self.sequence, &keep);
+    }
 }
 
 impl Tokenizer {

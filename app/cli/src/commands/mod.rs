@@ -42,6 +42,7 @@ commands! {
     Eval = eval,
     Generate = generate,
     Chat = chat,
+    Classify = classify,
     Fill = fill,
     Embed = embed,
     Forward = forward,
