@@ -32,6 +32,8 @@ BOOKS = [
     "tempest",
 ]
 POEMS = 300
+# Every so many of Brown's documents with their tags.
+TAGGED = 5
 REVIEWS = 300
 
 
@@ -41,13 +43,16 @@ def read(path: Path) -> str:
 
 
 def write(name: str, records: list[dict]) -> None:
-    text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+    pack(name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), len(records))
+
+
+def pack(name: str, text: str, records: int) -> None:
     buffer = io.BytesIO()
     # No name and no time in the gzip header: the same bytes at every run.
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=9, mtime=0) as f:
         f.write(text.encode())
     (HERE / name).write_bytes(buffer.getvalue())
-    print(f"{name}: {len(records)} records, {len(text.encode())} bytes, {len(buffer.getvalue())} packed")
+    print(f"{name}: {records} records, {len(text.encode())} bytes, {len(buffer.getvalue())} packed")
 
 
 GENRES = {
@@ -117,6 +122,8 @@ def main() -> None:
     ratings = [json.loads(s) for s in read(sources / "ratings/human_ratings.jsonl.gz").splitlines()]
     write("human_ratings.jsonl.gz", ratings)
     write("brown.jsonl.gz", brown(read(sources / "brown/brown.tagged.txt.gz")))
+    documents = re.split(r"^(?=# )", read(sources / "brown/brown.tagged.txt.gz"), flags=re.M)[1::TAGGED]
+    pack("brown_tagged.txt.gz", "".join(documents), len(documents))
     books = {}
     for s in read(sources / "books/gutenberg.jsonl.gz").split("\n"):
         if s:
