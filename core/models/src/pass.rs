@@ -97,6 +97,11 @@ impl<'a> Pass<'a> {
         self
     }
 
+    /// Whether anything is dropped.
+    pub fn drops(&self) -> bool {
+        self.dropout.is_some_and(|d| d.probability > 0.0)
+    }
+
     /// Dropout at the next site.
     pub fn drop(&mut self, x: Var) -> Var {
         let Some(dropout) = self.dropout.filter(|d| d.probability > 0.0) else { return x };

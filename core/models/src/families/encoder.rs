@@ -8,7 +8,7 @@ use athanor_tensor::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Init, Shape, Sizes};
+use super::{Architecture, Builder, Init, Shape, Sizes, layers::feed_forward};
 use crate::{config::Fields, pass::Pass};
 
 /// Where positions begin.
@@ -251,7 +251,8 @@ impl Architecture for Encoder {
             let seen = pass.attend(i, &Qkv::Separate(&q, &k, &v), heads, heads, scale);
             let attended = pass.drop(map(&seen, block.attended, none));
             x = norm(&attended, &x, block.attended_norm);
-            let fed = pass.drop(map(&map(&x, block.up, self.activation), block.down, none));
+            let maps = [block.up, block.down].map(|a| [a.weight, a.bias]);
+            let fed = pass.drop(feed_forward(g, &x, maps, Weights::OutIn, self.activation));
             x = norm(&fed, &x, block.down_norm);
             pass.note(&x);
         }

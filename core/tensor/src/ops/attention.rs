@@ -7,7 +7,7 @@ use crate::{
         parallel::Shared,
     },
     device::Device,
-    tape::Var,
+    tape::{Operand, Var},
     tensor::{Ids, Tensor},
 };
 
@@ -110,8 +110,12 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
         ),
     }
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
+    let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
     let (mask, saved_out) = (mask.clone(), out.clone());
+    drop((values, q, k, v));
     Var::record(out, &inputs, move |grad, grads| {
+        let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
+        let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
         let mut outs: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
         match grad.device() {

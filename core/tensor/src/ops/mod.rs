@@ -4,6 +4,7 @@
 //! | op | output |
 //! |---|---|
 //! | [`linear`] | x·W + b, then an activation |
+//! | [`feed_forward`] | two linear maps with an activation between |
 //! | [`embedding`] | rows of a table; also a gather of rows |
 //! | [`layer_norm`], [`rms_norm`], [`add_layer_norm`], [`add_rms_norm`] | normalised rows, the latter two of a sum |
 //! | [`rotary`] | rotary position embedding |
@@ -21,6 +22,7 @@ mod cross_entropy;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod feed_forward;
 mod linear;
 mod norm;
 mod optim;
@@ -39,6 +41,7 @@ pub use elementwise::{
     reshape, scale, sigmoid, square, sub, sum, swiglu, tanh,
 };
 pub use embedding::{embedding, embedding_with_padding};
+pub use feed_forward::{Affine, feed_forward};
 pub use linear::{Activation, Weights, linear};
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{
