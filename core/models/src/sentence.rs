@@ -179,7 +179,7 @@ impl Sentences {
             input.mask.keys = Some(Ids::new(device, mask, [batch, time]));
         }
         let graph = Graph::inference(&self.model.params);
-        let hidden = self.model.hidden(&mut Pass::new(&graph, &input));
+        let hidden = self.model.hidden(&mut Pass::new(&graph, &input).skip_padding());
         let width = self.model.sizes().hidden;
         let vector = |(b, row): (usize, &Vec<u32>), states: &[f32]| match row.len() {
             0 => vec![0.0; self.width],

@@ -210,7 +210,11 @@ impl Var {
 
     /// Says how the value can be made again from what is saved of `inputs`, so that nobody has to keep
     /// it. Of no use outside of a tape, where nothing is kept.
-    pub(crate) fn remade_by(mut self, inputs: &[&Var], make: impl Fn() -> Tensor + 'static) -> Self {
+    pub(crate) fn remade_by(
+        mut self,
+        inputs: &[&Var],
+        make: impl Fn() -> Tensor + 'static,
+    ) -> Self {
         let depth = inputs.iter().filter_map(|v| v.remake.as_ref()).map(|r| r.depth).max();
         let depth = depth.unwrap_or(0) + 1;
         if self.node.is_some() && depth <= DEEPEST {

@@ -17,14 +17,14 @@ fn batch(step: u64, sizes: &Sizes, model: &Model) -> Batch {
     let (mut places, mut targets, mut tokens) = (Vec::new(), Vec::new(), 0);
     for row in 0..rows {
         let number = step * rows as u64 + row as u64;
-        let length = time / 4 + (splitmix64((1 << 32) + number) % (time * 3 / 4 + 1) as u64) as usize;
+        let length =
+            time / 4 + (splitmix64((1 << 32) + number) % (time * 3 / 4 + 1) as u64) as usize;
         let at = row * time;
         for i in 0..length {
             ids[at + i] = 1 + token(number * time as u64 + i as u64, sizes.vocabulary - 1);
             keys[at + i] = 1;
         }
-        let mut hidden =
-            chosen((2 << 32) + number * time as u64, length, (15 * length + 50) / 100);
+        let mut hidden = chosen((2 << 32) + number * time as u64, length, (15 * length + 50) / 100);
         hidden.sort_unstable();
         for place in hidden {
             places.push((at + place) as i32);

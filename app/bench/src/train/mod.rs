@@ -6,6 +6,8 @@
 //! | encoder | BERT-small with its masked-LM head | rows padded to 128, 15 % of the tokens masked |
 //! | xlnet | XLNet of that size, two streams, no memory | whole rows, a sixth of the tokens are targets |
 //!
+//! S-recompute and M-recompute are the same with `train.recompute`.
+//!
 //! Tokens are those that are not padding. bench/peers/train_torch.py does the same work in PyTorch: the
 //! same sizes, tokens, masks and orders.
 
@@ -26,7 +28,7 @@ use crate::{Bench, Options, Row, figure, forget_peak_memory, median, peak_memory
 pub const BENCH: Bench = Bench {
     name: "train",
     about: "a whole training step of a GPT, an encoder or XLNet: forward, backward, clipping, AdamW",
-    shapes: &["S", "M", "encoder", "xlnet"],
+    shapes: &["S", "M", "encoder", "xlnet", "S-recompute", "M-recompute"],
     run,
 };
 
@@ -43,7 +45,9 @@ pub struct Sizes {
 impl Sizes {
     pub fn of(name: &str) -> Self {
         match name {
-            "M" => Self { vocabulary: 8192, hidden: 512, layers: 8, heads: 8, time: 512, batch: 4 },
+            "M" | "M-recompute" => {
+                Self { vocabulary: 8192, hidden: 512, layers: 8, heads: 8, time: 512, batch: 4 }
+            }
             "encoder" | "xlnet" => {
                 Self { vocabulary: 30522, hidden: 512, layers: 4, heads: 8, time: 128, batch: 16 }
             }
@@ -103,16 +107,11 @@ fn chosen(first: u64, among: usize, count: usize) -> Vec<usize> {
     places
 }
 
-fn step(
-    model: &mut Model,
-    optimizer: &mut Optimizer,
-    section: &TrainSection,
-    batch: Batch,
-) -> f64 {
+fn step(model: &mut Model, optimizer: &mut Optimizer, section: &TrainSection, batch: Batch) -> f64 {
     let count = batch.targets.len();
     let mut grads = GradSet::new();
-    let graph = Graph::training(&model.params);
-    let hidden = model.hidden(&mut Pass::new(&graph, &batch.input));
+    let graph = section.graph(&model.params);
+    let hidden = model.hidden(&mut Pass::new(&graph, &batch.input).skip_padding());
     let whole = hidden.value().len() / model.sizes().hidden == count;
     let hidden = match whole {
         true => ops::reshape(&hidden, [count, model.sizes().hidden]),
@@ -139,7 +138,12 @@ fn run(options: &Options) -> Result<Vec<Row>> {
         _ => causal::WORK,
     };
     forget_peak_memory();
-    let section = TrainSection { learning_rate: 3e-4, clip: 1.0, ..TrainSection::default() };
+    let section = TrainSection {
+        learning_rate: 3e-4,
+        clip: 1.0,
+        recompute: name.ends_with("-recompute"),
+        ..TrainSection::default()
+    };
     let family = families::by_name(work.family)?;
     let mut model = Model::new(family, &sizes.shape(), work.head, 1, Device::Cpu)?;
     let mut optimizer = Optimizer::new(&section, &model);

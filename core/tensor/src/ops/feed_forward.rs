@@ -11,9 +11,9 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// Elements of the inner layer alive at once: 4 MiB, so that what one product writes the next still
+/// Elements of the inner layer alive at once: 16 MiB, so that what one product writes the next still
 /// finds in the cache.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 1 << 22;
 
 /// One of the two maps.
 #[derive(Clone, Copy)]
