@@ -1,9 +1,11 @@
 """Athanor's training step against PyTorch's, in turn on the same machine; writes bench/RESULTS.md.
 
     cargo build --release
-    .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M]
+    .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet]
 
-PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure.
+PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
+lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git), and a shape that
+is not asked for keeps what it has there: long comparisons can be made in pieces.
 """
 
 import argparse
@@ -16,7 +18,14 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROUNDS = ROOT / "bench/rounds.jsonl"
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
+SHAPES = {
+    "S": "GPT-2's block, 6 layers of 256, 8 rows of 256, vocabulary 4,096",
+    "M": "GPT-2's block, 8 layers of 512, 4 rows of 512, vocabulary 8,192",
+    "encoder": "BERT, 4 layers of 512, 16 rows of 32 to 128 padded to 128, vocabulary 30,522, masked LM",
+    "xlnet": "XLNet, 4 layers of 512, 16 rows of 128, vocabulary 30,522, permutation LM, two streams",
+}
 
 
 def run(command, **environment):
@@ -26,45 +35,94 @@ def run(command, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def compare(shape, args):
+    """One line of ROUNDS for each round."""
+    common = ["--shape", shape, "--seconds", str(args.seconds), "--threads", str(args.threads)]
+    peer = [sys.executable, ROOT / "bench/peers/train_torch.py", *common]
+    ways = {"eager": [], "compiled": ["--compile"]}
+    if shape == "encoder":
+        ways |= {"eager, targets": ["--rows"], "compiled, targets": ["--rows", "--compile"]}
+    for _ in range(args.rounds):
+        found = {"athanor": run([ROOT / "target/release/athanor", "bench", "train", "--json", *common])}
+        for name, extra in ways.items():
+            found[name] = run([*peer, *extra], **MALLOC)
+        print(shape, {name: round(row["tokens_per_second"]) for name, row in found.items()}, flush=True)
+        with open(ROUNDS, "a") as file:
+            line = {"shape": shape, "seconds": args.seconds, "threads": args.threads, "found": found}
+            file.write(json.dumps(line) + "\n")
+
+
+def row(shape, label, rounds, ways):
+    """A line of the table: ours against the better of `ways`, round by round."""
+    rate = {n: statistics.median(r[n]["tokens_per_second"] for r in rounds) for n in ["athanor", *ways]}
+    memory = {n: statistics.median(r[n]["peak_memory_bytes"] for r in rounds) / 1e9 for n in ["athanor", *ways]}
+    pairs = [r["athanor"]["tokens_per_second"] / max(r[w]["tokens_per_second"] for w in ways) for r in rounds]
+    least = min(memory[w] for w in ways)
+    eager, compiled = (rate[w] for w in ways)
+    return (
+        f"| {shape}{label} | {rate['athanor']:,.0f} | {eager:,.0f} | {compiled:,.0f} | {statistics.median(pairs):.2f} "
+        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory['athanor']:.2f} | {least:.2f} | {memory['athanor'] / least:.2f} |"
+    )
+
+
+def write():
+    by_shape, last, settings = {}, {}, {}
+    for line in map(json.loads, ROUNDS.read_text().splitlines()):
+        by_shape.setdefault(line["shape"], []).append(line["found"])
+        last, settings = line["found"], line
+    lines = []
+    for shape in (s for s in SHAPES if s in by_shape):
+        rounds = by_shape[shape]
+        lines.append(row(shape, "", rounds, ["eager", "compiled"]))
+        if shape == "encoder":
+            lines.append(row(shape, ", PyTorch with the targets' logits only", rounds, ["eager, targets", "compiled, targets"]))
+    counts = ", ".join(f"{shape} {len(by_shape[shape])}" for shape in by_shape)
+    losses = "\n".join(
+        f"| {shape} | {SHAPES[shape]} | "
+        + " | ".join(f"{r[w]['loss_first']:.3f} → {r[w]['loss_last']:.3f} ({r[w]['steps']})" for w in ["athanor", "eager"])
+        + " |"
+        for shape, r in ((s, by_shape[s][-1]) for s in SHAPES if s in by_shape)
+    )
+    ours = last["athanor"]
+    text = f"""# Results
+
+Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {ours['processor']}, {settings['threads']} threads, torch {last['eager']['torch']}.
+Multiply-add peak {ours['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {ours['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of rounds of
+{settings['seconds']:g} s ({counts}), in turn; the ratio is that to the better of PyTorch's two, round by round.
+Memory is the most that a process held: Python's with its libraries, ours without the arrays that the
+bandwidth was measured with.
+
+## Training step (forward, backward, clipping, AdamW; f32, no dropout)
+
+Tokens are those that are not padding.
+
+| shape | Athanor tokens/s | PyTorch eager | PyTorch compiled | ratio | Athanor GB | PyTorch GB (the lesser) | ratio |
+|---|---|---|---|---|---|---|---|
+{chr(10).join(lines)}
+
+BertForMaskedLM computes logits at every place; the second line of the encoder is PyTorch with those of the
+targets only, written by hand. Athanor always does that. XLNetLMHeadModel does it, too.
+
+| shape | what it is | Athanor's loss, first → last (steps) | PyTorch's |
+|---|---|---|---|
+{losses}
+
+Weights are random and not the same on both sides, batches are; PyTorch makes fewer steps in the same time.
+"""
+    (ROOT / "bench/RESULTS.md").write_text(text)
+    print(text)
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--shapes", nargs="+", default=["S", "M"])
+parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
 args = parser.parse_args()
-common = ["--seconds", str(args.seconds), "--threads", str(args.threads)]
-peer = [sys.executable, ROOT / "bench/peers/train_torch.py"]
-lines, last, version = [], {}, ""
+if ROUNDS.exists():
+    # A shape that is measured anew loses its old rounds.
+    old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in args.shapes]
+    ROUNDS.write_text("".join(line + "\n" for line in old))
 for shape in args.shapes:
-    found = {"athanor": [], "eager": [], "compile": []}
-    for _ in range(args.rounds):
-        last = run([ROOT / "target/release/athanor", "bench", "train", "--shape", shape, "--json", *common])
-        found["athanor"].append(last)
-        found["eager"].append(run([*peer, "--shape", shape, *common], **MALLOC))
-        found["compile"].append(run([*peer, "--shape", shape, "--compile", *common], **MALLOC))
-        version = found["eager"][-1]["torch"]
-        print(shape, {name: round(rows[-1]["tokens_per_second"]) for name, rows in found.items()}, flush=True)
-    rate = {n: statistics.median(r["tokens_per_second"] for r in rows) for n, rows in found.items()}
-    memory = {n: statistics.median(r["peak_memory_bytes"] for r in rows) / 1e9 for n, rows in found.items()}
-    pairs = [
-        a["tokens_per_second"] / max(e["tokens_per_second"], c["tokens_per_second"])
-        for a, e, c in zip(found["athanor"], found["eager"], found["compile"])
-    ]
-    least = min(memory["eager"], memory["compile"])
-    lines.append(
-        f"| {shape} | {rate['athanor']:,.0f} | {rate['eager']:,.0f} | {rate['compile']:,.0f} | {statistics.median(pairs):.2f} "
-        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory['athanor']:.2f} | {least:.2f} | {memory['athanor'] / least:.2f} |"
-    )
-text = f"""# Results
-
-Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {last['processor']}, {args.threads} threads, torch {version}.
-Multiply-add peak {last['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {last['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of {args.rounds} rounds of
-{args.seconds:g} s, in turn; the ratio is that to the better of PyTorch's two, round by round.
-
-## Training step (GPT-2's block, f32, AdamW)
-
-| shape | Athanor tokens/s | PyTorch eager | PyTorch compiled | ratio | Athanor GB | PyTorch GB (the lesser) | ratio |
-|---|---|---|---|---|---|---|---|
-"""
-(ROOT / "bench/RESULTS.md").write_text(text + "\n".join(lines) + "\n")
-print((ROOT / "bench/RESULTS.md").read_text())
+    compare(shape, args)
+write()

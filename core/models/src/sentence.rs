@@ -169,7 +169,7 @@ impl Sentences {
         let rows: Vec<Row<'_>> = rows.iter().map(|ids| Row { ids, types }).collect();
         let input = self.model.padded(&rows).input;
         let graph = Graph::inference(&self.model.params);
-        let hidden = self.model.hidden(&mut Pass::new(&graph, &input));
+        let hidden = self.model.hidden(&mut Pass::new(&graph, &input).skip_padding());
         let width = self.model.sizes().hidden;
         let vector = |(b, row): (usize, &Row<'_>), states: &[f32]| match row.ids.len() {
             0 => vec![0.0; self.width],

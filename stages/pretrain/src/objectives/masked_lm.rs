@@ -125,7 +125,8 @@ impl MaskedLm<'_> {
         dropout: Option<Dropout>,
     ) -> (Var, Var, Var) {
         let input = batch.input(model, batch.ids.clone());
-        let hidden = model.hidden(&mut Pass::new(graph, &input).with_dropout(dropout));
+        let pass = Pass::new(graph, &input).with_dropout(dropout);
+        let hidden = model.hidden(&mut pass.skip_padding());
         let rows = model.rows(&hidden, batch.places.clone());
         let targets = ids(model.device(), &batch.targets);
         let weights = vec![(1.0 / total) as f32; batch.targets.len()];

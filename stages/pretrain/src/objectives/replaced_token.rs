@@ -150,8 +150,8 @@ impl ReplacedToken<'_> {
         let generator = self.generator;
         let side = |name: &str| dropout.map(|d| Dropout { rng: d.rng.fork(name), ..d });
         let input = batch.input(generator, batch.ids.clone());
-        let hidden =
-            generator.hidden(&mut Pass::new(graph, &input).with_dropout(side("generator")));
+        let pass = Pass::new(graph, &input).with_dropout(side("generator"));
+        let hidden = generator.hidden(&mut pass.skip_padding());
         let rows = generator.rows(&hidden, batch.places.clone());
         let targets = ids(model.device(), &batch.targets);
         let weights = vec![(1.0 / total) as f32; batch.targets.len()];
@@ -165,8 +165,8 @@ impl ReplacedToken<'_> {
             seen[place as usize] = token;
         }
         let input = batch.input(model, seen.clone());
-        let hidden =
-            model.hidden(&mut Pass::new(graph, &input).with_dropout(side("discriminator")));
+        let pass = Pass::new(graph, &input).with_dropout(side("discriminator"));
+        let hidden = model.hidden(&mut pass.skip_padding());
         let places: Vec<i32> =
             (0..seen.len()).filter(|&i| batch.keys[i] != 0).map(|i| i as i32).collect();
         let replaced = places

@@ -372,7 +372,7 @@ fn surrogate(
     let (old, advantages) = (gather(&e.log_probs), gather(&e.advantages));
     let (returns, old_values) = (gather(&e.returns), gather(&e.values));
 
-    let graph = Graph::training(&model.params);
+    let graph = section.train.graph(&model.params);
     let now = opinion(model, &graph, &batch, section.temperature, true);
     let values = now.values.unwrap_or_else(|| old_values.clone());
 
