@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use athanor_models::{Head, Input, Model, Pass, Shape, families};
 use athanor_store::Result;
-use athanor_tensor::{Device, GradSet, Graph, Ids, ops, splitmix64};
+use athanor_tensor::{Device, GradSet, Ids, ops, splitmix64};
 use athanor_training::{TrainSection, optimizers::Optimizer};
 use serde_json::json;
 

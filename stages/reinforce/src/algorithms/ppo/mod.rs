@@ -28,7 +28,7 @@ mod section;
 use athanor_generation::Sampling;
 use athanor_models::Model;
 use athanor_store::Result;
-use athanor_tensor::{GradSet, Graph, Tensor, Var, ops};
+use athanor_tensor::{GradSet, Tensor, Var, ops};
 use athanor_training::{Figures, Trainer, Walk};
 use serde_json::json;
 
