@@ -89,14 +89,14 @@ fn cells(comparison: &Comparison, force: bool) -> Result<Vec<(Cell<'_>, &'static
                 tasks.push((Cell { recipe, entry: task, out, seed, set }, finetune));
             }
         }
-        if let Some((cell, _)) = tasks.last() {
-            let plan = cell.plan(force, section.threads)?;
-            need(&plan, finetune)?;
-            // The model comes later; the data must be there now.
-            let here = std::iter::once("finetune.model=\".\"".to_owned()).collect();
+        if let Some((Cell { recipe, entry, out, seed, .. }, _)) = tasks.last() {
             let probe =
-                Cell { set: here, recipe: cell.recipe.clone(), out: cell.out.clone(), ..*cell };
-            (finetune.check_files)(&probe.plan(force, section.threads)?.recipe, &comparison.out)?;
+                |set| Cell { recipe: recipe.clone(), entry, out: out.clone(), seed: *seed, set };
+            need(&probe(Vec::new()).plan(force, section.threads)?, finetune)?;
+            // The model comes later; the data must be there now.
+            let plan =
+                probe(vec!["finetune.model=\".\"".to_owned()]).plan(force, section.threads)?;
+            (finetune.check_files)(&plan.recipe, &comparison.out)?;
         }
     }
     Ok(first.into_iter().chain(models).chain(tasks).collect())
