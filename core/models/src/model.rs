@@ -233,6 +233,11 @@ impl Model {
         self.head
     }
 
+    /// Whether a token sees only what stands before it.
+    pub fn causal(&self) -> bool {
+        self.network.causal()
+    }
+
     /// Where it lives.
     pub fn device(&self) -> Device {
         self.device
@@ -260,7 +265,7 @@ impl Model {
     /// If the count does not fit the sizes.
     pub fn input(&self, ids: Vec<i32>, batch: usize, time: usize) -> Input {
         let positions = Ids::new(self.device, self.network.positions(&ids, time), [batch, time]);
-        let mask = Mask { causal: self.network.causal(), ..Mask::default() };
+        let mask = Mask { causal: self.causal(), ..Mask::default() };
         Input { positions, mask, ..Input::causal(self.device, ids, batch, time) }
     }
 

@@ -9,7 +9,7 @@ use athanor_text::Tokenizer;
 use athanor_training::load_tokenizer;
 
 use crate::{
-    encoding::{self, Encoded, Piece},
+    encoding::{self, Encoded, Piece, Stands},
     labels::Labels,
 };
 
@@ -195,7 +195,9 @@ impl Predictor {
     /// # Errors
     /// Input, for a sentence without tokens.
     pub fn words(&self, sentences: &[Vec<String>]) -> Result<Vec<Vec<Tag>>> {
-        let encode = |words: &Vec<String>| encoding::words(&self.tokenizer, words, self.limit);
+        let stands = Stands::of(&self.model);
+        let encode =
+            |words: &Vec<String>| encoding::words(&self.tokenizer, words, self.limit, stands);
         let pieces: Vec<Vec<Piece>> = sentences.iter().map(encode).collect::<Result<_>>()?;
         let counts: Vec<usize> = sentences.iter().map(Vec::len).collect();
         Ok(sentence_tags(&self.model, &self.labels, &pieces, &counts).0)

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{TaskKind, classification};
 use crate::{
-    encoding::{self, Piece},
+    encoding::{self, Piece, Stands},
     examples,
     labels::Labels,
     metrics::{Confusion, Entities},
@@ -105,9 +105,10 @@ fn run(job: &Job<'_>) -> Result<()> {
     let tokenizer = load_tokenizer(job.folder, &model)?;
     set_tokens(&mut model, &tokenizer)?;
     let limit = encoding::limit(job.section.context, &model, &tokenizer);
+    let stands = Stands::of(&model);
     let measured = |e: &athanor_data::Labelled<Sentence>| -> Result<Measured> {
         let numbers = e.item.labels.iter().map(|l| labels.number(l, &e.place));
-        let pieces = encoding::words(&tokenizer, &e.item.words, limit);
+        let pieces = encoding::words(&tokenizer, &e.item.words, limit, stands);
         Ok(Measured {
             words: e.item.words.clone(),
             labels: numbers.collect::<Result<_>>()?,
@@ -362,7 +363,8 @@ impl Objective for Tagging<'_> {
         let prompts = &self.section.sample_prompts;
         let split = |p: &String| p.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let words: Vec<Vec<String>> = prompts.iter().map(split).collect();
-        let encode = |w: &Vec<String>| encoding::words(self.tokenizer, w, self.limit);
+        let encode =
+            |w: &Vec<String>| encoding::words(self.tokenizer, w, self.limit, Stands::of(model));
         let pieces: Vec<Vec<Piece>> = words.iter().map(encode).collect::<Result<_>>()?;
         let counts: Vec<usize> = words.iter().map(Vec::len).collect();
         let (tags, _) = sentence_tags(model, self.labels, &pieces, &counts);
