@@ -458,6 +458,23 @@ impl Model {
         matrix && outer.map(ParamId::index).all(|i| i != index)
     }
 
+    /// How far up the parameter at `index` stands: 0 for the embeddings and what is with them, 1 for the
+    /// first block, up to the number of blocks and 1 more for what is above them, the head among it.
+    pub fn depth(&self, index: usize) -> usize {
+        // Each family numbers its blocks in their names: `h.0.`, `encoder.layer.0.`.
+        let block = |name: &str| name.split('.').find_map(|part| part.parse::<usize>().ok());
+        let above = self.sizes().layers + 1;
+        let mut passed = false;
+        for (i, p) in self.params.iter().enumerate() {
+            let found = block(&p.name);
+            if i == index {
+                return found.map_or(if passed { above } else { 0 }, |b| (b + 1).min(above));
+            }
+            passed |= found.is_some();
+        }
+        above
+    }
+
     /// Floating-point operations of one training step per token at a context of `time`: 6 for each
     /// parameter of a matrix product, and causal attention (PaLM, Chowdhery et al. 2022, appendix B).
     pub fn flops_per_token(&self, time: usize) -> f64 {

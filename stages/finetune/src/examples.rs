@@ -17,6 +17,13 @@ impl<T> Source<'_, T> {
     pub fn of(&self, part: Part) -> impl Iterator<Item = &Labelled<T>> {
         self.examples.iter().filter(move |e| e.part == part)
     }
+
+    /// The examples of the file that is learned from, those of it that are held out among them: a label
+    /// that is so rare that chance holds out all of its examples is a label all the same.
+    pub fn own(&self) -> impl Iterator<Item = &Labelled<T>> {
+        let separate = self.section.examples.as_ref().is_some_and(|e| e.heldout.is_some());
+        self.examples.iter().filter(move |e| !separate || e.part != Part::Heldout)
+    }
 }
 
 /// Reads all sources; `make` gives what turns a source's record into an example.

@@ -18,7 +18,7 @@ impl Labels {
         Self { names, numbers }
     }
 
-    /// The labels that the recipe names; all that stand in training data, sorted, where it names none.
+    /// The labels that the recipe names; all that were found, sorted, where it names none.
     ///
     /// # Errors
     /// Input, if there is nothing to tell apart.
@@ -34,9 +34,7 @@ impl Labels {
             }
         };
         match &labels.names[..] {
-            [] => Err(Error::input("there is no example to learn from").at("finetune.data").hint(
-                "all examples are held out; add some, or change finetune.heldout_per_thousand",
-            )),
+            [] => Err(Error::input("there is no label").at("finetune.data")),
             [only] => Err(Error::input(format!(
                 "every example has the label {only:?}: there is nothing to tell apart"
             ))
@@ -60,8 +58,8 @@ impl Labels {
             let shown: Vec<&str> = self.names.iter().take(12).map(String::as_str).collect();
             let more = if self.names.len() > shown.len() { ", …" } else { "" };
             Error::input(format!("{name:?} is none of the labels")).at(place).hint(format!(
-                "known: {}{more}; in a recipe finetune.labels names all, those that no training example \
-                 has, too, and `only` leaves examples out",
+                "known: {}{more}; in a recipe finetune.labels names all, also those that only the \
+                 held-out file has, and `only` leaves examples out",
                 shown.join(", ")
             ))
         })

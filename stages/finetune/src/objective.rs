@@ -2,7 +2,7 @@
 //! the examples.
 
 use athanor_models::{Dropout, Model, Row};
-use athanor_store::Result;
+use athanor_store::{Error, Result};
 use athanor_tensor::{Graph, Var};
 use athanor_training::{Figures, Loss, Micro, Sample, Task, TrainSection, Trainer, fit};
 use serde_json::{Value, json};
@@ -45,13 +45,18 @@ struct Learner<'a, O: Objective> {
     time: usize,
 }
 
-/// Learns from `examples` (at least one).
+/// Learns from `examples`.
 pub(crate) fn learn<O: Objective>(
     trainer: &mut Trainer<'_>,
     section: &TrainSection,
     objective: &O,
     examples: &[O::Example],
 ) -> Result<Figures> {
+    if examples.is_empty() {
+        return Err(Error::input("there is no example to learn from").at("finetune.data").hint(
+            "all of them are held out, or have no tokens; add some, or change finetune.heldout_per_thousand",
+        ));
+    }
     let tokens =
         |e: &O::Example| -> usize { objective.rows(e).iter().map(|row| row.ids.len()).sum() };
     let lengths: Vec<usize> = examples.iter().map(tokens).collect();

@@ -172,6 +172,11 @@ impl Predictor {
         self.model.head() == Head::token(self.labels.names().len())
     }
 
+    /// Whether it gives a text a number, not a label.
+    pub fn gives_numbers(&self) -> bool {
+        self.model.head() == Head::SCALAR
+    }
+
     /// The labels.
     pub fn labels(&self) -> &Labels {
         &self.labels
@@ -182,12 +187,24 @@ impl Predictor {
     /// # Errors
     /// Input, for a text without tokens.
     pub fn texts(&self, texts: &[(String, Option<String>)]) -> Result<Vec<Vec<f64>>> {
+        Ok(self.scores(texts)?.iter().map(|s| softmax(s)).collect())
+    }
+
+    /// A number for each text or pair, of a model that gives numbers: its first score.
+    ///
+    /// # Errors
+    /// As [`texts`](Self::texts).
+    pub fn numbers(&self, texts: &[(String, Option<String>)]) -> Result<Vec<f64>> {
+        Ok(self.scores(texts)?.iter().map(|s| f64::from(s[0])).collect())
+    }
+
+    fn scores(&self, texts: &[(String, Option<String>)]) -> Result<Vec<Vec<f32>>> {
         let encode = |(text, pair): &(String, Option<String>)| {
             encoding::texts(&self.tokenizer, text, pair.as_deref(), self.limit)
         };
         let rows: Vec<Encoded> = texts.iter().map(encode).collect::<Result<_>>()?;
         let rows: Vec<&Encoded> = rows.iter().collect();
-        Ok(text_scores(&self.model, &rows).iter().map(|s| softmax(s)).collect())
+        Ok(text_scores(&self.model, &rows))
     }
 
     /// A label for each word of each sentence.

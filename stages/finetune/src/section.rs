@@ -51,7 +51,7 @@ section! {
     /// Supervised fine-tuning.
     pub struct FinetuneSection {
         /// The kind of task: conversation, classification (of a text or a pair), token_classification (of
-        /// words).
+        /// words), regression (a number for a text or a pair).
         task: String = "conversation".into(),
         /// Model folder to start from; that of this run's pretrain stage if not set.
         model: Option<PathBuf> = None,
@@ -63,7 +63,7 @@ section! {
         /// train.patience) and are not learned from, so that the held-out ones only measure; 0: the
         /// held-out ones choose. Not for conversations.
         validation_per_thousand: usize = 0,
-        /// The labels, in their order; those of the training examples, sorted, if none are named.
+        /// The labels, in their order; those of the examples (without a held-out file's), sorted, if none are named.
         labels: Vec<String> = Vec::new(),
         /// Longest row in tokens; 0 takes the model's context.
         context: usize = 0,

@@ -26,7 +26,8 @@ const BATCH: usize = 256;
 A model that labels texts gives each label's probability, one that labels words gives each word its
 label; words are what stands between spaces. Without --text and --data each line of standard input is a
 text. Where there are several texts each has a line: label, probability and text between tabs; or
-word/label between spaces. --json gives one object a text.
+word/label between spaces. A model that gives numbers (task regression, a reward model) writes the number
+and the text. --json gives one object a text.
 
 Examples:
   athanor classify runs/classify --text 'a warm, funny and moving film.'
@@ -92,6 +93,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         let batch: Vec<Text> = texts.by_ref().take(BATCH).collect::<Result<_>>()?;
         match predictor.labels_words() {
             true => words(context, &predictor, &batch)?,
+            false if predictor.gives_numbers() => numbers(context, &predictor, &batch)?,
             false => whole(context, &predictor, &batch, single, args.top_k)?,
         }
     }
@@ -137,9 +139,27 @@ fn whole(
             }
             out::print(&table.to_string())?;
         } else {
-            // A text on one line, whatever is in it.
-            let shown = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            out::line(&format!("{}\t{:.4}\t{shown}", names[best], shares[best]))?;
+            out::line(&format!("{}\t{:.4}\t{}", names[best], shares[best], one_line(text)))?;
+        }
+    }
+    Ok(())
+}
+
+/// A text on one line, whatever is in it.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn numbers(context: &Context, predictor: &Predictor, texts: &[Text]) -> Result<()> {
+    for ((text, pair), number) in texts.iter().zip(predictor.numbers(texts)?) {
+        if context.json {
+            let mut line = json!({ "text": text, "number": number });
+            if let Some(pair) = pair {
+                line["pair"] = json!(pair);
+            }
+            out::json(&line)?;
+        } else {
+            out::line(&format!("{number:.4}\t{}", one_line(text)))?;
         }
     }
     Ok(())

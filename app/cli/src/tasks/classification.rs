@@ -20,10 +20,10 @@ pub const BATCH: usize = 1024;
 
 fn run(context: &Context, subject: &Subject<'_>) -> Result<Vec<Figure>> {
     let predictor = Predictor::open(subject.model)?;
-    if predictor.labels_words() {
-        return Err(Error::input("this model labels words, not texts")
+    if predictor.labels_words() || predictor.gives_numbers() {
+        return Err(Error::input("this model does not label texts")
             .at(subject.model.display())
-            .hint("--task token-classification"));
+            .hint("--task token-classification is for labels of words, regression for numbers"));
     }
     let labels = predictor.labels();
     let mut examples = Vec::new();

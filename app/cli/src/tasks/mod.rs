@@ -3,6 +3,7 @@
 mod bits_per_byte;
 mod classification;
 mod perplexity;
+mod regression;
 mod score;
 mod token_classification;
 
@@ -66,8 +67,13 @@ pub struct Task {
 }
 
 /// All tasks.
-pub static TASKS: &[Task] =
-    &[perplexity::TASK, bits_per_byte::TASK, classification::TASK, token_classification::TASK];
+pub static TASKS: &[Task] = &[
+    perplexity::TASK,
+    bits_per_byte::TASK,
+    classification::TASK,
+    token_classification::TASK,
+    regression::TASK,
+];
 
 /// A task by its name.
 ///

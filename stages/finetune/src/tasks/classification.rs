@@ -76,8 +76,8 @@ struct Classification<'a> {
 
 fn run(job: &Job<'_>) -> Result<()> {
     let sources = examples::read(job, reader)?;
-    let train = || sources.iter().flat_map(|s| s.of(Part::Train));
-    let labels = Labels::collect(&job.section.labels, train().map(|e| e.item.label.as_str()))?;
+    let found = sources.iter().flat_map(Source::own).map(|e| e.item.label.as_str());
+    let labels = Labels::collect(&job.section.labels, found)?;
     let head = Head::sequence(labels.names().len());
     let seed = job.run.seed;
     let mut model = Model::load_labelled(job.folder, head, labels.names(), seed, Device::Cpu)?;

@@ -2,6 +2,7 @@
 
 pub mod classification;
 mod conversation;
+pub mod regression;
 pub mod token_classification;
 
 use athanor_store::{Error, Result};
@@ -18,7 +19,7 @@ pub struct TaskKind {
 
 /// All kinds.
 pub static TASKS: &[TaskKind] =
-    &[conversation::TASK, classification::TASK, token_classification::TASK];
+    &[conversation::TASK, classification::TASK, token_classification::TASK, regression::TASK];
 
 pub(crate) fn by_name(name: &str) -> Result<&'static TaskKind> {
     let found = TASKS.iter().find(|t| t.name == name);

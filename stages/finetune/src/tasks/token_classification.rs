@@ -96,8 +96,8 @@ struct Tagging<'a> {
 
 fn run(job: &Job<'_>) -> Result<()> {
     let sources = examples::read(job, reader)?;
-    let train = || sources.iter().flat_map(|s| s.of(Part::Train));
-    let found = train().flat_map(|e| e.item.labels.iter().map(String::as_str));
+    let own = sources.iter().flat_map(examples::Source::own);
+    let found = own.flat_map(|e| e.item.labels.iter().map(String::as_str));
     let labels = Labels::collect(&job.section.labels, found)?;
     let head = Head::token(labels.names().len());
     let seed = job.run.seed;
@@ -128,11 +128,6 @@ fn run(job: &Job<'_>) -> Result<()> {
                 learned.extend(std::iter::repeat_with(new).take(source.section.repeat));
             }
         }
-    }
-    if learned.is_empty() {
-        return Err(Error::input("no word of the training examples has a token")
-            .at("finetune.data")
-            .hint("the model's tokenizer does not know this script"));
     }
     let mut held = Vec::new();
     for source in &sources {
