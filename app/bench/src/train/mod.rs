@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use athanor_models::{Head, Input, Model, Pass, Shape, families};
 use athanor_store::Result;
-use athanor_tensor::{Device, GradSet, Ids, ops, splitmix64};
+use athanor_tensor::{Device, GradSet, Ids, ops, pool_stats, splitmix64};
 use athanor_training::{TrainSection, optimizers::Optimizer};
 use serde_json::json;
 
@@ -166,6 +166,8 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     let mut figures = json!({
         "tokens_per_second": figure(rate),
         "peak_memory_bytes": peak_memory(),
+        "peak_tensors_bytes": pool_stats().peak,
+        "peak_pool_bytes": pool_stats().held,
         "loss_first": losses[0],
         "loss_last": losses[last..].iter().sum::<f64>() / (losses.len() - last) as f64,
         "steps": losses.len(),

@@ -13,7 +13,7 @@ use crate::{
 
 /// Elements of the inner layer alive at once: 16 MiB, so that what one product writes the next still
 /// finds in the cache.
-const BLOCK: usize = 1 << 22;
+const BLOCK: usize = 1 << 21;
 
 /// One of the two maps.
 #[derive(Clone, Copy)]
