@@ -4,8 +4,9 @@
     .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet]
 
 PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
-lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git), and a shape that
-is not asked for keeps what it has there: long comparisons can be made in pieces.
+lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
+asked for keeps what it has there, and with --add those that are asked for do, too: long comparisons can be made
+in pieces.
 """
 
 import argparse
@@ -43,7 +44,11 @@ def compare(shape, args):
     if shape == "encoder":
         ways |= {"eager, targets": ["--rows"], "compiled, targets": ["--rows", "--compile"]}
     for _ in range(args.rounds):
-        found = {"athanor": run([ROOT / "target/release/athanor", "bench", "train", "--json", *common])}
+        ours = [ROOT / "target/release/athanor", "bench", "train", "--json", *common]
+        found = {"athanor": run(ours)}
+        if shape in ["S", "M"]:
+            ours[ours.index(shape)] = f"{shape}-recompute"
+            found["recompute"] = run(ours)
         for name, extra in ways.items():
             found[name] = run([*peer, *extra], **MALLOC)
         print(shape, {name: round(row["tokens_per_second"]) for name, row in found.items()}, flush=True)
@@ -52,16 +57,16 @@ def compare(shape, args):
             file.write(json.dumps(line) + "\n")
 
 
-def row(shape, label, rounds, ways):
+def row(shape, label, rounds, ways, us="athanor"):
     """A line of the table: ours against the better of `ways`, round by round."""
-    rate = {n: statistics.median(r[n]["tokens_per_second"] for r in rounds) for n in ["athanor", *ways]}
-    memory = {n: statistics.median(r[n]["peak_memory_bytes"] for r in rounds) / 1e9 for n in ["athanor", *ways]}
-    pairs = [r["athanor"]["tokens_per_second"] / max(r[w]["tokens_per_second"] for w in ways) for r in rounds]
+    rate = {n: statistics.median(r[n]["tokens_per_second"] for r in rounds) for n in [us, *ways]}
+    memory = {n: statistics.median(r[n]["peak_memory_bytes"] for r in rounds) / 1e9 for n in [us, *ways]}
+    pairs = [r[us]["tokens_per_second"] / max(r[w]["tokens_per_second"] for w in ways) for r in rounds]
     least = min(memory[w] for w in ways)
     eager, compiled = (rate[w] for w in ways)
     return (
-        f"| {shape}{label} | {rate['athanor']:,.0f} | {eager:,.0f} | {compiled:,.0f} | {statistics.median(pairs):.2f} "
-        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory['athanor']:.2f} | {least:.2f} | {memory['athanor'] / least:.2f} |"
+        f"| {shape}{label} | {rate[us]:,.0f} | {eager:,.0f} | {compiled:,.0f} | {statistics.median(pairs):.2f} "
+        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory[us]:.2f} | {least:.2f} | {memory[us] / least:.2f} |"
     )
 
 
@@ -74,6 +79,8 @@ def write():
     for shape in (s for s in SHAPES if s in by_shape):
         rounds = by_shape[shape]
         lines.append(row(shape, "", rounds, ["eager", "compiled"]))
+        if shape in ["S", "M"]:
+            lines.append(row(shape, ", `train.recompute`", rounds, ["eager", "compiled"], "recompute"))
         if shape == "encoder":
             lines.append(row(shape, ", PyTorch with the targets' logits only", rounds, ["eager, targets", "compiled, targets"]))
     counts = ", ".join(f"{shape} {len(by_shape[shape])}" for shape in by_shape)
@@ -118,8 +125,9 @@ parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+parser.add_argument("--add", action="store_true", help="keep earlier rounds of these shapes")
 args = parser.parse_args()
-if ROUNDS.exists():
+if ROUNDS.exists() and not args.add:
     # A shape that is measured anew loses its old rounds.
     old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in args.shapes]
     ROUNDS.write_text("".join(line + "\n" for line in old))
