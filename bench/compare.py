@@ -4,8 +4,9 @@
     .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet]
 
 PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
-lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git), and a shape that
-is not asked for keeps what it has there: long comparisons can be made in pieces.
+lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
+asked for keeps what it has there, and with --add those that are asked for do, too: long comparisons can be made
+in pieces.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROUNDS = ROOT / "bench/rounds.jsonl"
@@ -28,11 +30,21 @@ SHAPES = {
 }
 
 
+def busy():
+    """Processor seconds that were not idle since the system began."""
+    user, nice, system, _, _, *rest = map(int, open("/proc/stat").readline().split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
 def run(command, **environment):
+    """What a program prints, and `others`: the share of all processors that other programs took meanwhile."""
+    before, began = (busy(), sum(os.times()[2:4])), time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    took = busy() - before[0] - (sum(os.times()[2:4]) - before[1])
+    others = max(0.0, took / (time.perf_counter() - began) / os.cpu_count())
+    return {**json.loads(done.stdout.splitlines()[-1]), "others": round(others, 3)}
 
 
 def compare(shape, args):
@@ -43,25 +55,32 @@ def compare(shape, args):
     if shape == "encoder":
         ways |= {"eager, targets": ["--rows"], "compiled, targets": ["--rows", "--compile"]}
     for _ in range(args.rounds):
-        found = {"athanor": run([ROOT / "target/release/athanor", "bench", "train", "--json", *common])}
+        ours = [ROOT / "target/release/athanor", "bench", "train", "--json", *common]
+        found = {"athanor": run(ours)}
+        if shape in ["S", "M"]:
+            ours[ours.index(shape)] = f"{shape}-recompute"
+            found["recompute"] = run(ours)
         for name, extra in ways.items():
             found[name] = run([*peer, *extra], **MALLOC)
-        print(shape, {name: round(row["tokens_per_second"]) for name, row in found.items()}, flush=True)
+        print(shape, {n: (round(r["tokens_per_second"]), r["others"]) for n, r in found.items()}, flush=True)
+        if max(r["others"] for r in found.values()) > args.others:
+            print("other programs took too much: round thrown away", flush=True)
+            continue
         with open(ROUNDS, "a") as file:
             line = {"shape": shape, "seconds": args.seconds, "threads": args.threads, "found": found}
             file.write(json.dumps(line) + "\n")
 
 
-def row(shape, label, rounds, ways):
+def row(shape, label, rounds, ways, us="athanor"):
     """A line of the table: ours against the better of `ways`, round by round."""
-    rate = {n: statistics.median(r[n]["tokens_per_second"] for r in rounds) for n in ["athanor", *ways]}
-    memory = {n: statistics.median(r[n]["peak_memory_bytes"] for r in rounds) / 1e9 for n in ["athanor", *ways]}
-    pairs = [r["athanor"]["tokens_per_second"] / max(r[w]["tokens_per_second"] for w in ways) for r in rounds]
+    rate = {n: statistics.median(r[n]["tokens_per_second"] for r in rounds) for n in [us, *ways]}
+    memory = {n: statistics.median(r[n]["peak_memory_bytes"] for r in rounds) / 1e9 for n in [us, *ways]}
+    pairs = [r[us]["tokens_per_second"] / max(r[w]["tokens_per_second"] for w in ways) for r in rounds]
     least = min(memory[w] for w in ways)
     eager, compiled = (rate[w] for w in ways)
     return (
-        f"| {shape}{label} | {rate['athanor']:,.0f} | {eager:,.0f} | {compiled:,.0f} | {statistics.median(pairs):.2f} "
-        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory['athanor']:.2f} | {least:.2f} | {memory['athanor'] / least:.2f} |"
+        f"| {shape}{label} | {rate[us]:,.0f} | {eager:,.0f} | {compiled:,.0f} | {statistics.median(pairs):.2f} "
+        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory[us]:.2f} | {least:.2f} | {memory[us] / least:.2f} |"
     )
 
 
@@ -74,8 +93,11 @@ def write():
     for shape in (s for s in SHAPES if s in by_shape):
         rounds = by_shape[shape]
         lines.append(row(shape, "", rounds, ["eager", "compiled"]))
+        if shape in ["S", "M"]:
+            lines.append(row(shape, ", `train.recompute`", rounds, ["eager", "compiled"], "recompute"))
         if shape == "encoder":
             lines.append(row(shape, ", PyTorch with the targets' logits only", rounds, ["eager, targets", "compiled, targets"]))
+    others = max(r["others"] for rounds in by_shape.values() for found in rounds for r in found.values())
     counts = ", ".join(f"{shape} {len(by_shape[shape])}" for shape in by_shape)
     losses = "\n".join(
         f"| {shape} | {SHAPES[shape]} | "
@@ -88,8 +110,8 @@ def write():
 
 Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {ours['processor']}, {settings['threads']} threads, torch {last['eager']['torch']}.
 Multiply-add peak {ours['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {ours['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of rounds of
-{settings['seconds']:g} s ({counts}), in turn; the ratio is that to the better of PyTorch's two, round by round.
-Memory is the most that a process held: Python's with its libraries, ours without the arrays that the
+{settings['seconds']:g} s ({counts}), in turn, while other programs took at most {100 * others:.0f} % of the processors; the ratio is that to the
+better of PyTorch's two, round by round. Memory is the most that a process held: Python's with its libraries, ours without the arrays that the
 bandwidth was measured with.
 
 ## Training step (forward, backward, clipping, AdamW; f32, no dropout)
@@ -118,11 +140,14 @@ parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+parser.add_argument("--others", type=float, default=0.05, help="share of the processors that other programs may take")
+parser.add_argument("--add", action="store_true", help="keep earlier rounds of these shapes")
 args = parser.parse_args()
-if ROUNDS.exists():
+if ROUNDS.exists() and not args.add:
     # A shape that is measured anew loses its old rounds.
     old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in args.shapes]
     ROUNDS.write_text("".join(line + "\n" for line in old))
 for shape in args.shapes:
     compare(shape, args)
-write()
+if ROUNDS.exists() and ROUNDS.read_text():
+    write()

@@ -44,7 +44,7 @@ pub(crate) fn by_length<E, T>(
 /// Hidden states of rows.
 pub(crate) fn hidden(model: &Model, graph: &Graph<'_>, rows: &[Row<'_>]) -> (Padded, Var) {
     let padded = model.padded(rows);
-    let hidden = model.hidden(&mut Pass::new(graph, &padded.input));
+    let hidden = model.hidden(&mut Pass::new(graph, &padded.input).skip_padding());
     (padded, hidden)
 }
 

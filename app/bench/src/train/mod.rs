@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use athanor_models::{Head, Input, Model, Pass, Shape, families};
 use athanor_store::Result;
-use athanor_tensor::{Device, GradSet, Ids, ops, splitmix64};
+use athanor_tensor::{Device, GradSet, Ids, ops, pool_stats, splitmix64};
 use athanor_training::{TrainSection, optimizers::Optimizer};
 use serde_json::json;
 
@@ -166,6 +166,8 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     let mut figures = json!({
         "tokens_per_second": figure(rate),
         "peak_memory_bytes": peak_memory(),
+        "peak_tensors_bytes": pool_stats().peak,
+        "peak_pool_bytes": pool_stats().held,
         "loss_first": losses[0],
         "loss_last": losses[last..].iter().sum::<f64>() / (losses.len() - last) as f64,
         "steps": losses.len(),
@@ -185,26 +187,43 @@ fn run(options: &Options) -> Result<Vec<Row>> {
 mod tests {
     use super::*;
 
+    fn small(work: &Work) -> Model {
+        let family = families::by_name(work.family).unwrap();
+        let sizes = Sizes::of("encoder").shape();
+        let shape = Shape { hidden: 8, heads: 2, layers: 1, intermediate: 8, ..sizes };
+        Model::new(family, &shape, work.head, 1, Device::Cpu).unwrap()
+    }
+
     #[test]
     fn batches_are_what_the_peer_makes() {
         // The same figures as `python bench/peers/train_torch.py --shape encoder --describe`.
-        let build = |work: &Work, sizes: &Sizes| {
-            let family = families::by_name(work.family).unwrap();
-            let small = Shape { hidden: 8, heads: 2, layers: 1, intermediate: 8, ..sizes.shape() };
-            let model = Model::new(family, &small, work.head, 1, Device::Cpu).unwrap();
-            (work.batch)(1, sizes, &model)
-        };
+        let sizes = Sizes::of("encoder");
         let describe = |b: &Batch| {
             let sum = |x: &[i32]| x.iter().map(|&v| i64::from(v)).sum::<i64>();
             (b.tokens, b.targets.len(), sum(b.input.ids.host()), sum(&b.targets))
         };
-        let sizes = Sizes::of("encoder");
-        let batch = build(&masked::WORK, &sizes);
+        let batch = (masked::WORK.batch)(1, &sizes, &small(&masked::WORK));
         assert_eq!(describe(&batch), (1234, 186, 8_052_246, 1_676_666));
         assert_eq!(batch.rows.iter().sum::<i32>(), 185_617);
-        let batch = build(&permutation::WORK, &sizes);
+        let batch = (permutation::WORK.batch)(1, &sizes, &small(&permutation::WORK));
         assert_eq!(describe(&batch), (2048, 336, 16_085_042, 2_654_542));
         let hidden = batch.input.permutation.unwrap().to_vec().iter().sum::<f32>();
         assert_eq!(hidden, 39_648.0);
+    }
+
+    #[test]
+    fn every_kind_of_step_learns() {
+        let section = TrainSection { learning_rate: 0.01, ..TrainSection::default() };
+        for work in [masked::WORK, permutation::WORK] {
+            let mut model = small(&work);
+            let mut optimizer = Optimizer::new(&section, &model);
+            let mut next = || {
+                let batch = (work.batch)(0, &Sizes::of("encoder"), &model);
+                step(&mut model, &mut optimizer, &section, batch)
+            };
+            let first = next();
+            assert!((first - 30522f64.ln()).abs() < 0.1, "{} {first}", work.family);
+            assert!(next() < first, "{}", work.family);
+        }
     }
 }

@@ -331,7 +331,7 @@ impl Objective for Tagging<'_> {
     ) -> Var {
         let rows: Vec<Row<'_>> = batch.iter().map(|e| e.piece.tokens.row()).collect();
         let padded = model.padded(&rows);
-        let mut pass = Pass::new(graph, &padded.input).with_dropout(dropout);
+        let mut pass = Pass::new(graph, &padded.input).with_dropout(dropout).skip_padding();
         let hidden = model.hidden(&mut pass);
         let pieces: Vec<&Piece> = batch.iter().map(|e| &e.piece).collect();
         let places = places(&pieces, &padded).into_iter().map(|p| p as i32).collect();
