@@ -7,7 +7,6 @@ mod decontaminate;
 mod duplicates;
 mod english;
 mod entities;
-mod external;
 mod fineweb;
 mod gopher_quality;
 mod gopher_repetition;
@@ -26,11 +25,9 @@ mod split;
 mod substrings;
 mod symbols;
 pub(crate) mod units;
+mod whole;
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use athanor_store::{Check, Recipe, Result, Section};
 use serde_json::Value;
@@ -60,6 +57,7 @@ pub use repetition::Repetition;
 pub use split::SplitLong;
 pub use substrings::Substrings;
 pub use symbols::Symbols;
+pub use whole::{Mark, Place, Whole};
 
 /// What a step makes of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,21 +83,8 @@ pub enum Outcome {
         /// What is in both.
         what: String,
     },
-    /// Kept if it is the first with this key, dropped for this reason otherwise.
-    Once([u8; 32], &'static str),
-    /// Pieces of the text, of which those go that came before.
-    Pieces(Pieces),
-}
-
-/// Pieces of a text that must not come too often among all documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pieces {
-    /// Where each is, line end included, and the hash of what it says. In order, without overlap.
-    pub pieces: Vec<(Range<usize>, u64)>,
-    /// How often one may come.
-    pub copies: u32,
-    /// Drop a document of which fewer characters are left.
-    pub min_characters: usize,
+    /// Kept; this is how good it is, 0 to 1.
+    Quality(f32),
 }
 
 /// What a step may need before the first document comes.
@@ -141,43 +126,16 @@ pub trait Step: Send + Sync {
         Value::Null
     }
 
+    /// Names of the sources that it learns from.
+    fn learns_from(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// For steps that judge when they have seen all documents: what came before them is then done
     /// first.
     fn whole(&self) -> Option<&dyn Whole> {
         None
     }
-}
-
-/// A step that has to see all documents before it judges the first.
-pub trait Whole: Send + Sync {
-    /// Looks at all documents. `scratch` is a folder for what does not fit into memory.
-    ///
-    /// # Errors
-    /// Those of reading and writing.
-    fn decide(
-        &self,
-        documents: &mut dyn Iterator<Item = Result<Document>>,
-        scratch: &Path,
-    ) -> Result<Verdicts>;
-}
-
-/// What becomes of the documents.
-pub struct Verdicts {
-    /// Asked for each, in their order.
-    pub each: Box<dyn FnMut(&Document) -> Verdict>,
-    /// For the account.
-    pub notes: Value,
-}
-
-/// What becomes of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Kept.
-    Keep,
-    /// Dropped, for this reason, and for the sake of the document of this number.
-    Drop(&'static str, u64),
-    /// Kept without these bytes.
-    Cut(Vec<Range<usize>>),
 }
 
 macro_rules! registry {

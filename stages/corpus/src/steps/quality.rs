@@ -60,6 +60,10 @@ impl Step for Quality {
         parameters(self)
     }
 
+    fn learns_from(&self) -> Vec<String> {
+        self.good.iter().chain(&self.raw).cloned().collect()
+    }
+
     fn prepare(&self, preparation: &Preparation) -> Result<Option<Box<dyn Step>>> {
         let mut examples: Vec<(Vec<u32>, bool)> = Vec::new();
         let mut counts = [0, 0];
@@ -222,10 +226,11 @@ struct Judge {
 
 impl Step for Judge {
     fn apply(&self, text: &str) -> Outcome {
-        if score(&self.weights, &self.section.features(text)) < self.section.min_score {
+        let score = score(&self.weights, &self.section.features(text));
+        if score < self.section.min_score {
             Outcome::Drop("low quality score")
         } else {
-            Outcome::Keep
+            Outcome::Quality(score as f32)
         }
     }
 
