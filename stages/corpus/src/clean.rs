@@ -25,7 +25,7 @@ use crate::{
     stage::Stage,
     steps::{self, Preparation, Step, Whole},
     units::{Unit, Units},
-    whole::{self, Judged, Keys, PARTITIONS},
+    whole::{self, Judged, Keys},
     work::{self, Work},
 };
 
@@ -481,11 +481,11 @@ impl Cleaner<'_> {
             first += work.read::<Part>(key)?.documents;
         }
         let groups: Vec<String> =
-            (0..PARTITIONS).map(|n| work::key(&json!(["group", key, n]))).collect();
+            (0..whole::groups(&all)).map(|n| work::key(&json!(["group", key, n]))).collect();
         let name = |n: usize, pass: usize| work.path(&groups[n], &format!("marks.{pass}"));
         work.all(&groups, |n| {
             stop_if_asked(work.run)?;
-            let passes = whole::compare(&all, n, whole, |pass| name(n, pass))?;
+            let passes = whole::compare(&all, n, groups.len(), whole, |pass| name(n, pass))?;
             work.finish(&groups[n], &passes)
         })?;
         work.all(&[marks.to_string()], |_| {

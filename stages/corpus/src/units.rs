@@ -3,11 +3,13 @@
 use std::{fs, path::PathBuf};
 
 use athanor_store::{Error, Result, sha256_bytes, sha256_file};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use rayon::prelude::*;
+use serde_json::{Value, json};
 
 use crate::{
-    CorpusSection, SourceSection, sources,
+    CorpusSection, SourceSection,
+    encode::stop_if_asked,
+    sources,
     work::{self, Work},
 };
 
@@ -30,53 +32,79 @@ pub(crate) struct Units {
     pub(crate) sources: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Hashed {
-    sha256: String,
+/// A file of a source.
+struct File {
+    source: usize,
+    path: PathBuf,
+    size: u64,
+    /// What tells that it is still the same.
+    stamp: Value,
+}
+
+impl File {
+    fn at(source: usize, path: PathBuf) -> Result<Self> {
+        let meta = fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?;
+        let time = meta.modified().ok();
+        let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        let time = time.map_or(0, |t| t.as_nanos() as u64);
+        let full = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let size = meta.len();
+        Ok(Self { source, path, size, stamp: json!([full, size, time]) })
+    }
+}
+
+/// The files' hashes. They are kept, many small files' together.
+fn hashes(work: &Work, files: &[File]) -> Result<Vec<String>> {
+    let mut groups: Vec<&[File]> = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (n, file) in files.iter().enumerate() {
+        bytes += file.size;
+        if bytes >= UNIT_BYTES || n + 1 == files.len() {
+            groups.push(&files[start..=n]);
+            (start, bytes) = (n + 1, 0);
+        }
+    }
+    let stamps = |g: &&[File]| json!(["hash", g.iter().map(|f| &f.stamp).collect::<Vec<_>>()]);
+    let keys: Vec<String> = groups.iter().map(|g| work::key(&stamps(g))).collect();
+    work.all(&keys, |n| {
+        let hash = |f: &File| match f.stamp.is_null() {
+            true => Ok("standard input".to_string()),
+            false => stop_if_asked(work.run).and_then(|()| sha256_file(&f.path)),
+        };
+        let hashes: Vec<String> = groups[n].par_iter().map(hash).collect::<Result<_>>()?;
+        work.finish(&keys[n], &hashes)
+    })?;
+    let mut out = Vec::with_capacity(files.len());
+    for key in &keys {
+        out.extend(work.read::<Vec<String>>(key)?);
+    }
+    Ok(out)
 }
 
 impl Units {
     /// Lists and hashes the sources' files. A file's hash is kept with its size and time.
     pub(crate) fn find(work: &Work, section: &CorpusSection) -> Result<Self> {
-        let mut files: Vec<(usize, PathBuf, u64)> = Vec::new();
-        let mut keys = Vec::new();
+        let mut files: Vec<File> = Vec::new();
         for (number, source) in section.sources.iter().enumerate() {
             let place = |e: Error| e.at(format!("source {:?}", source.name));
             for path in source.all_paths() {
-                if sources::is_stdin(&path) {
-                    if work.run.task.is_some() {
-                        let error = Error::input("standard input cannot be shared by tasks");
-                        return Err(place(error).hint("give files, or leave --task out"));
+                if !sources::is_stdin(&path) {
+                    for file in sources::files(&work.run.recipe.resolve(&path)).map_err(place)? {
+                        files.push(File::at(number, file)?);
                     }
-                    keys.push(String::new());
-                    files.push((number, path, 0));
-                    continue;
-                }
-                for file in sources::files(&work.run.recipe.resolve(&path)).map_err(place)? {
-                    let meta = fs::metadata(&file).map_err(|e| Error::io("read", &file, e))?;
-                    let time = meta.modified().ok();
-                    let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-                    let time = time.map_or(0, |t| t.as_nanos() as u64);
-                    let path = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
-                    keys.push(work::key(&json!(["file", path, meta.len(), time])));
-                    files.push((number, file, meta.len()));
+                } else if work.run.task.is_some() {
+                    let error = Error::input("standard input cannot be shared by tasks");
+                    return Err(place(error).hint("give files, or leave --task out"));
+                } else {
+                    files.push(File { source: number, path, size: 0, stamp: json!(null) });
                 }
             }
         }
-        let wanted: Vec<String> = keys.iter().filter(|k| !k.is_empty()).cloned().collect();
-        let places: Vec<usize> = (0..keys.len()).filter(|&n| !keys[n].is_empty()).collect();
-        work.all(&wanted, |n| {
-            let sha256 = sha256_file(&files[places[n]].1)?;
-            work.finish(&wanted[n], &Hashed { sha256 })
-        })?;
+        let hashes = hashes(work, &files)?;
         let mut units: Vec<(Unit, u64, Vec<String>)> = Vec::new();
-        let mut hashes = vec![Vec::new(); section.sources.len()];
-        for ((source, file, size), key) in files.into_iter().zip(&keys) {
-            let sha256 = match key.as_str() {
-                "" => "standard input".into(),
-                key => work.read::<Hashed>(key)?.sha256,
-            };
-            hashes[source].push(sha256.clone());
+        let mut by_source = vec![Vec::new(); section.sources.len()];
+        for (File { source, path: file, size, .. }, sha256) in files.into_iter().zip(hashes) {
+            by_source[source].push(sha256.clone());
             // A bound on a source's bytes is counted over its files in their order.
             let whole = section.sources[source].max_bytes > 0;
             match units.last_mut() {
@@ -95,7 +123,7 @@ impl Units {
         }
         let units =
             units.into_iter().map(|(unit, _, hashes)| Unit { sha256: joined(&hashes), ..unit });
-        Ok(Self { units: units.collect(), sources: hashes.iter().map(|h| joined(h)).collect() })
+        Ok(Self { units: units.collect(), sources: by_source.iter().map(|h| joined(h)).collect() })
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     collections::BinaryHeap,
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Parts of the keys that are brought together one after the other, a power of two.
-pub(crate) const PARTITIONS: usize = 64;
+const PARTITIONS: usize = 64;
 /// A pair's bytes.
 const PAIR: usize = 16;
 /// Pairs written at once.
@@ -93,8 +94,15 @@ fn write_piece(out: &mut dyn Write, partition: usize, piece: &mut Vec<u8>) -> io
     Ok(())
 }
 
-/// Calls back for every pair of a partition.
-fn read_keys(path: &Path, wanted: usize, mut each: impl FnMut(u64, u64)) -> Result<()> {
+/// How many groups of partitions are brought together one after the other: few for few pairs, so that a
+/// small corpus does not make many files.
+pub(crate) fn groups(keys: &[Keys]) -> usize {
+    let pairs: u64 = keys.iter().flat_map(|k| &k.counts).sum();
+    (pairs as usize).div_ceil(1 << 20).next_power_of_two().min(PARTITIONS)
+}
+
+/// Calls back for every pair of some partitions.
+fn read_keys(path: &Path, wanted: &Range<usize>, mut each: impl FnMut(u64, u64)) -> Result<()> {
     let fail = |e| Error::io("read", path, e);
     let mut file = File::open(path).map_err(fail)?;
     let end = file.metadata().map_err(fail)?.len();
@@ -103,7 +111,7 @@ fn read_keys(path: &Path, wanted: usize, mut each: impl FnMut(u64, u64)) -> Resu
         file.read_exact(&mut header).map_err(fail)?;
         let size = u64::from(word(&header[4..])) * PAIR as u64;
         at += 8 + size;
-        if word(&header) as usize == wanted {
+        if wanted.contains(&(word(&header) as usize)) {
             bytes.resize(size as usize, 0);
             file.read_exact(&mut bytes).map_err(fail)?;
             for pair in bytes.chunks_exact(PAIR) {
@@ -132,21 +140,25 @@ pub(crate) struct Keys {
     pub(crate) counts: Vec<u64>,
 }
 
-/// Brings the places of a partition with a key in common together; their marks, ascending, in files
-/// whose names `name` gives. How many files there are.
+/// Brings the places with a key in common together, of group `number` of `groups`; their marks,
+/// ascending, in files whose names `name` gives. How many files there are.
 pub(crate) fn compare(
     keys: &[Keys],
     number: usize,
+    groups: usize,
     whole: &dyn Whole,
     name: impl Fn(usize) -> PathBuf,
 ) -> Result<usize> {
-    let count: u64 = keys.iter().map(|k| k.counts.get(number).copied().unwrap_or(0)).sum();
-    let passes = (count as usize * PAIR).div_ceil(whole.memory().max(1 << 12)).max(1);
+    let size = PARTITIONS / groups;
+    let wanted = number * size..(number + 1) * size;
+    let count: u64 = keys.iter().flat_map(|k| k.counts.get(wanted.clone()).unwrap_or(&[])).sum();
+    // A pair may become a mark of the same size.
+    let passes = (count as usize * 2 * PAIR).div_ceil(whole.memory().max(1 << 12)).max(1);
     for pass in 0..passes {
         let mut pairs: Vec<(u64, u64)> = Vec::with_capacity(count as usize / passes);
         for unit in keys {
-            read_keys(&unit.path, number, |key, place| {
-                let below = key << PARTITIONS.trailing_zeros();
+            read_keys(&unit.path, &wanted, |key, place| {
+                let below = key << groups.trailing_zeros();
                 if (u128::from(below) * passes as u128) >> 64 == pass as u128 {
                     pairs.push((key, Place::new(unit.first, 0).0 + place));
                 }
@@ -340,9 +352,11 @@ mod tests {
                 keys.push(Keys { path, first: unit * 40_000, counts });
             }
             let mut files = Vec::new();
-            for partition in 0..PARTITIONS {
+            let groups = if memory == 1 { 4 } else { 1 };
+            assert_eq!(super::groups(&keys), 1);
+            for partition in 0..groups {
                 let file = |pass| name(&format!("{partition}.{pass}"));
-                let passes = compare(&keys, partition, &Numbers(memory), file).unwrap();
+                let passes = compare(&keys, partition, groups, &Numbers(memory), file).unwrap();
                 files.extend((0..passes).map(file));
             }
             let out = name("marks");

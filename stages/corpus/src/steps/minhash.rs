@@ -8,11 +8,11 @@
 //! text an ideograph is a word. Each of the permutations is h(x) = (a·x + b mod 2⁶⁴) div 2³² over 32-bit
 //! hashes of shingles (Dietzfelbinger 1996), where datatrove takes a prime modulus.
 //!
-//! Memory: about 40 bytes for each pair of documents that share a band, and `memory_mib` for sorting; bands wait on
-//! disk, 224 bytes a document.
+//! Memory: 8 bytes a document for the components, and `memory_mib` for sorting; bands wait on disk, 224 bytes a
+//! document.
 
 use athanor_data::splitmix64;
-use athanor_store::{Check, Problem, Result, section};
+use athanor_store::{Check, Error, Problem, Result, section};
 use serde_json::{Value, json};
 
 use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
@@ -70,32 +70,32 @@ impl Whole for MinHash {
         marks: &mut dyn Iterator<Item = Result<Mark>>,
         keep: &mut dyn FnMut(Mark) -> Result<()>,
     ) -> Result<Value> {
-        let mut pairs = Vec::new();
+        // As far as documents have pairs.
+        let mut sets = Sets::default();
         for mark in marks {
             let mark = mark?;
-            pairs.push((mark.place, mark.other));
+            sets.join(mark.other.document(), mark.place.document())?;
         }
-        // The documents that are in a pair, and for each an earlier one of its component.
-        let mut nodes: Vec<Place> = pairs.iter().flat_map(|p| [p.0, p.1]).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        let mut sets = Sets((0..nodes.len()).collect());
-        for (a, b) in pairs {
-            let at = |place| nodes.partition_point(|&n| n < place);
-            sets.join(at(a), at(b));
-        }
-        let mut sizes = vec![0u64; nodes.len()];
-        for (number, &place) in nodes.iter().enumerate() {
-            let first = sets.first(number);
-            sizes[first] += 1;
-            if first != number {
-                keep(Mark { place, other: nodes[first] })?;
+        let mut sizes = vec![0u32; sets.0.len()];
+        let (mut clusters, mut inside, mut largest) = (0u64, 0u64, 0u32);
+        for document in 0..sets.0.len() {
+            let first = sets.first(document);
+            if first != document {
+                // The first one comes first, so its own count is there.
+                if sizes[first] == 0 {
+                    (clusters, inside, sizes[first]) = (clusters + 1, inside + 1, 1);
+                }
+                inside += 1;
+                sizes[first] += 1;
+                largest = largest.max(sizes[first]);
+                let place = |n: usize| Place::new(n as u64, 0);
+                keep(Mark { place: place(document), other: place(first) })?;
             }
         }
         Ok(json!({
-            "clusters": sizes.iter().filter(|s| **s > 0).count(),
-            "in_clusters": nodes.len(),
-            "largest": sizes.iter().max().unwrap_or(&0),
+            "clusters": clusters,
+            "in_clusters": inside,
+            "largest": largest,
             "curve": (0..=20).map(|n| {
                 let s = f64::from(n) / 20.0;
                 json!([s, self.chance(s)])
@@ -152,21 +152,29 @@ pub fn shingles(text: &str, words: usize) -> Vec<u64> {
     out
 }
 
-/// Disjoint sets; each is named by its first member.
-struct Sets(Vec<usize>);
+/// Disjoint sets of documents; each is named by its first one.
+#[derive(Default)]
+struct Sets(Vec<u32>);
 
 impl Sets {
     fn first(&mut self, mut of: usize) -> usize {
-        while self.0[of] != of {
-            self.0[of] = self.0[self.0[of]];
-            of = self.0[of];
+        while self.0[of] as usize != of {
+            self.0[of] = self.0[self.0[of] as usize];
+            of = self.0[of] as usize;
         }
         of
     }
 
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.first(a), self.first(b));
+    fn join(&mut self, a: u64, b: u64) -> Result<()> {
+        let last = u32::try_from(a.max(b)).map_err(|_| {
+            Error::failed("more than 4,294,967,295 documents cannot be compared at once")
+                .hint("make several corpora of the sources")
+        })?;
+        let known = self.0.len() as u32;
+        self.0.extend(known..=last.max(known.saturating_sub(1)));
+        let (a, b) = (self.first(a as usize), self.first(b as usize));
         let (low, high) = (a.min(b), a.max(b));
-        self.0[high] = low;
+        self.0[high] = low as u32;
+        Ok(())
     }
 }

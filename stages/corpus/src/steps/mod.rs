@@ -17,6 +17,7 @@ mod length;
 mod lines;
 mod lists;
 mod minhash;
+mod perplexity;
 mod personal;
 mod quality;
 mod repair;
@@ -29,10 +30,13 @@ mod whole;
 
 use std::path::PathBuf;
 
-use athanor_store::{Check, Recipe, Result, Section};
+use athanor_store::{Check, Error, Recipe, Result, Section};
 use serde_json::Value;
 
-use crate::{Document, SourceSection};
+use crate::{
+    Document, SourceSection,
+    sources::{self, Body},
+};
 use units::Script;
 
 pub use boilerplate::Boilerplate;
@@ -50,6 +54,7 @@ pub use length::Length;
 pub use lines::Lines;
 pub use lists::{Urls, Words};
 pub use minhash::{MinHash, shingles};
+pub use perplexity::Perplexity;
 pub use personal::Personal;
 pub use quality::Quality;
 pub use repair::Repair;
@@ -93,6 +98,42 @@ pub struct Preparation<'a> {
     pub recipe: &'a Recipe,
     /// The sources, for steps that learn from them.
     pub sources: &'a [SourceSection],
+}
+
+impl Preparation<'_> {
+    /// The texts of a source, until `each` has enough.
+    ///
+    /// # Errors
+    /// Input: no such source, or it cannot be read twice; those of reading it.
+    fn texts(&self, name: &str, each: &mut dyn FnMut(String) -> bool) -> Result<()> {
+        let source = self.sources.iter().find(|s| s.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.sources.iter().map(|s| s.name.as_str()).collect();
+            Error::input(format!("there is no source {name:?}"))
+                .hint(format!("the sources are {}", names.join(", ")))
+        })?;
+        if source.all_paths().iter().any(|p| sources::is_stdin(p)) {
+            return Err(Error::input(format!(
+                "source {name:?} is standard input, which cannot be read twice"
+            )));
+        }
+        let paths: Vec<_> = source.all_paths().iter().map(|p| self.recipe.resolve(p)).collect();
+        for item in sources::open(&paths, source)?.0 {
+            let item = match item {
+                Ok(item) => item,
+                Err(_) if source.skips() => continue,
+                Err(e) => return Err(e),
+            };
+            let text = match item.body {
+                Body::Text(text) => Some(text),
+                Body::Later(make) => make().ok(),
+                Body::Skip(_) => None,
+            };
+            if !text.is_none_or(&mut *each) {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A cleaning step.
@@ -195,6 +236,8 @@ registry! {
     words: Words,
     /// Documents that a classifier finds unlike a good source go.
     quality: Quality,
+    /// Documents that an n-gram model of a good source finds unusual go.
+    perplexity: Perplexity,
     /// Documents made of symbols rather than of words go.
     symbols: Symbols,
     /// Documents that came before go.
