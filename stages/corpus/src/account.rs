@@ -6,7 +6,7 @@ use athanor_store::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Document, MixAccount, SourceSection, stage::HITS};
+use crate::{Diversity, Document, MixAccount, SourceSection, stage::HITS};
 
 /// Examples for each step and reason.
 const EXAMPLES: usize = 3;
@@ -32,6 +32,8 @@ pub struct Account {
     pub bytes_per_token: f64,
     /// The tokeniser's size.
     pub vocab_size: usize,
+    /// How varied it is.
+    pub diversity: Diversity,
     /// The mix, where the recipe has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<MixAccount>,

@@ -13,6 +13,8 @@
 
 mod account;
 mod clean;
+mod datacard;
+mod diversity;
 mod document;
 mod encode;
 mod mix;
@@ -28,6 +30,7 @@ pub mod sources;
 pub mod steps;
 
 pub use account::{Account, Example, Flow, Hit, Skipped, SourceAccount, StepAccount};
+pub use diversity::Diversity;
 pub use document::Document;
 pub use mix::{GroupAccount, MixAccount, MixSection, PartSection};
 pub use pipeline::run;

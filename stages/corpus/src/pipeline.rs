@@ -8,13 +8,15 @@ use std::{
 };
 
 use athanor_store::{
-    Error, Fingerprint, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder, write_json,
+    Error, Fingerprint, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder,
+    write_atomic, write_json,
 };
 use serde_json::json;
 
 use crate::{
     Account, CorpusSection,
     clean::{Kept, clean},
+    datacard, diversity,
     encode::{self, stop_if_asked},
     spool, steps,
     units::Units,
@@ -111,6 +113,7 @@ fn produce(
         let keys = encode::encode(work, &kept, &made, bytes)?;
         encoded = Some((made, keys));
     }
+    account.diversity = diversity::count(work, &kept)?;
     // One task writes the result; the others wait for it.
     let last = work::key(&json!(["result", fingerprint.hash()]));
     work.forget(&last, "json");
@@ -125,6 +128,7 @@ fn produce(
             encode::shards(work, section, &kept, keys, made, folder, &mut account)?;
         }
         write_json(&folder.join("account.json"), &account)?;
+        write_atomic(&folder.join("datacard.md"), datacard::render(&account).as_bytes())?;
         staged.commit()?;
         let seconds = began.elapsed().as_secs_f64();
         let summary = json!({
