@@ -10,7 +10,7 @@ use crate::{context::Context, plan::Plan, signals, stages::Stage};
 /// # Errors
 /// The first stage's that fails; interrupted, if asked to stop.
 pub fn run(context: &Context, plan: Plan, only: Option<&Stage>) -> Result<()> {
-    let Plan { recipe, run, out, stages, resolved, force } = plan;
+    let Plan { recipe, run, out, stages, resolved, force, task } = plan;
     if let Some(only) = only
         && !stages.iter().any(|s| s.name == only.name)
     {
@@ -25,7 +25,7 @@ pub fn run(context: &Context, plan: Plan, only: Option<&Stage>) -> Result<()> {
     let _working = signals::working();
     context.set_threads(run.threads);
     let (console, interrupt) = (context.console.clone(), context.interrupt.clone());
-    let run = Run::open(&out, recipe, run.seed, console, interrupt, force)?;
+    let run = Run::open_as(&out, recipe, run.seed, console, interrupt, force, task)?;
     run.write_recipe(&resolved)?;
     for stage in stages {
         if context.interrupt.is_set() {

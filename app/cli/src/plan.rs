@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Check, Error, Problem, Recipe, Result, Section, recipe::KeysOf, section};
+use athanor_store::{
+    Check, Error, Problem, Recipe, Result, Section, Task, recipe::KeysOf, section,
+};
 use serde_json::Value;
 
 use crate::{
@@ -76,6 +78,8 @@ pub struct Plan {
     pub resolved: String,
     /// `--force`.
     pub force: bool,
+    /// `--task`.
+    pub task: Option<Task>,
 }
 
 /// Every section's name and keys.
@@ -117,7 +121,7 @@ pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
         values.push((stage.name, (stage.resolved)(&recipe)?));
     }
     let resolved = format!("# Every key of {}.\n\n{}", path.display(), Recipe::resolved(&values));
-    Ok(Plan { recipe, run, out, stages, resolved, force: args.force })
+    Ok(Plan { recipe, run, out, stages, resolved, force: args.force, task: None })
 }
 
 /// A path that does not depend on the current folder.

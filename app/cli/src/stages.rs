@@ -18,6 +18,8 @@ pub struct Stage {
     pub resolved: fn(&Recipe) -> Result<Value>,
     /// Fails unless what it works on, besides, is there; the path is the run's folder.
     pub check_files: fn(&Recipe, &Path) -> Result<()>,
+    /// Whether several processes can share its work (`--task`).
+    pub shares_work: bool,
     /// Does the work, unless it is done.
     pub run: fn(&Run) -> Result<()>,
 }
@@ -25,11 +27,11 @@ pub struct Stage {
 /// All stages.
 #[rustfmt::skip]
 pub static STAGES: &[Stage] = &[
-    Stage { name: athanor_corpus::NAME, about: "Clean, split and tokenise the sources of text", keys: athanor_corpus::keys, resolved: athanor_corpus::resolved, check_files: athanor_corpus::check_files, run: athanor_corpus::run },
-    Stage { name: athanor_pretrain::NAME, about: "Train a language model on the corpus, without labels", keys: athanor_pretrain::keys, resolved: athanor_pretrain::resolved, check_files: athanor_pretrain::check_files, run: athanor_pretrain::run },
-    Stage { name: athanor_finetune::NAME, about: "Teach the model tasks or conversation from examples", keys: athanor_finetune::keys, resolved: athanor_finetune::resolved, check_files: athanor_finetune::check_files, run: athanor_finetune::run },
-    Stage { name: athanor_reward::NAME, about: "Train a reward model on human comparisons and ratings", keys: athanor_reward::keys, resolved: athanor_reward::resolved, check_files: athanor_reward::check_files, run: athanor_reward::run },
-    Stage { name: athanor_reinforce::NAME, about: "Improve the model by reinforcement learning", keys: athanor_reinforce::keys, resolved: athanor_reinforce::resolved, check_files: athanor_reinforce::check_files, run: athanor_reinforce::run },
+    Stage { name: athanor_corpus::NAME, about: "Clean, split and tokenise the sources of text", keys: athanor_corpus::keys, resolved: athanor_corpus::resolved, check_files: athanor_corpus::check_files, shares_work: true, run: athanor_corpus::run },
+    Stage { name: athanor_pretrain::NAME, about: "Train a language model on the corpus, without labels", keys: athanor_pretrain::keys, resolved: athanor_pretrain::resolved, check_files: athanor_pretrain::check_files, shares_work: false, run: athanor_pretrain::run },
+    Stage { name: athanor_finetune::NAME, about: "Teach the model tasks or conversation from examples", keys: athanor_finetune::keys, resolved: athanor_finetune::resolved, check_files: athanor_finetune::check_files, shares_work: false, run: athanor_finetune::run },
+    Stage { name: athanor_reward::NAME, about: "Train a reward model on human comparisons and ratings", keys: athanor_reward::keys, resolved: athanor_reward::resolved, check_files: athanor_reward::check_files, shares_work: false, run: athanor_reward::run },
+    Stage { name: athanor_reinforce::NAME, about: "Improve the model by reinforcement learning", keys: athanor_reinforce::keys, resolved: athanor_reinforce::resolved, check_files: athanor_reinforce::check_files, shares_work: false, run: athanor_reinforce::run },
 ];
 
 impl Stage {

@@ -28,7 +28,7 @@ pub use durable::{
 pub use error::{Error, Kind, Result};
 pub use jsonl::{JsonLines, read_jsonl};
 pub use recipe::{Check, Key, Problem, Recipe, Section, describe, fingerprint_value, nearest};
-pub use run::{Bar, Console, Interrupt, Run, Silent};
+pub use run::{Bar, Console, Interrupt, Run, Silent, Task};
 pub use stage::{Fingerprint, StageFolder};
 pub use tensorboard::TensorBoard;
 

@@ -84,7 +84,17 @@ impl Bar for Silent {
     fn finish(&self, _: &str) {}
 }
 
-/// A run: one folder, one recipe, all its stages. Only one process at a time has it open.
+/// One of several processes that share a stage's work, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Which of them.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// A run: one folder, one recipe, all its stages. Only one process at a time has it open, or several
+/// tasks of one stage.
 pub struct Run {
     /// The run's folder.
     pub dir: PathBuf,
@@ -96,6 +106,8 @@ pub struct Run {
     pub console: Arc<dyn Console>,
     /// Set when the user wants to stop.
     pub interrupt: Interrupt,
+    /// Which of several processes this is, if there are several.
+    pub task: Option<Task>,
     force: bool,
     manifest: Arc<ManifestFile>,
     /// Locked as long as the run is open; the operating system unlocks it for a killed process.
@@ -116,8 +128,24 @@ impl Run {
         interrupt: Interrupt,
         force: bool,
     ) -> Result<Self> {
+        Self::open_as(dir, recipe, seed, console, interrupt, force, None)
+    }
+
+    /// Opens a run as one of several processes that share its work, or alone (`None`).
+    ///
+    /// # Errors
+    /// Those of [`Run::open`].
+    pub fn open_as(
+        dir: &Path,
+        recipe: Recipe,
+        seed: u64,
+        console: Arc<dyn Console>,
+        interrupt: Interrupt,
+        force: bool,
+        task: Option<Task>,
+    ) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
-        let lock = lock(&dir.join(".lock"))?;
+        let lock = lock(&dir.join(".lock"), task.is_some())?;
         let manifest = Arc::new(ManifestFile::open(&dir.join("manifest.json"), seed)?);
         Ok(Self {
             dir: dir.to_owned(),
@@ -125,6 +153,7 @@ impl Run {
             seed,
             console,
             interrupt,
+            task,
             force,
             manifest,
             _lock: lock,
@@ -155,8 +184,8 @@ impl Run {
     }
 }
 
-/// Takes the run's lock, or says who has it.
-fn lock(path: &Path) -> Result<File> {
+/// Takes the run's lock, or says who has it. Tasks share it.
+fn lock(path: &Path, shared: bool) -> Result<File> {
     let fail = |e| Error::io("lock", path, e);
     let mut file = File::options()
         .read(true)
@@ -165,7 +194,7 @@ fn lock(path: &Path) -> Result<File> {
         .truncate(false)
         .open(path)
         .map_err(fail)?;
-    match file.try_lock() {
+    match if shared { file.try_lock_shared() } else { file.try_lock() } {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
@@ -181,6 +210,9 @@ fn lock(path: &Path) -> Result<File> {
         // File systems without locks exist; one process is then the user's own care.
         Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(e)) => return Err(fail(e)),
+    }
+    if shared {
+        return Ok(file);
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(fail)?;
     Ok(file)

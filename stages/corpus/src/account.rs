@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use athanor_store::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Document, SourceSection};
+use crate::{Diversity, Document, MixAccount, SourceSection, stage::HITS};
 
 /// Examples for each step and reason.
 const EXAMPLES: usize = 3;
+/// Errors of each source.
+pub(crate) const ERRORS: usize = 20;
 /// Characters of an example.
 const EXAMPLE_CHARACTERS: usize = 300;
 
 /// The account of a corpus.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     /// By source, in the recipe's order.
     pub sources: Vec<SourceAccount>,
@@ -30,10 +32,15 @@ pub struct Account {
     pub bytes_per_token: f64,
     /// The tokeniser's size.
     pub vocab_size: usize,
+    /// How varied it is.
+    pub diversity: Diversity,
+    /// The mix, where the recipe has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixAccount>,
 }
 
 /// What a source gave.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SourceAccount {
     /// Its name.
     pub name: String,
@@ -73,7 +80,7 @@ pub struct SourceAccount {
 }
 
 /// Records left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// How many.
     pub records: u64,
@@ -82,7 +89,7 @@ pub struct Skipped {
 }
 
 /// Documents and bytes into a step and out of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
     /// Documents that came.
     pub documents_in: u64,
@@ -95,7 +102,7 @@ pub struct Flow {
 }
 
 /// A document that has something in common with what must not be in the corpus.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hit {
     /// With what.
     pub with: String,
@@ -109,7 +116,7 @@ pub struct Hit {
 
 /// What a step did. `documents_in + documents_added = documents_out + Σ dropped`, and
 /// `bytes_in = bytes_out + bytes_dropped + bytes_removed`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct StepAccount {
     /// Its name.
     pub name: String,
@@ -130,30 +137,30 @@ pub struct StepAccount {
     /// Bytes by which changed documents shrank (negative: grew).
     pub bytes_removed: i64,
     /// Documents dropped, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
+    pub dropped: BTreeMap<String, u64>,
     /// Bytes of the documents dropped, by reason.
-    pub dropped_bytes: BTreeMap<&'static str, u64>,
+    pub dropped_bytes: BTreeMap<String, u64>,
     /// Documents changed.
     pub changed: u64,
     /// What was done to texts, how often.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
     /// The flow by source.
     pub by_source: BTreeMap<String, Flow>,
     /// The flow by language; "" before it is known.
-    pub by_language: BTreeMap<&'static str, Flow>,
+    pub by_language: BTreeMap<String, Flow>,
     /// What it found out.
-    #[serde(skip_serializing_if = "Value::is_null")]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub notes: Value,
     /// What was found in common with what must not be there: the first of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
     /// Some of the dropped and changed ones.
     pub examples: Vec<Example>,
 }
 
 /// A document, cut.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Example {
     /// Why it was dropped; "changed", "split" or "kept".
     pub reason: String,
@@ -164,12 +171,12 @@ pub struct Example {
     /// Its beginning; of a changed one, from shortly before the first change.
     pub text: String,
     /// The same place after the change.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
 /// A histogram.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Histogram {
     /// Lower bounds; the last bin has no upper one.
     pub edges: Vec<u64>,
@@ -178,7 +185,7 @@ pub struct Histogram {
 }
 
 /// Tokens by split.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Tokens {
     /// To train on.
     pub train: u64,
@@ -238,10 +245,10 @@ impl StepAccount {
         let size = document.text.len() as u64;
         self.documents_in += 1;
         self.bytes_in += size;
-        let flow = self.by_language.entry(document.language).or_default();
+        let flow = entry(&mut self.by_language, document.language);
         flow.documents_in += 1;
         flow.bytes_in += size;
-        let flow = flow_of(&mut self.by_source, source);
+        let flow = entry(&mut self.by_source, source);
         flow.documents_in += 1;
         flow.bytes_in += size;
     }
@@ -250,19 +257,19 @@ impl StepAccount {
         let size = document.text.len() as u64;
         self.documents_out += 1;
         self.bytes_out += size;
-        let flow = self.by_language.entry(document.language).or_default();
+        let flow = entry(&mut self.by_language, document.language);
         flow.documents_out += 1;
         flow.bytes_out += size;
-        let flow = flow_of(&mut self.by_source, source);
+        let flow = entry(&mut self.by_source, source);
         flow.documents_out += 1;
         flow.bytes_out += size;
     }
 
-    pub(crate) fn drop(&mut self, source: &str, document: &Document, reason: &'static str) {
+    pub(crate) fn drop(&mut self, source: &str, document: &Document, reason: &str) {
         let size = document.text.len() as u64;
         self.example(source, document, reason, None);
-        *self.dropped.entry(reason).or_default() += 1;
-        *self.dropped_bytes.entry(reason).or_default() += size;
+        *entry(&mut self.dropped, reason) += 1;
+        *entry(&mut self.dropped_bytes, reason) += size;
         self.bytes_dropped += size;
     }
 
@@ -279,7 +286,7 @@ impl StepAccount {
         reason: &str,
         after: Option<&str>,
     ) {
-        if self.examples.iter().filter(|e| e.reason == reason).count() < EXAMPLES {
+        if self.has_room(reason) {
             self.examples.push(Example::new(source, document, reason, after));
         }
     }
@@ -318,11 +325,101 @@ impl StepAccount {
     }
 }
 
-fn flow_of<'a>(flows: &'a mut BTreeMap<String, Flow>, source: &str) -> &'a mut Flow {
-    if !flows.contains_key(source) {
-        flows.insert(source.into(), Flow::default());
+/// A map's value, made where there is none.
+fn entry<'a, T: Default>(map: &'a mut BTreeMap<String, T>, key: &str) -> &'a mut T {
+    if !map.contains_key(key) {
+        map.insert(key.into(), T::default());
     }
-    flows.entry(source.into()).or_default()
+    map.entry(key.into()).or_default()
+}
+
+impl Flow {
+    fn add(&mut self, other: &Self) {
+        self.documents_in += other.documents_in;
+        self.bytes_in += other.bytes_in;
+        self.documents_out += other.documents_out;
+        self.bytes_out += other.bytes_out;
+    }
+}
+
+fn add_all(to: &mut BTreeMap<String, u64>, from: BTreeMap<String, u64>) {
+    for (key, n) in from {
+        *to.entry(key).or_default() += n;
+    }
+}
+
+/// Accounts of parts of the input, put together in the input's order.
+impl SourceAccount {
+    pub(crate) fn merge(&mut self, part: Self) {
+        self.files += part.files;
+        self.file_bytes += part.file_bytes;
+        self.content_bytes += part.content_bytes;
+        self.records += part.records;
+        self.record_bytes += part.record_bytes;
+        self.document_record_bytes += part.document_record_bytes;
+        for (reason, skipped) in part.skipped {
+            let own = self.skipped.entry(reason).or_default();
+            own.records += skipped.records;
+            own.bytes += skipped.bytes;
+        }
+        self.errors.extend(part.errors);
+        self.errors.truncate(ERRORS);
+        self.documents += part.documents;
+        self.bytes += part.bytes;
+    }
+}
+
+impl StepAccount {
+    /// The same step before anything came.
+    pub(crate) fn empty(&self) -> Self {
+        let (name, parameters, notes) =
+            (self.name.clone(), self.parameters.clone(), self.notes.clone());
+        Self { name, parameters, notes, ..Self::default() }
+    }
+
+    pub(crate) fn merge(&mut self, part: Self) {
+        self.documents_in += part.documents_in;
+        self.documents_out += part.documents_out;
+        self.documents_added += part.documents_added;
+        self.bytes_in += part.bytes_in;
+        self.bytes_out += part.bytes_out;
+        self.bytes_dropped += part.bytes_dropped;
+        self.bytes_removed += part.bytes_removed;
+        self.changed += part.changed;
+        add_all(&mut self.dropped, part.dropped);
+        add_all(&mut self.dropped_bytes, part.dropped_bytes);
+        add_all(&mut self.counters, part.counters);
+        for (to, from) in
+            [(&mut self.by_source, part.by_source), (&mut self.by_language, part.by_language)]
+        {
+            for (name, flow) in from {
+                to.entry(name).or_default().add(&flow);
+            }
+        }
+        self.hits.extend(part.hits);
+        self.hits.truncate(HITS);
+        for example in part.examples {
+            if self.has_room(&example.reason) {
+                self.examples.push(example);
+            }
+        }
+    }
+
+    fn has_room(&self, reason: &str) -> bool {
+        self.examples.iter().filter(|e| e.reason == reason).count() < EXAMPLES
+    }
+}
+
+impl Histogram {
+    pub(crate) fn merge(&mut self, part: &Self) {
+        if self.counts.is_empty() {
+            *self = part.clone();
+            return;
+        }
+        for (own, n) in self.counts.iter_mut().zip(&part.counts) {
+            *own += n;
+        }
+    }
 }
 
 impl Example {

@@ -1,22 +1,32 @@
 //! From the sources through the steps to the documents that are kept.
 //!
-//! Documents stream through the steps in batches. A step that has to see all of them
-//! ([`crate::steps::Whole`]) ends a phase: what came so far waits in a spool file, the step looks at it,
-//! and the next phase begins with what it leaves.
+//! The input is cut into units ([`crate::units`]); each streams through the steps in batches, up to a step
+//! that has to see all documents ([`crate::steps::Whole`]). That ends a phase: what came so far waits in a
+//! file for each unit, the step looks at all of them, and the next phase begins with what it leaves.
+//! Everything between is kept under the hash of what it is made from ([`crate::work`]).
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use athanor_data::heldout;
-use athanor_store::{Error, Result, Run};
+use athanor_store::{Bar, Error, Result, durable::write_atomic_with};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
-    Account, CorpusSection, Document, Example, SourceAccount,
+    Account, CorpusSection, Document, Example, SourceAccount, StepAccount,
+    account::ERRORS,
     encode::stop_if_asked,
     sources::{self, Body, Item},
     spool::{self, Spool},
     stage::Stage,
-    steps::{self, Preparation},
+    steps::{self, Preparation, Step, Whole},
+    units::{Unit, Units},
+    whole::{self, Judged, Keys},
+    work::{self, Work},
 };
 
 /// Text cleaned at once, in bytes and documents.
@@ -24,259 +34,525 @@ const BATCH_BYTES: usize = 8 << 20;
 const BATCH_DOCUMENTS: usize = 8192;
 /// Kept documents of each source in the account.
 const KEPT_EXAMPLES: usize = 3;
-/// Errors of each source in the account.
-const ERRORS: usize = 20;
 
-/// Reads all sources, cleans their documents and spools what is kept, in `folder`.
+/// The kept documents of a unit.
+pub(crate) struct Kept {
+    /// The unit's source.
+    pub(crate) source: usize,
+    /// What they are made from.
+    pub(crate) key: String,
+    /// Where they are.
+    pub(crate) path: PathBuf,
+}
+
+/// What a phase made of a unit.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    /// What was read; of the first phase only.
+    source: Option<SourceAccount>,
+    steps: Vec<StepAccount>,
+    documents: u64,
+    bytes: u64,
+    heldout_documents: u64,
+    examples: Vec<Example>,
+}
+
+/// A step of the recipe.
+struct Entry {
+    name: String,
+    raw: Box<dyn Step>,
+    /// Made when it is first needed: it may have to learn.
+    prepared: OnceLock<Option<Box<dyn Step>>>,
+    /// By source: whether its documents pass by.
+    passed_by: Vec<bool>,
+    /// What decides what it does.
+    key: Value,
+}
+
+/// Reads all sources and cleans their documents.
 pub(crate) fn clean(
-    run: &Run,
+    work: &Work,
     section: &CorpusSection,
-    folder: &Path,
-) -> Result<(Account, PathBuf)> {
-    let preparation = Preparation { recipe: &run.recipe, sources: &section.sources };
-    let mut stages = Vec::new();
+    units: &Units,
+    files: &[(String, String)],
+) -> Result<(Account, Vec<Kept>)> {
+    let mut entries = Vec::new();
     for name in &section.steps {
         // The section's check knows the names; this is for those who build one by hand.
-        let step = steps::build(name, &section.settings)
+        let raw = steps::build(name, &section.settings)
             .ok_or_else(|| Error::input(format!("no cleaning step {name:?}")))?;
-        let place = |e: Error| e.at(format!("step {name:?}"));
-        let step = step.prepare(&preparation).map_err(place)?.unwrap_or(step);
-        stages.push(Stage::new(name, step, &section.sources));
+        let passed_by: Vec<bool> =
+            section.sources.iter().map(|s| s.skip_steps.iter().any(|n| n == name)).collect();
+        let learns: Vec<&String> = raw
+            .learns_from()
+            .iter()
+            .filter_map(|n| section.sources.iter().position(|s| s.name == *n))
+            .map(|n| &units.sources[n])
+            .collect();
+        // The files' hashes: "STEP.NUMBER".
+        let files: Vec<&String> = files
+            .iter()
+            .filter(|(n, _)| n.rsplit_once('.').is_some_and(|(n, _)| n == name))
+            .map(|(_, hash)| hash)
+            .collect();
+        let key = json!([name, raw.parameters(), passed_by, learns, files]);
+        entries.push(Entry { name: name.clone(), raw, prepared: OnceLock::new(), passed_by, key });
     }
     // Each phase ends before a step that must see everything.
-    let mut phases: Vec<Vec<Stage>> = vec![Vec::new()];
-    for stage in stages {
-        if stage.step.whole().is_some() {
+    let mut phases: Vec<Vec<Entry>> = vec![Vec::new()];
+    for entry in entries {
+        if entry.raw.whole().is_some() {
             phases.push(Vec::new());
         }
         if let Some(last) = phases.last_mut() {
-            last.push(stage);
+            last.push(entry);
         }
     }
-    let mut cleaner = Cleaner {
-        run,
+    let cleaner = Cleaner {
+        work,
         section,
+        units: &units.units,
         names: section.sources.iter().map(|s| s.name.as_str()).collect(),
-        account: Account {
-            sources: section.sources.iter().map(SourceAccount::new).collect(),
-            ..Account::default()
-        },
     };
+    let mut account = Account {
+        sources: section.sources.iter().map(SourceAccount::new).collect(),
+        ..Account::default()
+    };
+    let mut keys: Vec<Vec<String>> = Vec::new();
+    for phase in &phases {
+        keys.push(match keys.last() {
+            None => cleaner.first_keys(phase),
+            Some(before) => Cleaner::later_keys(phase, before),
+        });
+    }
+    // Of what was made before, the last phase that is whole; what came before it may be gone.
     let last = phases.len() - 1;
-    let mut spooled: Option<PathBuf> = None;
-    for (number, mut stages) in phases.into_iter().enumerate() {
-        let mut out = Output {
-            spool: Spool::create(folder.join(format!(".spool-{number}")))?,
-            kept: number == last,
-            examples: vec![0; cleaner.names.len()],
-        };
-        match &spooled {
-            None => cleaner.read(&mut stages, &mut out)?,
-            Some(path) => cleaner.again(path, folder, &mut stages, &mut out)?,
-        }
-        let path = out.spool.finish()?;
-        if let Some(old) = spooled.replace(path) {
-            std::fs::remove_file(&old).map_err(|e| Error::io("remove", &old, e))?;
-        }
-        for stage in stages {
-            let mut account = stage.account;
-            let notes = stage.step.notes();
-            if !notes.is_null() {
-                account.notes = notes;
+    let whole =
+        |keys: &Vec<String>| keys.iter().all(|k| work.is_done(k) && work.path(k, "docs").exists());
+    let done =
+        (0..=last).rev().find(|&n| whole(&keys[n]) && cleaner.has_accounts(&phases, &keys, n));
+    for (number, phase) in phases.iter().enumerate() {
+        let next = &keys[number];
+        if done.is_none_or(|done| number > done) {
+            cleaner.forget_halves(next);
+            match number {
+                0 => cleaner.first(phase, next)?,
+                _ => cleaner.later(phase, &keys[number - 1], next)?,
             }
-            cleaner.account.steps.push(account);
+        }
+        let notes: Value = match number {
+            0 => Value::Null,
+            _ => work.read(&Cleaner::marks_key(phase, &keys[number - 1]))?,
+        };
+        let mut merged: Vec<StepAccount> = Vec::new();
+        for (unit, key) in units.units.iter().zip(next) {
+            let part: Part = work.read(key)?;
+            let source = &mut account.sources[unit.source];
+            if let Some(read) = part.source {
+                source.merge(read);
+            }
+            if merged.is_empty() {
+                merged = part.steps.iter().map(StepAccount::empty).collect();
+            }
+            for (own, step) in merged.iter_mut().zip(part.steps) {
+                own.merge(step);
+            }
+            if number == last {
+                source.kept_documents += part.documents;
+                source.kept_bytes += part.bytes;
+                source.heldout_documents += part.heldout_documents;
+                let name = &source.name;
+                let have = account.kept_examples.iter().filter(|e| e.source == *name).count();
+                let more = part.examples.into_iter().take(KEPT_EXAMPLES - have.min(KEPT_EXAMPLES));
+                account.kept_examples.extend(more);
+            }
+        }
+        if let Some(first) = merged.first_mut().filter(|_| !notes.is_null()) {
+            first.notes = notes;
+        }
+        account.steps.extend(merged);
+        if number > 0 {
+            cleaner.forget(&keys[number - 1]);
         }
     }
-    balance(&cleaner.account)?;
-    let spooled = spooled.ok_or_else(|| Error::failed("no phase of cleaning was run"))?;
-    Ok((cleaner.account, spooled))
+    balance(&account)?;
+    let kept = units.units.iter().zip(keys.remove(last)).map(|(unit, key)| Kept {
+        source: unit.source,
+        path: work.path(&key, "docs"),
+        key,
+    });
+    Ok((account, kept.collect()))
 }
 
 struct Cleaner<'a> {
-    run: &'a Run,
+    work: &'a Work<'a>,
     section: &'a CorpusSection,
+    units: &'a [Unit],
     names: Vec<&'a str>,
-    account: Account,
 }
 
 /// Where documents of a phase go.
-struct Output {
-    spool: Spool,
-    /// Whether they have passed all steps.
-    kept: bool,
-    examples: Vec<usize>,
+struct Output<'a> {
+    spool: Spool<'a>,
+    part: Part,
+}
+
+impl Entry {
+    /// The step, ready to judge.
+    fn ready(&self, cleaner: &Cleaner) -> Result<&dyn Step> {
+        if self.prepared.get().is_none() {
+            let preparation =
+                Preparation { recipe: &cleaner.work.run.recipe, sources: &cleaner.section.sources };
+            let place = |e: Error| e.at(format!("step {:?}", self.name));
+            let step = self.raw.prepare(&preparation).map_err(place)?;
+            // Who came first has set the same.
+            let _ = self.prepared.set(step);
+        }
+        let prepared = self.prepared.get().and_then(|p| p.as_deref());
+        Ok(prepared.unwrap_or(self.raw.as_ref()))
+    }
 }
 
 impl Cleaner<'_> {
-    /// The first phase: from the sources.
-    fn read(&mut self, stages: &mut [Stage], out: &mut Output) -> Result<()> {
-        let run = self.run;
-        let per_thousand = self.section.heldout_per_thousand as u32;
-        let bar = run.console.bar("corpus", 0, "bytes");
-        let mut read = 0u64;
-        for (number, source) in self.section.sources.iter().enumerate() {
-            bar.message(&source.name);
-            let place = |e: Error| e.at(format!("source {:?}", source.name));
-            let paths: Vec<PathBuf> = source
-                .all_paths()
-                .iter()
-                .map(|p| if sources::is_stdin(p) { p.clone() } else { run.recipe.resolve(p) })
-                .collect();
-            let (mut items, tally) = sources::open(&paths, source).map_err(place)?;
-            let mut more = true;
-            while more {
-                stop_if_asked(run)?;
-                let mut batch: Vec<Item> = Vec::new();
-                let mut bytes = 0;
-                while bytes < BATCH_BYTES && batch.len() < BATCH_DOCUMENTS {
-                    match items.next() {
-                        None => {
-                            more = false;
-                            break;
-                        }
-                        Some(Ok(item)) => {
-                            bytes += match &item.body {
-                                Body::Text(text) => text.len(),
-                                Body::Skip(_) => 0,
-                                Body::Later(_) => item.bytes as usize,
-                            };
-                            batch.push(item);
-                        }
-                        Some(Err(e)) if source.skips() => {
-                            let own = &mut self.account.sources[number];
-                            let error = place(e);
-                            run.console.warn(&format!("{error}"));
-                            own.skip("file not read to its end", 0);
-                            if own.errors.len() < ERRORS {
-                                own.errors.push(error.to_string());
-                            }
-                        }
-                        Some(Err(e)) => return Err(place(e)),
-                    }
+    fn stages<'a>(&self, entries: &'a [Entry]) -> Result<Vec<Stage<'a>>> {
+        let ready = |e: &'a Entry| Ok(Stage::new(&e.name, e.ready(self)?, &e.passed_by));
+        entries.iter().map(ready).collect()
+    }
+
+    /// What decides the first phase's results.
+    fn first_keys(&self, phase: &[Entry]) -> Vec<String> {
+        let steps: Vec<&Value> = phase.iter().map(|e| &e.key).collect();
+        let per_thousand = self.section.heldout_per_thousand;
+        self.units
+            .iter()
+            .map(|unit| {
+                let source = &self.section.sources[unit.source];
+                let mut parts = json!(["read", unit.key(source), per_thousand, steps]);
+                // What it says next time is not known.
+                if unit.is_stdin() {
+                    let now = std::time::SystemTime::now();
+                    parts = json!([parts, std::process::id(), format!("{now:?}")]);
                 }
-                let converted: Vec<Item> = batch.into_par_iter().map(convert).collect();
-                let own = &mut self.account.sources[number];
-                let mut documents = Vec::with_capacity(converted.len());
-                for item in converted {
-                    if source.max_bytes > 0 && own.bytes >= source.max_bytes {
-                        more = false;
-                        break;
-                    }
-                    let text = match item.body {
-                        Body::Text(text) => text,
-                        Body::Skip(reason) => {
-                            own.skip(reason, item.bytes);
-                            continue;
-                        }
-                        Body::Later(_) => continue,
-                    };
-                    own.records += 1;
-                    own.record_bytes += item.bytes;
-                    own.document_record_bytes += item.bytes;
-                    own.documents += 1;
-                    own.bytes += text.len() as u64;
-                    read += text.len() as u64;
-                    let heldout = heldout(&text, per_thousand);
-                    let (id, url) = (item.id, item.url);
-                    documents.push(Document {
-                        source: number,
-                        id,
-                        text,
-                        heldout,
-                        url,
-                        language: "",
-                    });
-                }
-                self.pass(documents, stages, out)?;
-                bar.set(read);
+                work::key(&parts)
+            })
+            .collect()
+    }
+
+    /// What decides a later phase's results.
+    fn later_keys(phase: &[Entry], before: &[String]) -> Vec<String> {
+        let whole = Self::whole_key(phase, before);
+        let steps: Vec<&Value> = phase.iter().skip(1).map(|e| &e.key).collect();
+        before.iter().map(|k| work::key(&json!(["after", whole, k, steps]))).collect()
+    }
+
+    /// What decides what the documents have in common.
+    fn whole_key(phase: &[Entry], before: &[String]) -> String {
+        work::key(&json!(["whole", phase.first().map(|e| &e.key), before]))
+    }
+
+    fn marks_key(phase: &[Entry], before: &[String]) -> String {
+        work::key(&json!(["marks", Self::whole_key(phase, before)]))
+    }
+
+    /// Whether the accounts up to a phase are there.
+    fn has_accounts(&self, phases: &[Vec<Entry>], keys: &[Vec<String>], upto: usize) -> bool {
+        (0..=upto).all(|n| {
+            keys[n].iter().all(|k| self.work.is_done(k))
+                && (n == 0 || self.work.is_done(&Self::marks_key(&phases[n], &keys[n - 1])))
+        })
+    }
+
+    /// Accounts of documents that are gone do not count.
+    fn forget_halves(&self, keys: &[String]) {
+        for key in keys.iter().filter(|k| !self.work.path(k, "docs").exists()) {
+            if self.work.run.task.is_none() {
+                self.work.forget(key, "json");
             }
-            let own = &mut self.account.sources[number];
-            (own.files, own.file_bytes, own.content_bytes) = tally.total();
         }
+    }
+
+    /// The first phase: from the sources.
+    fn first(&self, phase: &[Entry], keys: &[String]) -> Result<()> {
+        let bar = self.work.run.console.bar("corpus", 0, "bytes");
+        let mut read = 0;
+        self.work.all(keys, |n| {
+            let path = self.work.path(&keys[n], "docs");
+            let mut stages = self.stages(phase)?;
+            let mut part = None;
+            write_atomic_with(&path, |out| {
+                let mut output = Output::new(&path, out);
+                let source =
+                    self.read(&self.units[n], &mut stages, &mut output, &*bar, &mut read)?;
+                part = Some(Part { source: Some(source), ..output.part });
+                Ok(())
+            })?;
+            self.finish(&keys[n], part, stages)
+        })?;
         bar.finish(&format!("{read} bytes read"));
         Ok(())
     }
 
-    /// A later phase: its first step has to see all documents.
-    fn again(
-        &mut self,
-        spooled: &Path,
-        folder: &Path,
+    fn finish(&self, key: &str, part: Option<Part>, stages: Vec<Stage>) -> Result<()> {
+        let part = part.ok_or_else(|| Error::failed("a unit gave no account"))?;
+        let steps = stages.into_iter().map(|s| s.account).collect();
+        self.work.finish(key, &Part { steps, ..part })
+    }
+
+    /// Reads a unit's files.
+    fn read(
+        &self,
+        unit: &Unit,
         stages: &mut [Stage],
         out: &mut Output,
-    ) -> Result<()> {
-        let Some((first, rest)) = stages.split_first_mut() else { return Ok(()) };
-        let run = self.run;
-        let name = first.account.name.clone();
-        let bar = run.console.bar("corpus", 0, "bytes");
-        bar.message(&name);
-        let scratch = folder.join(".scratch");
-        std::fs::create_dir_all(&scratch).map_err(|e| Error::io("create", &scratch, e))?;
-        let mut documents = spool::read(spooled)?.map(|d| {
+        bar: &dyn Bar,
+        read: &mut u64,
+    ) -> Result<SourceAccount> {
+        let run = self.work.run;
+        let per_thousand = self.section.heldout_per_thousand as u32;
+        let (number, source) = (unit.source, &self.section.sources[unit.source]);
+        bar.message(&source.name);
+        let place = |e: Error| e.at(format!("source {:?}", source.name));
+        let mut own = SourceAccount::default();
+        let (mut items, tally) = sources::open(&unit.files, source).map_err(place)?;
+        let mut more = true;
+        while more {
             stop_if_asked(run)?;
-            d
-        });
-        let verdicts = match first.step.whole() {
-            Some(whole) => whole.decide(&mut documents, &scratch)?,
-            None => return Err(Error::failed(format!("step {name:?} needs no second phase"))),
-        };
-        first.account.notes = verdicts.notes;
-        let mut each = verdicts.each;
-        let mut documents = spool::read(spooled)?;
-        let mut read = 0;
-        loop {
-            stop_if_asked(run)?;
-            let mut batch = Vec::new();
+            let mut batch: Vec<Item> = Vec::new();
             let mut bytes = 0;
-            let mut ended = false;
             while bytes < BATCH_BYTES && batch.len() < BATCH_DOCUMENTS {
-                let Some(document) = documents.next().transpose()? else {
-                    ended = true;
+                match items.next() {
+                    None => {
+                        more = false;
+                        break;
+                    }
+                    Some(Ok(item)) => {
+                        bytes += match &item.body {
+                            Body::Text(text) => text.len(),
+                            Body::Skip(_) => 0,
+                            Body::Later(_) => item.bytes as usize,
+                        };
+                        batch.push(item);
+                    }
+                    Some(Err(e)) if source.skips() => {
+                        let error = place(e);
+                        run.console.warn(&format!("{error}"));
+                        own.skip("file not read to its end", 0);
+                        if own.errors.len() < ERRORS {
+                            own.errors.push(error.to_string());
+                        }
+                    }
+                    Some(Err(e)) => return Err(place(e)),
+                }
+            }
+            let converted: Vec<Item> = batch.into_par_iter().map(convert).collect();
+            let mut documents = Vec::with_capacity(converted.len());
+            for item in converted {
+                if source.max_bytes > 0 && own.bytes >= source.max_bytes {
+                    more = false;
                     break;
+                }
+                let text = match item.body {
+                    Body::Text(text) => text,
+                    Body::Skip(reason) => {
+                        own.skip(reason, item.bytes);
+                        continue;
+                    }
+                    Body::Later(_) => continue,
                 };
-                bytes += document.text.len();
-                read += document.text.len() as u64;
-                let verdict = each(&document);
-                batch.extend(first.verdict(document, verdict, &self.names));
+                own.records += 1;
+                own.record_bytes += item.bytes;
+                own.document_record_bytes += item.bytes;
+                own.documents += 1;
+                own.bytes += text.len() as u64;
+                *read += text.len() as u64;
+                let heldout = heldout(&text, per_thousand);
+                let (id, url) = (item.id, item.url);
+                documents.push(Document {
+                    source: number,
+                    id,
+                    text,
+                    heldout,
+                    url,
+                    language: "",
+                    quality: None,
+                });
             }
-            self.pass(batch, rest, out)?;
-            bar.set(read);
-            if ended {
-                break;
-            }
+            self.pass(documents, stages, out)?;
+            bar.set(*read);
         }
-        std::fs::remove_dir_all(&scratch).map_err(|e| Error::io("remove", &scratch, e))?;
-        bar.finish(&name);
+        (own.files, own.file_bytes, own.content_bytes) = tally.total();
+        Ok(own)
+    }
+
+    /// A later phase: its first step has to see all documents.
+    fn later(&self, phase: &[Entry], keys: &[String], next: &[String]) -> Result<()> {
+        let Some(first) = phase.first() else { return Ok(()) };
+        let work = self.work;
+        let marks = Self::marks_key(phase, keys);
+        let bar = work.run.console.bar("corpus", 0, "bytes");
+        bar.message(&first.name);
+        let none = || Error::failed(format!("step {:?} needs no second phase", first.name));
+        if !work.is_done(&marks) || !work.path(&marks, "marks").exists() {
+            let whole = first.ready(self)?.whole().ok_or_else(none)?;
+            self.compare(first, whole, &Self::whole_key(phase, keys), &marks, keys)?;
+        }
+        let mut firsts = Vec::new();
+        let mut documents = 0;
+        for key in keys {
+            firsts.push(documents);
+            documents += work.read::<Part>(key)?.documents;
+        }
+        let mut read = 0;
+        work.all(next, |n| {
+            let whole = first.ready(self)?.whole().ok_or_else(none)?;
+            let mut stages = self.stages(phase)?;
+            let path = work.path(&next[n], "docs");
+            let mut part = None;
+            write_atomic_with(&path, |out| {
+                let mut output = Output::new(&path, out);
+                let mut judged = Judged::open(&work.path(&marks, "marks"), firsts[n])?;
+                let documents = spool::read(&work.path(&keys[n], "docs"))?;
+                self.judge(documents, &mut judged, whole, &mut stages, &mut output, |size| {
+                    read += size;
+                    bar.set(read);
+                })?;
+                part = Some(output.part);
+                Ok(())
+            })?;
+            self.finish(&next[n], part, stages)
+        })?;
+        bar.finish(&first.name);
         Ok(())
     }
 
-    /// Documents through steps, and out.
-    fn pass(
-        &mut self,
-        mut batch: Vec<Document>,
+    /// Documents with their marks through the steps of a phase.
+    fn judge(
+        &self,
+        mut documents: impl Iterator<Item = Result<Document>>,
+        judged: &mut Judged,
+        whole: &dyn Whole,
         stages: &mut [Stage],
         out: &mut Output,
+        mut read: impl FnMut(u64),
     ) -> Result<()> {
+        let Some((stage, rest)) = stages.split_first_mut() else { return Ok(()) };
+        let per_thousand = self.section.heldout_per_thousand as u32;
+        loop {
+            stop_if_asked(self.work.run)?;
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            while bytes < BATCH_BYTES && batch.len() < BATCH_DOCUMENTS {
+                let Some(document) = documents.next().transpose()? else { break };
+                bytes += document.text.len();
+                batch.push((document, judged.next()?));
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let batch = stage.verdicts(whole, batch, &self.names, per_thousand);
+            self.pass(batch, rest, out)?;
+            read(bytes as u64);
+        }
+    }
+
+    /// Finds out what the documents have in common.
+    fn compare(
+        &self,
+        entry: &Entry,
+        whole: &dyn Whole,
+        key: &str,
+        marks: &str,
+        keys: &[String],
+    ) -> Result<()> {
+        let work = self.work;
+        let maps: Vec<String> =
+            keys.iter().map(|k| work::key(&json!(["keys", entry.key, k]))).collect();
+        work.all(&maps, |n| {
+            let documents = work.path(&keys[n], "docs");
+            let takes_part = |source: usize| !entry.passed_by[source];
+            let out = work.path(&maps[n], "keys");
+            let counts = whole::write_keys(&documents, whole, takes_part, &out)?;
+            work.finish(&maps[n], &counts)
+        })?;
+        let mut all = Vec::new();
+        let mut first = 0;
+        for (map, key) in maps.iter().zip(keys) {
+            all.push(Keys { path: work.path(map, "keys"), first, counts: work.read(map)? });
+            first += work.read::<Part>(key)?.documents;
+        }
+        let groups: Vec<String> =
+            (0..whole::groups(&all)).map(|n| work::key(&json!(["group", key, n]))).collect();
+        let name = |n: usize, pass: usize| work.path(&groups[n], &format!("marks.{pass}"));
+        work.all(&groups, |n| {
+            stop_if_asked(work.run)?;
+            let passes = whole::compare(&all, n, groups.len(), whole, |pass| name(n, pass))?;
+            work.finish(&groups[n], &passes)
+        })?;
+        work.all(&[marks.to_string()], |_| {
+            let mut files = Vec::new();
+            for (n, group) in groups.iter().enumerate() {
+                files.extend((0..work.read::<usize>(group)?).map(|pass| name(n, pass)));
+            }
+            let notes = whole::gather(&files, whole, &work.path(marks, "marks"))?;
+            work.finish(marks, &notes)?;
+            if work.run.task.is_some() {
+                // Others may still look.
+                return Ok(());
+            }
+            for (n, group) in groups.iter().enumerate() {
+                let passes = work.read::<usize>(group)?;
+                work.forget(group, "json");
+                (0..passes).for_each(|pass| work.forget(&groups[n], &format!("marks.{pass}")));
+            }
+            for map in &maps {
+                work.forget(map, "json");
+                work.forget(map, "keys");
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the documents of a phase whose successors are there, where nobody needs them any more.
+    fn forget(&self, keys: &[String]) {
+        if self.section.cache.is_none() && self.work.run.task.is_none() {
+            for key in keys {
+                self.work.forget(key, "docs");
+            }
+        }
+    }
+
+    /// Documents through steps, and out.
+    fn pass(&self, mut batch: Vec<Document>, stages: &mut [Stage], out: &mut Output) -> Result<()> {
         let per_thousand = self.section.heldout_per_thousand as u32;
         for stage in stages {
             batch = stage.pass(batch, &self.names, per_thousand);
         }
         for document in &batch {
             out.spool.add(document)?;
-            if !out.kept {
-                continue;
-            }
-            let own = &mut self.account.sources[document.source];
-            own.kept_documents += 1;
-            own.kept_bytes += document.text.len() as u64;
-            own.heldout_documents += u64::from(document.heldout);
-            if out.examples[document.source] < KEPT_EXAMPLES {
-                out.examples[document.source] += 1;
+            let part = &mut out.part;
+            part.documents += 1;
+            part.bytes += document.text.len() as u64;
+            part.heldout_documents += u64::from(document.heldout);
+            if part.examples.len() < KEPT_EXAMPLES {
                 let name = self.names[document.source];
-                self.account.kept_examples.push(Example::new(name, document, "kept", None));
+                part.examples.push(Example::new(name, document, "kept", None));
             }
         }
         Ok(())
+    }
+}
+
+impl<'a> Output<'a> {
+    fn new(path: &'a Path, out: &'a mut dyn std::io::Write) -> Self {
+        let part = Part {
+            source: None,
+            steps: Vec::new(),
+            documents: 0,
+            bytes: 0,
+            heldout_documents: 0,
+            examples: Vec::new(),
+        };
+        Self { spool: Spool::new(path, out), part }
     }
 }
 

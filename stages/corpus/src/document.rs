@@ -1,7 +1,7 @@
 //! What flows through the stage.
 
 /// One text on its way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     /// Which source it is from: its place in the recipe's list.
     pub source: usize,
@@ -16,4 +16,6 @@ pub struct Document {
     pub url: String,
     /// Its language as ISO 639-1, as the step `language` found it; empty before.
     pub language: &'static str,
+    /// What the quality classifier gave it, 0 to 1; none if nobody judged it.
+    pub quality: Option<f32>,
 }

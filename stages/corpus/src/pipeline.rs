@@ -3,41 +3,98 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
 use athanor_store::{
-    Error, Fingerprint, Result, Run, StagedDir, sha256_bytes, sha256_file, sha256_folder,
-    write_json,
+    Error, Fingerprint, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder,
+    write_atomic, write_json,
 };
 use serde_json::json;
 
 use crate::{
     Account, CorpusSection,
-    clean::clean,
+    clean::{Kept, clean},
+    datacard, diversity,
     encode::{self, stop_if_asked},
-    sources, spool, steps,
+    spool, steps,
+    units::Units,
+    work::{self, Work},
 };
 
-/// Makes the corpus that the recipe's `[corpus]` describes in the run's folder, unless it is there.
+/// Makes the corpus that the recipe's `[corpus]` describes in the run's folder, unless it is there. As one
+/// of several tasks ([`Run::task`]) it does its part; the last one writes the shards.
 ///
 /// # Errors
 /// Input: a bad section, a source that is not there or that cannot be read (file and line), nothing
-/// kept. Interrupted, if asked to stop; then nothing is left behind. Those of writing.
+/// kept. Interrupted, if asked to stop; the same call goes on from there. Those of writing.
 pub fn run(run: &Run) -> Result<()> {
     let section: CorpusSection = run.recipe.section("corpus")?;
     let stage = run.stage("corpus");
-    let fingerprint = fingerprint(run, &section)?;
+    let began = Instant::now();
+    let own = run.dir.join(".corpus-work");
+    let folder = match &section.cache {
+        Some(path) => run.recipe.resolve(path),
+        None => own.clone(),
+    };
+    let work = Work::open(run, folder)?;
+    make(&work, &section, &stage, began)?;
+    if own.exists() {
+        match std::fs::remove_dir_all(&own) {
+            // Several tasks may do it.
+            Err(e) if run.task.is_none() => return Err(Error::io("remove", &own, e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instant) -> Result<()> {
+    let run = work.run;
+    let units = Units::find(work, section)?;
+    let files = step_files(run, section)?;
+    let loaded = match &section.tokenizer.load {
+        Some(path) => Some(hash(run, path)?),
+        None => None,
+    };
+    let mut fingerprint = run.fingerprint(section);
+    for (source, hash) in section.sources.iter().zip(&units.sources) {
+        fingerprint = fingerprint.input(&source.name, hash);
+    }
+    if let Some(hash) = &loaded {
+        fingerprint = fingerprint.input("tokenizer", hash);
+    }
+    for (name, hash) in &files {
+        fingerprint = fingerprint.input(name, hash);
+    }
     if stage.is_done(&fingerprint)? {
         run.console.say("corpus: done already");
         return Ok(());
     }
-    let began = Instant::now();
-    let staged = StagedDir::new(stage.dir())?;
-    let folder = staged.path();
+    match produce(work, section, stage, &units, &files, loaded.as_deref(), &fingerprint, began) {
+        // Another task may have finished it and cleared away what this one was looking at.
+        Err(_) if run.task.is_some() && stage.is_done(&fingerprint)? => {
+            run.console.say("corpus: another task has finished it");
+            Ok(())
+        }
+        other => other,
+    }
+}
 
-    let (mut account, kept) = clean(run, &section, folder)?;
+#[expect(clippy::too_many_arguments, reason = "called once; all of them are made by `make`")]
+fn produce(
+    work: &Work,
+    section: &CorpusSection,
+    stage: &StageFolder,
+    units: &Units,
+    files: &[(String, String)],
+    loaded: Option<&str>,
+    fingerprint: &Fingerprint,
+    began: Instant,
+) -> Result<()> {
+    let run = work.run;
+    let (mut account, kept) = clean(work, section, units, files)?;
     let kept_documents: u64 = account.sources.iter().map(|s| s.kept_documents).sum();
     let heldout: u64 = account.sources.iter().map(|s| s.heldout_documents).sum();
     if kept_documents == heldout {
@@ -50,33 +107,54 @@ pub fn run(run: &Run) -> Result<()> {
         ));
     }
     let bytes: u64 = account.sources.iter().map(|s| s.kept_bytes).sum();
-    let tokenizer = encode::tokenizer(run, &section, &kept, bytes, folder)?;
-    if section.write_texts {
-        texts(run, &section, &kept, &folder.join("texts.jsonl"))?;
+    let mut encoded = None;
+    if section.write_shards {
+        let made = encode::tokenizer(work, section, &kept, bytes, loaded)?;
+        let keys = encode::encode(work, &kept, &made, bytes)?;
+        encoded = Some((made, keys));
     }
-    encode::shards(run, &section, &kept, &tokenizer, folder, &mut account)?;
-    std::fs::remove_file(&kept).map_err(|e| Error::io("remove", &kept, e))?;
-    write_json(&folder.join("account.json"), &account)?;
-    staged.commit()?;
+    account.diversity = diversity::count(work, &kept)?;
+    // One task writes the result; the others wait for it.
+    let last = work::key(&json!(["result", fingerprint.hash()]));
+    work.forget(&last, "json");
+    work.all(&[last.clone()], |_| {
+        let staged = StagedDir::new(stage.dir())?;
+        let folder = staged.path();
+        if section.write_texts {
+            texts(run, section, &kept, &folder.join("texts.jsonl"))?;
+        }
+        if let Some((made, keys)) = &encoded {
+            made.tokenizer.save(&create(&folder.join("tokenizer"))?)?;
+            encode::shards(work, section, &kept, keys, made, folder, &mut account)?;
+        }
+        write_json(&folder.join("account.json"), &account)?;
+        write_atomic(&folder.join("datacard.md"), datacard::render(&account).as_bytes())?;
+        staged.commit()?;
+        let seconds = began.elapsed().as_secs_f64();
+        let summary = json!({
+            "seconds": seconds,
+            "documents": kept_documents,
+            "bytes": bytes,
+            "tokens": account.tokens.train + account.tokens.heldout,
+            "heldout_tokens": account.tokens.heldout,
+            "bytes_per_token": account.bytes_per_token,
+            "vocab_size": account.vocab_size,
+        });
+        stage.finish(fingerprint, seconds, &summary)?;
+        work.finish(&last, &json!({}))
+    })
+}
 
-    let seconds = began.elapsed().as_secs_f64();
-    let summary = json!({
-        "seconds": seconds,
-        "documents": kept_documents,
-        "bytes": bytes,
-        "tokens": account.tokens.train + account.tokens.heldout,
-        "heldout_tokens": account.tokens.heldout,
-        "bytes_per_token": account.bytes_per_token,
-        "vocab_size": account.vocab_size,
-    });
-    stage.finish(&fingerprint, seconds, &summary)
+fn create(folder: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    Ok(folder.into())
 }
 
 /// The kept documents as JSON lines.
-fn texts(run: &Run, section: &CorpusSection, kept: &Path, path: &Path) -> Result<()> {
+fn texts(run: &Run, section: &CorpusSection, kept: &[Kept], path: &Path) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
-    let mut out = BufWriter::new(File::create(path).map_err(fail)?);
-    for document in spool::read(kept)? {
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(fail)?);
+    for document in spool::read_all(kept.iter().map(|k| k.path.clone()).collect()) {
         stop_if_asked(run)?;
         let d = document?;
         let line = json!({
@@ -92,51 +170,23 @@ fn texts(run: &Run, section: &CorpusSection, kept: &Path, path: &Path) -> Result
     out.flush().map_err(fail)
 }
 
-fn fingerprint(run: &Run, section: &CorpusSection) -> Result<Fingerprint> {
-    let mut fingerprint = run.fingerprint(section);
-    for source in &section.sources {
-        let mut hashes = Vec::new();
-        for path in source.all_paths() {
-            hashes.push(hash(run, &path)?);
-        }
-        let hash = match hashes.len() {
-            1 => hashes.remove(0),
-            _ => sha256_bytes(hashes.join(" ").as_bytes()),
-        };
-        fingerprint = fingerprint.input(&source.name, hash);
-    }
-    if let Some(path) = &section.tokenizer.load {
-        fingerprint = fingerprint.input("tokenizer", hash(run, path)?);
-    }
+/// The hashes of the files that the steps read: "STEP.NUMBER".
+fn step_files(run: &Run, section: &CorpusSection) -> Result<Vec<(String, String)>> {
+    let mut out = Vec::new();
     for name in &section.steps {
         let files = steps::build(name, &section.settings).map_or(Vec::new(), |s| s.files());
         for (n, path) in files.iter().enumerate() {
-            fingerprint = fingerprint.input(&format!("{name}.{n}"), hash(run, path)?);
+            out.push((format!("{name}.{n}"), hash(run, path)?));
         }
     }
-    Ok(fingerprint)
+    Ok(out)
 }
 
-/// The hash of a file, a folder, or what a pattern matches. Standard input cannot be read twice: it
-/// counts as the same whatever it says.
+/// The hash of a file or a folder.
 fn hash(run: &Run, path: &Path) -> Result<String> {
     stop_if_asked(run)?;
-    if sources::is_stdin(path) {
-        return Ok("standard input".into());
-    }
     let path = run.recipe.resolve(path);
-    if path.is_dir() {
-        return sha256_folder(&path);
-    }
-    if path.exists() {
-        return sha256_file(&path);
-    }
-    let mut hashes = Vec::new();
-    for file in sources::files(&path)? {
-        stop_if_asked(run)?;
-        hashes.push(sha256_file(&file)?);
-    }
-    Ok(sha256_bytes(hashes.join(" ").as_bytes()))
+    if path.is_dir() { sha256_folder(&path) } else { sha256_file(&path) }
 }
 
 fn nothing_left(account: &Account) -> Error {

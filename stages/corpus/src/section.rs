@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use athanor_store::{Check, Problem, section};
 use athanor_text::ALGORITHMS;
 
-use crate::{sources, steps};
+use crate::{mix::MixSection, sources, steps};
 
 section! {
     /// From sources to token shards.
@@ -20,8 +20,18 @@ section! {
         heldout_per_thousand: usize = 50,
         /// Write the kept documents as JSON lines, too: texts.jsonl beside the shards.
         write_texts: bool = false,
+        /// Train or load the tokeniser and write token shards. Without, only texts.jsonl is made, for
+        /// other programs: no later stage can read it.
+        write_shards: bool = true,
         /// The tokeniser.
         tokenizer: TokenizerSection = TokenizerSection::default(),
+        /// A folder in which intermediate results are kept under the hash of what they are made from, so
+        /// that a change in one step redoes only what follows it; several runs may share it. Without, they
+        /// are in the run's folder until the stage is done.
+        #[watch]
+        cache: Option<PathBuf> = None,
+        /// How often the sources' documents enter the training shards, and in which order.
+        mix: MixSection = MixSection::default(),
         /// Tokens of a shard file.
         shard_tokens: usize = 33_554_432,
     }
@@ -107,10 +117,16 @@ impl Check for CorpusSection {
                 Problem::unless_one_of(format!("sources.{i}.skip_steps.{n}"), step, &steps)?;
             }
         }
+        self.mix.check_with(self).map_err(|p| p.within("mix"))?;
         Problem::unless(
             self.heldout_per_thousand < 1000,
             "heldout_per_thousand",
             "must be below 1000: something has to be left to train on",
+        )?;
+        Problem::unless(
+            self.write_shards || self.write_texts,
+            "write_shards",
+            "without shards and without write_texts nothing is written",
         )?;
         Problem::unless(self.shard_tokens > 0, "shard_tokens", "must be positive")
     }

@@ -1,10 +1,9 @@
 //! Documents wait on disk between steps that must have seen all of them, and between cleaning and
-//! tokenising: a corpus may be larger than memory. The files live in the half-made folder and are gone
-//! before that folder gets its name.
+//! tokenising: a corpus may be larger than memory.
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -13,33 +12,30 @@ use athanor_store::{Error, Result};
 use crate::{Document, steps::language};
 
 /// Writes documents.
-pub(crate) struct Spool {
-    path: PathBuf,
-    out: BufWriter<File>,
+pub(crate) struct Spool<'a> {
+    path: &'a Path,
+    out: &'a mut dyn Write,
 }
 
-impl Spool {
-    pub(crate) fn create(path: PathBuf) -> Result<Self> {
-        let file = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
-        Ok(Self { path, out: BufWriter::with_capacity(1 << 20, file) })
+impl<'a> Spool<'a> {
+    /// Writes to `out`, which is the file at `path`.
+    pub(crate) fn new(path: &'a Path, out: &'a mut dyn Write) -> Self {
+        Self { path, out }
     }
 
     pub(crate) fn add(&mut self, document: &Document) -> Result<()> {
-        let Document { source, id, text, heldout, url, language } = document;
-        let mut header = vec![(*source as u64) << 1 | u64::from(*heldout)];
+        let Document { source, id, text, heldout, url, language, quality } = document;
+        let mut header = vec![
+            (*source as u64) << 1 | u64::from(*heldout),
+            u64::from(quality.unwrap_or(f32::NAN).to_bits()),
+        ];
         let fields = [id.as_str(), url, language, text];
         header.extend(fields.iter().map(|f| f.len() as u64));
         let mut bytes: Vec<u8> = header.into_iter().flat_map(u64::to_le_bytes).collect();
         for field in fields {
             bytes.extend(field.as_bytes());
         }
-        self.out.write_all(&bytes).map_err(|e| Error::io("write", &self.path, e))
-    }
-
-    /// Closes the file for writing; it can be read as often as wanted.
-    pub(crate) fn finish(mut self) -> Result<PathBuf> {
-        self.out.flush().map_err(|e| Error::io("write", &self.path, e))?;
-        Ok(self.path)
+        self.out.write_all(&bytes).map_err(|e| Error::io("write", self.path, e))
     }
 }
 
@@ -49,7 +45,7 @@ pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Document>>
     let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(|e| fail(path, e))?);
     let path = path.to_path_buf();
     let mut one = move || -> io::Result<Option<Document>> {
-        let mut header = [0; 40];
+        let mut header = [0; 48];
         match file.read_exact(&mut header) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
@@ -62,7 +58,7 @@ pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Document>>
             file.read_exact(&mut bytes)?;
             String::from_utf8(bytes).map_err(io::Error::other)
         };
-        let (id, url, language, text) = (field(1)?, field(2)?, field(3)?, field(4)?);
+        let (id, url, language, text) = (field(2)?, field(3)?, field(4)?, field(5)?);
         Ok(Some(Document {
             source: (number(0) >> 1) as usize,
             id,
@@ -70,7 +66,18 @@ pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Document>>
             heldout: number(0) & 1 == 1,
             url,
             language: language::known(&language),
+            quality: Some(f32::from_bits(number(1) as u32)).filter(|q| !q.is_nan()),
         }))
     };
     Ok(std::iter::from_fn(move || one().map_err(|e| fail(&path, e)).transpose()))
+}
+
+/// Reads the documents of several files, one after the other.
+pub(crate) fn read_all(paths: Vec<PathBuf>) -> impl Iterator<Item = Result<Document>> {
+    paths.into_iter().flat_map(|path| -> Box<dyn Iterator<Item = Result<Document>>> {
+        match read(&path) {
+            Ok(documents) => Box::new(documents),
+            Err(e) => Box::new(std::iter::once(Err(e))),
+        }
+    })
 }

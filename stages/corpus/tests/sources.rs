@@ -395,3 +395,20 @@ proptest! {
         let _ = sources::html::main_text(&text);
     }
 }
+
+/// What reading whole pages against their source has shown.
+#[test]
+fn numbers_and_sounds_of_wikitext_keep_their_meaning() {
+    let text = |t: &str| sources::wikitext::to_text(t);
+    assert_eq!(
+        text("a few parts in 10<sup>7</sup>, 10<sup>−7</sup> N"),
+        "a few parts in 10⁷, 10⁻⁷ N"
+    );
+    assert_eq!(text("H<sub>2</sub>O, x<sub>max</sub>"), "H₂O, xmax");
+    assert_eq!(text("equal to {{val|6.2415093|e=18}} charges"), "equal to 6.2415093×10¹⁸ charges");
+    assert_eq!(text("is {{val|30000|u=C}}"), "is 30000 C");
+    assert_eq!(text("before {{vr|r}}, as in"), "before ⟨r⟩, as in");
+    assert_eq!(text("(named {{IPAc-en|'|eɪ}}, plural)"), "(named /ˈeɪ/, plural)");
+    assert_eq!(text("({{IPA-fr|alɛ̃ kɔn|lang}}; born 1947)"), "([alɛ̃ kɔn]; born 1947)");
+    assert_eq!(text("no breaks{{Clarify|date=2011}}in the chain"), "no breaks in the chain");
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use athanor_store::Result;
+use athanor_store::{Error, Result, Task};
 
 use crate::{
     context::Context,
@@ -20,8 +20,29 @@ pub struct Args {
     recipe: PathBuf,
     #[command(flatten)]
     run: RunArgs,
+    /// Do task I of N, from 0 to N-1, of a stage that several processes work on in one run folder:
+    /// `corpus`. Any of them may be started again or left out; the others take over
+    #[arg(long, value_name = "I/N", value_parser = task)]
+    task: Option<Task>,
+}
+
+/// `3/16`.
+fn task(text: &str) -> std::result::Result<Task, String> {
+    let number = |t: &str| t.trim().parse::<usize>().ok();
+    let parts = text.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
+    match parts {
+        Some((index, count)) if index < count => Ok(Task { index, count }),
+        Some((_, count)) => Err(format!("tasks of {count} are counted from 0")),
+        None => Err("expected I/N, such as 0/16".into()),
+    }
 }
 
 pub fn run(context: &Context, stage: &Stage, args: Args) -> Result<()> {
-    pipeline::run(context, plan::load(&args.recipe, &args.run)?, Some(stage))
+    let mut plan = plan::load(&args.recipe, &args.run)?;
+    if args.task.is_some() && !stage.shares_work {
+        return Err(Error::input(format!("{} cannot be split into tasks", stage.name))
+            .hint("only `corpus` can: leave --task out"));
+    }
+    plan.task = args.task;
+    pipeline::run(context, plan, Some(stage))
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::{Section, header, shown, view, words};
 use crate::{
     format,
-    plot::{Figures, histogram, stacked},
+    plot::{Figures, LinePlot, histogram, stacked},
     run_files::{RunFiles, StageFiles, list, number},
 };
 
@@ -20,6 +20,8 @@ pub const SECTION: Section = Section {
     key: Some(key),
 };
 
+/// Hits shown.
+const HITS: usize = 50;
 /// Examples shown for each step, and characters of each.
 const EXAMPLES: usize = 12;
 const EXAMPLE_CHARACTERS: usize = 600;
@@ -56,6 +58,12 @@ fn view(run: &RunFiles) -> Option<Value> {
     let mut figures = Figures::default();
     if !account.is_null() {
         figures.add("document lengths", lengths(account));
+        if account.get("diversity").is_some() {
+            figures.add("growth of the vocabulary", growth(account));
+        }
+        for step in steps.iter().filter(|s| s.pointer("/notes/curve").is_some()) {
+            figures.add("MinHash's curve", curve(step));
+        }
     }
     let tokens_of = |s: &Json| (words(s.get("name")), number(s, &["tokens"]).unwrap_or(f64::NAN));
     let by_source: Vec<_> = sources.iter().map(tokens_of).collect();
@@ -80,6 +88,12 @@ fn view(run: &RunFiles) -> Option<Value> {
         steps => steps.iter().map(|s| step(s, first)).collect::<Vec<_>>(),
         by_source => if by_source.len() > 1 { stacked("Tokens by source", &by_source, format::count) } else { None },
         went => went(steps),
+        languages => languages(steps),
+        mix => account.pointer("/mix/groups"),
+        diversity => account.get("diversity"),
+        hits => steps.iter().flat_map(|s| list(s, "hits")).take(HITS).collect::<Vec<_>>(),
+        hits_more => steps.iter().map(|s| list(s, "hits").len()).sum::<usize>().saturating_sub(HITS),
+        kept_examples => list(account, "kept_examples").iter().take(EXAMPLES).map(example).collect::<Vec<_>>(),
         figures => figures,
     })
 }
@@ -110,6 +124,57 @@ fn lengths(account: &Json) -> Option<crate::plot::Figure> {
     )
 }
 
+fn example(e: &Json) -> Value {
+    view! {
+        reason => words(e.get("reason")),
+        source => words(e.get("source")),
+        id => words(e.get("id")),
+        text => format::clip(&words(e.get("text")), EXAMPLE_CHARACTERS),
+        after => e.get("after").map(|a| format::clip(&words(Some(a)), EXAMPLE_CHARACTERS)),
+    }
+}
+
+/// Pairs of numbers.
+fn points(value: Option<&Json>) -> Vec<(f64, f64)> {
+    let pairs = value.and_then(Json::as_array).into_iter().flatten();
+    pairs.filter_map(|p| Some((p.get(0)?.as_f64()?, p.get(1)?.as_f64()?))).collect()
+}
+
+fn growth(account: &Json) -> Option<crate::plot::Figure> {
+    let points = points(account.pointer("/diversity/growth"));
+    LinePlot::new("Growth of the vocabulary", "different words")
+        .over("words read")
+        .curve("different words", "s1", points)
+        .figure()
+}
+
+fn curve(step: &Json) -> Option<crate::plot::Figure> {
+    LinePlot::new("MinHash: chance to find a pair", "probability")
+        .over("Jaccard similarity of the pair")
+        .curve("probability", "s1", points(step.pointer("/notes/curve")))
+        .figure()
+}
+
+/// Languages of what the last step let through; none where they were not looked for.
+fn languages(steps: &[Json]) -> Vec<Value> {
+    let Some(Json::Object(flows)) = steps.last().and_then(|s| s.get("by_language")) else {
+        return Vec::new();
+    };
+    let bytes = |flow: &Json| number(flow, &["bytes_out"]).unwrap_or(0.0);
+    let all: f64 = flows.values().map(bytes).sum();
+    let mut rows: Vec<_> = flows.iter().filter(|(name, _)| !name.is_empty()).collect();
+    rows.sort_by(|a, b| bytes(b.1).total_cmp(&bytes(a.1)).then_with(|| a.0.cmp(b.0)));
+    let row = |(name, flow): (&String, &Json)| {
+        view! {
+            name => name,
+            documents => number(flow, &["documents_out"]),
+            bytes => bytes(flow),
+            share => bytes(flow) / all.max(1.0),
+        }
+    };
+    rows.into_iter().map(row).collect()
+}
+
 fn step(step: &Json, first: Option<f64>) -> Value {
     let share = |key: &str| {
         let whole = first.filter(|f| *f > 0.0)?;
@@ -132,14 +197,7 @@ fn step(step: &Json, first: Option<f64>) -> Value {
         other => words(other),
     };
     let all = list(step, "examples");
-    let examples = all.iter().take(EXAMPLES).map(|e| {
-        view! {
-            reason => words(e.get("reason")),
-            source => words(e.get("source")),
-            id => words(e.get("id")),
-            text => format::clip(&words(e.get("text")), EXAMPLE_CHARACTERS),
-        }
-    });
+    let examples = all.iter().take(EXAMPLES).map(example);
     view! {
         name => words(step.get("name")),
         parameters => format::clip(&parameters, 300),

@@ -55,7 +55,6 @@ pub fn main_text(html: &str) -> Converted {
     for node in document.select("acronym, tt, big, strike, s, u, font, nobr").nodes() {
         node.rename("span");
     }
-    let whole = Document::from(document.html());
     let config = Config { disable_json_ld: true, ..Config::default() };
     let mut article = None;
     if let Ok(mut readability) = Readability::with_document(document, None, Some(config)) {
@@ -73,6 +72,8 @@ pub fn main_text(html: &str) -> Converted {
             return Ok(format!("# {title}\n\n{body}"));
         }
     }
+    // Readability has changed the first tree.
+    let whole = parse(html)?;
     for selector in ["nav", "header", "footer", "aside", "form"] {
         for node in whole.select(selector).nodes() {
             node.remove_from_parent();

@@ -4,10 +4,11 @@ use athanor_store::{Check, section};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Step, parameters};
+use super::{Mark, Outcome, Place, Step, Whole, parameters};
+use crate::Document;
 
 section! {
-    /// Duplicates: two documents with the same SHA-256 of their normalised texts.
+    /// Duplicates: two documents with the same SHA-256 (its first 64 bits) of their normalised texts.
     pub struct Duplicates {
         /// Compare lower case letters and digits only; otherwise only white space is normalised.
         letters_only: bool = true,
@@ -17,7 +18,21 @@ section! {
 impl Check for Duplicates {}
 
 impl Step for Duplicates {
-    fn apply(&self, text: &str) -> Outcome {
+    fn apply(&self, _: &str) -> Outcome {
+        Outcome::Keep
+    }
+
+    fn parameters(&self) -> Value {
+        parameters(self)
+    }
+
+    fn whole(&self) -> Option<&dyn Whole> {
+        Some(self)
+    }
+}
+
+impl Duplicates {
+    fn key(&self, text: &str) -> u64 {
         let mut normal = String::with_capacity(text.len());
         if self.letters_only {
             let letters = text.chars().map(half_width).filter(|c| c.is_alphanumeric());
@@ -30,11 +45,22 @@ impl Step for Duplicates {
                 normal.push(' ');
             }
         }
-        Outcome::Once(Sha256::digest(normal.as_bytes()).into(), "duplicate")
+        let digest = Sha256::digest(normal.as_bytes());
+        digest.iter().take(8).fold(0, |n, &b| n << 8 | u64::from(b))
+    }
+}
+
+impl Whole for Duplicates {
+    fn keys(&self, document: &Document) -> Vec<(u64, u32)> {
+        vec![(self.key(&document.text), 0)]
     }
 
-    fn parameters(&self) -> Value {
-        parameters(self)
+    fn compare(&self, places: &[Place], marks: &mut Vec<Mark>) {
+        marks.extend(places[1..].iter().map(|&place| Mark { place, other: places[0] }));
+    }
+
+    fn verdict(&self, _: &Document, marks: &[Mark]) -> Outcome {
+        if marks.is_empty() { Outcome::Keep } else { Outcome::Drop("duplicate") }
     }
 }
 
@@ -53,7 +79,7 @@ mod tests {
     #[test]
     fn same_and_different() {
         let step = Duplicates::default();
-        let same = |a, b| step.apply(a) == step.apply(b);
+        let same = |a, b| step.key(a) == step.key(b);
         assert!(same("Great film!", "great  FILM"));
         assert!(same("春風，又綠。ＡＢ１", "春風又綠 ab1"));
         assert!(!same("Great film", "Great films"));

@@ -2,12 +2,15 @@
 //! (Wenzek et al. 2020, <https://arxiv.org/abs/1911.00359>, section 3.1), with a bound on how short a
 //! line may be to be compared, and on the copies that are kept.
 //!
-//! Memory: a hash of 8 bytes and a count of 4 for every different line.
+//! Lines are brought together by sorting on disk, 16 bytes each.
+
+use std::ops::Range;
 
 use athanor_store::{Check, Problem, section};
 use serde_json::Value;
 
-use super::{Outcome, Pieces, Step, grams, parameters, units};
+use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
+use crate::Document;
 
 section! {
     /// Lines across documents.
@@ -31,7 +34,22 @@ impl Check for Lines {
 }
 
 impl Step for Lines {
-    fn apply(&self, text: &str) -> Outcome {
+    fn apply(&self, _: &str) -> Outcome {
+        Outcome::Keep
+    }
+
+    fn parameters(&self) -> Value {
+        parameters(self)
+    }
+
+    fn whole(&self) -> Option<&dyn Whole> {
+        Some(self)
+    }
+}
+
+impl Lines {
+    /// The lines that are compared: where they are, line ends included, and the hash of what they say.
+    fn pieces(&self, text: &str) -> Vec<(Range<usize>, u64)> {
         let breaks = if self.unit == "line" { "\n" } else { "\n\n" };
         let mut pieces = Vec::new();
         let mut start = 0;
@@ -49,14 +67,39 @@ impl Step for Lines {
                 pieces.push((range, grams::hash(&normal)));
             }
         }
-        Outcome::Pieces(Pieces {
-            pieces,
-            copies: u32::try_from(self.copies).unwrap_or(u32::MAX),
-            min_characters: self.min_characters,
-        })
+        // More cannot be told apart; a text of so many lines is a list.
+        pieces.truncate(Place::PARTS);
+        pieces
+    }
+}
+
+impl Whole for Lines {
+    fn keys(&self, document: &Document) -> Vec<(u64, u32)> {
+        self.pieces(&document.text).into_iter().map(|(_, key)| key).zip(0..).collect()
     }
 
-    fn parameters(&self) -> Value {
-        parameters(self)
+    fn compare(&self, places: &[Place], marks: &mut Vec<Mark>) {
+        let more = places.iter().skip(self.copies);
+        marks.extend(more.map(|&place| Mark { place, other: places[0] }));
+    }
+
+    fn verdict(&self, document: &Document, marks: &[Mark]) -> Outcome {
+        if marks.is_empty() {
+            return Outcome::Keep;
+        }
+        let pieces = self.pieces(&document.text);
+        let mut text = String::with_capacity(document.text.len());
+        let mut from = 0;
+        for mark in marks {
+            let Some((range, _)) = pieces.get(mark.place.part() as usize) else { continue };
+            text.push_str(&document.text[from..range.start]);
+            from = range.end;
+        }
+        text.push_str(&document.text[from..]);
+        let text = text.trim_matches('\n').to_string();
+        if text.chars().filter(|c| !c.is_whitespace()).count() < self.min_characters {
+            return Outcome::Drop("little but lines that came before");
+        }
+        Outcome::Edit(text, vec![("lines removed", marks.len() as u64)])
     }
 }

@@ -8,16 +8,14 @@
 //! text an ideograph is a word. Each of the permutations is h(x) = (a·x + b mod 2⁶⁴) div 2³² over 32-bit
 //! hashes of shingles (Dietzfelbinger 1996), where datatrove takes a prime modulus.
 //!
-//! Memory: 8 bytes a document for the components, and `memory_mib` for sorting; bands wait on disk.
-
-use std::{collections::HashMap, path::Path};
+//! Memory: 8 bytes a document for the components, and `memory_mib` for sorting; bands wait on disk, 224 bytes a
+//! document.
 
 use athanor_data::splitmix64;
-use athanor_store::{Check, Problem, Result, section};
-use rayon::prelude::*;
+use athanor_store::{Check, Error, Problem, Result, section};
 use serde_json::{Value, json};
 
-use super::{Outcome, Step, Verdict, Verdicts, Whole, external::Pairs, grams, parameters, units};
+use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
 use crate::Document;
 
 section! {
@@ -58,74 +56,59 @@ impl Step for MinHash {
     }
 }
 
-/// Documents whose signatures are made at once.
-const BATCH: usize = 2048;
-const BATCH_BYTES: usize = 16 << 20;
-
 impl Whole for MinHash {
-    fn decide(
+    fn keys(&self, document: &Document) -> Vec<(u64, u32)> {
+        self.keys_of(&document.text).into_iter().map(|key| (key, 0)).collect()
+    }
+
+    fn compare(&self, places: &[Place], marks: &mut Vec<Mark>) {
+        marks.extend(places[1..].iter().map(|&place| Mark { place, other: places[0] }));
+    }
+
+    fn gather(
         &self,
-        documents: &mut dyn Iterator<Item = Result<Document>>,
-        scratch: &Path,
-    ) -> Result<Verdicts> {
-        let permutations = self.permutations();
-        let mut bands = Vec::new();
-        for band in 0..self.bands {
-            bands.push(Pairs::create(scratch, &format!("band-{band}"))?);
+        marks: &mut dyn Iterator<Item = Result<Mark>>,
+        keep: &mut dyn FnMut(Mark) -> Result<()>,
+    ) -> Result<Value> {
+        // As far as documents have pairs.
+        let mut sets = Sets::default();
+        for mark in marks {
+            let mark = mark?;
+            sets.join(mark.other.document(), mark.place.document())?;
         }
-        let mut count = 0u64;
-        loop {
-            let mut batch = Vec::new();
-            let mut bytes = 0;
-            while batch.len() < BATCH && bytes < BATCH_BYTES {
-                let Some(document) = documents.next().transpose()? else { break };
-                bytes += document.text.len();
-                batch.push(document.text);
-            }
-            if batch.is_empty() {
-                break;
-            }
-            let keys: Vec<Vec<u64>> =
-                batch.par_iter().map(|t| self.keys(t, &permutations)).collect();
-            for keys in keys {
-                for (band, key) in bands.iter_mut().zip(keys) {
-                    band.add(key, count)?;
-                }
-                count += 1;
-            }
-        }
-        let mut sets = Sets::new(count);
-        for band in bands {
-            band.groups(self.memory_mib << 20, |group| {
-                for pair in &group[1..] {
-                    sets.join(group[0].1, pair.1);
-                }
-                Ok(())
-            })?;
-        }
-        let mut sizes: HashMap<u64, u64> = HashMap::new();
-        for document in 0..count {
+        let mut sizes = vec![0u32; sets.0.len()];
+        let (mut clusters, mut inside, mut largest) = (0u64, 0u64, 0u32);
+        for document in 0..sets.0.len() {
             let first = sets.first(document);
             if first != document {
-                *sizes.entry(first).or_insert(1) += 1;
+                // The first one comes first, so its own count is there.
+                if sizes[first] == 0 {
+                    (clusters, inside, sizes[first]) = (clusters + 1, inside + 1, 1);
+                }
+                inside += 1;
+                sizes[first] += 1;
+                largest = largest.max(sizes[first]);
+                let place = |n: usize| Place::new(n as u64, 0);
+                keep(Mark { place: place(document), other: place(first) })?;
             }
         }
-        let mut number = 0;
-        let notes = json!({
-            "clusters": sizes.len(),
-            "in_clusters": sizes.values().sum::<u64>(),
-            "largest": sizes.values().max().unwrap_or(&0),
+        Ok(json!({
+            "clusters": clusters,
+            "in_clusters": inside,
+            "largest": largest,
             "curve": (0..=20).map(|n| {
                 let s = f64::from(n) / 20.0;
                 json!([s, self.chance(s)])
             }).collect::<Vec<_>>(),
-        });
-        let each = Box::new(move |_: &Document| {
-            let first = sets.first(number);
-            number += 1;
-            if first + 1 == number { Verdict::Keep } else { Verdict::Drop("near-duplicate", first) }
-        });
-        Ok(Verdicts { each, notes })
+        }))
+    }
+
+    fn verdict(&self, _: &Document, marks: &[Mark]) -> Outcome {
+        if marks.is_empty() { Outcome::Keep } else { Outcome::Drop("near-duplicate") }
+    }
+
+    fn memory(&self) -> usize {
+        self.memory_mib << 20
     }
 }
 
@@ -141,12 +124,12 @@ impl MinHash {
     }
 
     /// The key of each band.
-    fn keys(&self, text: &str, permutations: &[(u64, u64)]) -> Vec<u64> {
-        let shingles = shingles(text, self.shingle_words);
+    fn keys_of(&self, text: &str) -> Vec<u64> {
+        let permutations = self.permutations();
         let mut least = vec![u32::MAX; permutations.len()];
-        for shingle in shingles {
+        for shingle in shingles(text, self.shingle_words) {
             let x = shingle >> 32;
-            for (least, &(a, b)) in least.iter_mut().zip(permutations) {
+            for (least, &(a, b)) in least.iter_mut().zip(&permutations) {
                 let hash = (a.wrapping_mul(x).wrapping_add(b) >> 32) as u32;
                 *least = (*least).min(hash);
             }
@@ -170,25 +153,28 @@ pub fn shingles(text: &str, words: usize) -> Vec<u64> {
 }
 
 /// Disjoint sets of documents; each is named by its first one.
-struct Sets(Vec<u64>);
+#[derive(Default)]
+struct Sets(Vec<u32>);
 
 impl Sets {
-    fn new(count: u64) -> Self {
-        Self((0..count).collect())
-    }
-
-    fn first(&mut self, mut of: u64) -> u64 {
-        while self.0[of as usize] != of {
-            let above = self.0[self.0[of as usize] as usize];
-            self.0[of as usize] = above;
-            of = above;
+    fn first(&mut self, mut of: usize) -> usize {
+        while self.0[of] as usize != of {
+            self.0[of] = self.0[self.0[of] as usize];
+            of = self.0[of] as usize;
         }
         of
     }
 
-    fn join(&mut self, a: u64, b: u64) {
-        let (a, b) = (self.first(a), self.first(b));
+    fn join(&mut self, a: u64, b: u64) -> Result<()> {
+        let last = u32::try_from(a.max(b)).map_err(|_| {
+            Error::failed("more than 4,294,967,295 documents cannot be compared at once")
+                .hint("make several corpora of the sources")
+        })?;
+        let known = self.0.len() as u32;
+        self.0.extend(known..=last.max(known.saturating_sub(1)));
+        let (a, b) = (self.first(a as usize), self.first(b as usize));
         let (low, high) = (a.min(b), a.max(b));
-        self.0[high as usize] = low;
+        self.0[high] = low as u32;
+        Ok(())
     }
 }

@@ -7,7 +7,6 @@ mod decontaminate;
 mod duplicates;
 mod english;
 mod entities;
-mod external;
 mod fineweb;
 mod gopher_quality;
 mod gopher_repetition;
@@ -18,6 +17,7 @@ mod length;
 mod lines;
 mod lists;
 mod minhash;
+mod perplexity;
 mod personal;
 mod quality;
 mod repair;
@@ -26,16 +26,17 @@ mod split;
 mod substrings;
 mod symbols;
 pub(crate) mod units;
+mod whole;
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use athanor_store::{Check, Recipe, Result, Section};
+use athanor_store::{Check, Error, Recipe, Result, Section};
 use serde_json::Value;
 
-use crate::{Document, SourceSection};
+use crate::{
+    Document, SourceSection,
+    sources::{self, Body},
+};
 use units::Script;
 
 pub use boilerplate::Boilerplate;
@@ -53,6 +54,7 @@ pub use length::Length;
 pub use lines::Lines;
 pub use lists::{Urls, Words};
 pub use minhash::{MinHash, shingles};
+pub use perplexity::Perplexity;
 pub use personal::Personal;
 pub use quality::Quality;
 pub use repair::Repair;
@@ -60,6 +62,7 @@ pub use repetition::Repetition;
 pub use split::SplitLong;
 pub use substrings::Substrings;
 pub use symbols::Symbols;
+pub use whole::{Mark, Place, Whole};
 
 /// What a step makes of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,21 +88,8 @@ pub enum Outcome {
         /// What is in both.
         what: String,
     },
-    /// Kept if it is the first with this key, dropped for this reason otherwise.
-    Once([u8; 32], &'static str),
-    /// Pieces of the text, of which those go that came before.
-    Pieces(Pieces),
-}
-
-/// Pieces of a text that must not come too often among all documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pieces {
-    /// Where each is, line end included, and the hash of what it says. In order, without overlap.
-    pub pieces: Vec<(Range<usize>, u64)>,
-    /// How often one may come.
-    pub copies: u32,
-    /// Drop a document of which fewer characters are left.
-    pub min_characters: usize,
+    /// Kept; this is how good it is, 0 to 1.
+    Quality(f32),
 }
 
 /// What a step may need before the first document comes.
@@ -108,6 +98,42 @@ pub struct Preparation<'a> {
     pub recipe: &'a Recipe,
     /// The sources, for steps that learn from them.
     pub sources: &'a [SourceSection],
+}
+
+impl Preparation<'_> {
+    /// The texts of a source, until `each` has enough.
+    ///
+    /// # Errors
+    /// Input: no such source, or it cannot be read twice; those of reading it.
+    fn texts(&self, name: &str, each: &mut dyn FnMut(String) -> bool) -> Result<()> {
+        let source = self.sources.iter().find(|s| s.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.sources.iter().map(|s| s.name.as_str()).collect();
+            Error::input(format!("there is no source {name:?}"))
+                .hint(format!("the sources are {}", names.join(", ")))
+        })?;
+        if source.all_paths().iter().any(|p| sources::is_stdin(p)) {
+            return Err(Error::input(format!(
+                "source {name:?} is standard input, which cannot be read twice"
+            )));
+        }
+        let paths: Vec<_> = source.all_paths().iter().map(|p| self.recipe.resolve(p)).collect();
+        for item in sources::open(&paths, source)?.0 {
+            let item = match item {
+                Ok(item) => item,
+                Err(_) if source.skips() => continue,
+                Err(e) => return Err(e),
+            };
+            let text = match item.body {
+                Body::Text(text) => Some(text),
+                Body::Later(make) => make().ok(),
+                Body::Skip(_) => None,
+            };
+            if !text.is_none_or(&mut *each) {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A cleaning step.
@@ -141,43 +167,16 @@ pub trait Step: Send + Sync {
         Value::Null
     }
 
+    /// Names of the sources that it learns from.
+    fn learns_from(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// For steps that judge when they have seen all documents: what came before them is then done
     /// first.
     fn whole(&self) -> Option<&dyn Whole> {
         None
     }
-}
-
-/// A step that has to see all documents before it judges the first.
-pub trait Whole: Send + Sync {
-    /// Looks at all documents. `scratch` is a folder for what does not fit into memory.
-    ///
-    /// # Errors
-    /// Those of reading and writing.
-    fn decide(
-        &self,
-        documents: &mut dyn Iterator<Item = Result<Document>>,
-        scratch: &Path,
-    ) -> Result<Verdicts>;
-}
-
-/// What becomes of the documents.
-pub struct Verdicts {
-    /// Asked for each, in their order.
-    pub each: Box<dyn FnMut(&Document) -> Verdict>,
-    /// For the account.
-    pub notes: Value,
-}
-
-/// What becomes of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Kept.
-    Keep,
-    /// Dropped, for this reason, and for the sake of the document of this number.
-    Drop(&'static str, u64),
-    /// Kept without these bytes.
-    Cut(Vec<Range<usize>>),
 }
 
 macro_rules! registry {
@@ -237,6 +236,8 @@ registry! {
     words: Words,
     /// Documents that a classifier finds unlike a good source go.
     quality: Quality,
+    /// Documents that an n-gram model of a good source finds unusual go.
+    perplexity: Perplexity,
     /// Documents made of symbols rather than of words go.
     symbols: Symbols,
     /// Documents that came before go.

@@ -14,10 +14,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Outcome, Preparation, Step, grams, parameters, units};
-use crate::{
-    Document,
-    sources::{self, Body},
-};
+use crate::Document;
 
 section! {
     /// The quality classifier.
@@ -60,6 +57,10 @@ impl Step for Quality {
         parameters(self)
     }
 
+    fn learns_from(&self) -> Vec<String> {
+        self.good.iter().chain(&self.raw).cloned().collect()
+    }
+
     fn prepare(&self, preparation: &Preparation) -> Result<Option<Box<dyn Step>>> {
         let mut examples: Vec<(Vec<u32>, bool)> = Vec::new();
         let mut counts = [0, 0];
@@ -70,7 +71,11 @@ impl Step for Quality {
                     .hint("give names of [[corpus.sources]] in [corpus.settings.quality]"));
             }
             for name in names {
-                let texts = self.texts(preparation, name)?;
+                let mut texts = Vec::new();
+                preparation.texts(name, &mut |text| {
+                    texts.push(text);
+                    texts.len() < self.examples
+                })?;
                 counts[usize::from(class)] += texts.len();
                 let features: Vec<Vec<u32>> = texts.par_iter().map(|t| self.features(t)).collect();
                 examples.extend(features.into_iter().map(|f| (f, class)));
@@ -103,39 +108,6 @@ impl Step for Quality {
 }
 
 impl Quality {
-    /// The first documents of a source.
-    fn texts(&self, preparation: &Preparation, name: &str) -> Result<Vec<String>> {
-        let source = preparation.sources.iter().find(|s| s.name == name).ok_or_else(|| {
-            let names: Vec<&str> = preparation.sources.iter().map(|s| s.name.as_str()).collect();
-            Error::input(format!("there is no source {name:?}"))
-                .hint(format!("the sources are {}", names.join(", ")))
-        })?;
-        if source.all_paths().iter().any(|p| sources::is_stdin(p)) {
-            return Err(Error::input(format!(
-                "source {name:?} is standard input, which cannot be read twice"
-            )));
-        }
-        let paths: Vec<_> =
-            source.all_paths().iter().map(|p| preparation.recipe.resolve(p)).collect();
-        let mut out = Vec::new();
-        for item in sources::open(&paths, source)?.0 {
-            let item = match item {
-                Ok(item) => item,
-                Err(_) if source.skips() => continue,
-                Err(e) => return Err(e),
-            };
-            match item.body {
-                Body::Text(text) => out.push(text),
-                Body::Later(make) => out.extend(make()),
-                Body::Skip(_) => {}
-            }
-            if out.len() == self.examples {
-                break;
-            }
-        }
-        Ok(out)
-    }
-
     /// A text's features, each once.
     fn features(&self, text: &str) -> Vec<u32> {
         let normal = units::normal(text);
@@ -222,10 +194,11 @@ struct Judge {
 
 impl Step for Judge {
     fn apply(&self, text: &str) -> Outcome {
-        if score(&self.weights, &self.section.features(text)) < self.section.min_score {
+        let score = score(&self.weights, &self.section.features(text));
+        if score < self.section.min_score {
             Outcome::Drop("low quality score")
         } else {
-            Outcome::Keep
+            Outcome::Quality(score as f32)
         }
     }
 

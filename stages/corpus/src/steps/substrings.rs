@@ -7,13 +7,11 @@
 //! memory for the whole text: 16 bytes on disk for each word, and `memory_mib` to sort. In Chinese text
 //! an ideograph is a word. Words are compared as they stand, white space is not.
 
-use std::path::Path;
-
 use athanor_data::splitmix64;
 use athanor_store::{Check, Problem, Result, section};
 use serde_json::{Value, json};
 
-use super::{Outcome, Step, Verdict, Verdicts, Whole, external::Pairs, grams, parameters, units};
+use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
 use crate::Document;
 
 section! {
@@ -46,77 +44,86 @@ impl Step for Substrings {
     }
 }
 
-/// Bits of a place that say which word of its document.
-const WORD_BITS: u32 = 24;
 const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Whole for Substrings {
-    fn decide(
-        &self,
-        documents: &mut dyn Iterator<Item = Result<Document>>,
-        scratch: &Path,
-    ) -> Result<Verdicts> {
-        let memory = self.memory_mib << 20;
-        let mut windows = Pairs::create(scratch, "windows")?;
+    /// The hash of each window of words.
+    fn keys(&self, document: &Document) -> Vec<(u64, u32)> {
         let power = (0..self.min_words).fold(1u64, |p, _| p.wrapping_mul(BASE));
-        for (number, document) in documents.enumerate() {
-            let document = document?;
-            let words = units::words(&document.text);
-            let hashes: Vec<u64> = words.iter().map(|w| grams::hash(w)).collect();
-            let mut hash = 0u64;
-            for (at, word) in hashes.iter().enumerate().take(1 << WORD_BITS) {
-                hash = hash.wrapping_mul(BASE).wrapping_add(*word);
-                if at >= self.min_words {
-                    hash = hash.wrapping_sub(hashes[at - self.min_words].wrapping_mul(power));
-                }
-                if at + 1 >= self.min_words {
-                    let place = (number as u64) << WORD_BITS | (at + 1 - self.min_words) as u64;
-                    windows.add(splitmix64(hash), place)?;
+        let words = units::words(&document.text);
+        let hashes: Vec<u64> = words.iter().map(|w| grams::hash(w)).collect();
+        let mut out = Vec::with_capacity(hashes.len());
+        let mut hash = 0u64;
+        for (at, word) in hashes.iter().enumerate().take(Place::PARTS) {
+            hash = hash.wrapping_mul(BASE).wrapping_add(*word);
+            if at >= self.min_words {
+                hash = hash.wrapping_sub(hashes[at - self.min_words].wrapping_mul(power));
+            }
+            if at + 1 >= self.min_words {
+                out.push((splitmix64(hash), (at + 1 - self.min_words) as u32));
+            }
+        }
+        out
+    }
+
+    fn compare(&self, places: &[Place], marks: &mut Vec<Mark>) {
+        marks.extend(places[1..].iter().map(|&place| Mark { place, other: places[0] }));
+    }
+
+    /// Of each run of windows the first and the last, which is far less.
+    fn gather(
+        &self,
+        marks: &mut dyn Iterator<Item = Result<Mark>>,
+        keep: &mut dyn FnMut(Mark) -> Result<()>,
+    ) -> Result<Value> {
+        let mut run: Option<(Mark, Place)> = None;
+        let mut passages = 0u64;
+        for mark in marks {
+            let mark = mark?;
+            match &mut run {
+                Some((_, last)) if last.0 + 1 == mark.place.0 => *last = mark.place,
+                _ => {
+                    if let Some((first, last)) = run.replace((mark, mark.place)) {
+                        keep(Mark { place: first.place, other: last })?;
+                    }
+                    passages += 1;
                 }
             }
         }
-        // Places of windows that came before, keyed by their document so as to be sorted again.
-        let mut repeated: Vec<u64> = Vec::new();
-        let mut last: Vec<(u64, u64)> = Vec::new();
-        windows.groups(memory, |group| {
-            repeated.extend(group[1..].iter().map(|p| p.1));
-            Ok(())
-        })?;
-        repeated.sort_unstable();
-        // Runs of windows: first and last place, which is far less than the windows are.
-        for place in repeated {
-            match last.last_mut() {
-                Some(run) if run.1 + 1 == place => run.1 = place,
-                _ => last.push((place, place)),
-            }
+        if let Some((first, last)) = run {
+            keep(Mark { place: first.place, other: last })?;
         }
-        let length = self.min_words;
-        let notes = json!({ "repeated_passages": last.len() });
-        let mut runs = last.into_iter().peekable();
-        let mut number = 0u64;
-        let each = Box::new(move |document: &Document| {
-            let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
-            let mut words: Option<Vec<&str>> = None;
-            while let Some(&(from, to)) = runs.peek() {
-                if from >> WORD_BITS != number {
-                    break;
-                }
-                runs.next();
-                let words = words.get_or_insert_with(|| units::words(&document.text));
-                let mask = (1 << WORD_BITS) - 1;
-                let (first, end) = ((from & mask) as usize, (to & mask) as usize + length);
-                let start = offset(&document.text, words[first]);
-                // Up to the next word, so that no heap of white space and marks is left.
-                let end = words.get(end).map_or(document.text.len(), |w| offset(&document.text, w));
-                match ranges.last_mut() {
-                    Some(last) if start <= last.end => last.end = end.max(last.end),
-                    _ => ranges.push(start..end),
-                }
+        Ok(json!({ "repeated_passages": passages }))
+    }
+
+    fn verdict(&self, document: &Document, marks: &[Mark]) -> Outcome {
+        if marks.is_empty() {
+            return Outcome::Keep;
+        }
+        let all = document.text.as_str();
+        let words = units::words(all);
+        let mut text = String::with_capacity(all.len());
+        let mut from = 0;
+        for mark in marks {
+            let (first, end) =
+                (mark.place.part() as usize, mark.other.part() as usize + self.min_words);
+            let start = words.get(first).map_or(all.len(), |w| offset(all, w));
+            // Up to the next word, so that no heap of white space and marks is left.
+            let end = words.get(end).map_or(all.len(), |w| offset(all, w));
+            if start > from {
+                text.push_str(&all[from..start]);
             }
-            number += 1;
-            if ranges.is_empty() { Verdict::Keep } else { Verdict::Cut(ranges) }
-        });
-        Ok(Verdicts { each, notes })
+            from = end.max(from);
+        }
+        text.push_str(&all[from..]);
+        if text.trim().is_empty() {
+            return Outcome::Drop("nothing of its own");
+        }
+        Outcome::Change(text)
+    }
+
+    fn memory(&self) -> usize {
+        self.memory_mib << 20
     }
 }
 

@@ -93,6 +93,14 @@ fn tags(text: &str) -> String {
         if DROPPED.contains(&name) {
             rest =
                 if opens { close(behind, name).map_or(behind, |(_, tail)| tail) } else { behind };
+        } else if matches!(name, "sup" | "sub")
+            && opens
+            && let Some((inside, tail)) = close(behind, name)
+            && let Some(raised) = templates::raised(inside, name == "sup")
+        {
+            // 10<sup>7</sup> is not 107.
+            out.push_str(&raised);
+            rest = tail;
         } else if VERBATIM.contains(&name) && opens {
             match close(behind, name) {
                 Some((inside, tail)) => {
@@ -226,6 +234,15 @@ fn braces(text: &str) -> String {
                 let alone = rendered.is_empty() && line_start_of(&stack, &out);
                 push(&mut stack, &mut out, &rendered);
                 at += 2;
+                // What is shown there parted the words.
+                let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+                if rendered.is_empty()
+                    && stack.is_empty()
+                    && letter(out.chars().next_back())
+                    && letter(text[at..].chars().next())
+                {
+                    out.push(' ');
+                }
                 if alone && text[at..].starts_with('\n') {
                     at += 1;
                 }

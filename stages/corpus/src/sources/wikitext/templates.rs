@@ -28,6 +28,7 @@ pub(super) fn render(inside: &str) -> String {
         | "nowrapped"
         | "small"
         | "smaller"
+        | "midsize"
         | "big"
         | "larger"
         | "sc"
@@ -59,7 +60,6 @@ pub(super) fn render(inside: &str) -> String {
         | "nowiki"
         | "formatnum"
         | "num"
-        | "val"
         | "ship name"
         | "visible anchor"
         | "vanchor"
@@ -122,7 +122,23 @@ pub(super) fn render(inside: &str) -> String {
         "ipa" => at(0),
         "ipaslink" | "ipalink" => format!("/{}/", at(0)),
         "ipablink" => format!("[{}]", at(0)),
-        "angbr" | "angbr ipa" | "angle bracket" | "grapheme" => format!("⟨{}⟩", at(0)),
+        "val" => val(&arguments),
+        // "pron" and the like say how it is introduced.
+        "ipac-en" => {
+            let says = |p: &&String| {
+                p.chars().count() > 0
+                    && !matches!(p.as_str(), "pron" | "lang" | "local" | "also" | "us" | "uk")
+            };
+            let sounds: Vec<&str> = arguments
+                .positional
+                .iter()
+                .filter(says)
+                .map(|p| if p == "'" { "ˈ" } else { p })
+                .collect();
+            if sounds.is_empty() { String::new() } else { format!("/{}/", sounds.concat()) }
+        }
+        _ if name.starts_with("ipa-") && !at(0).is_empty() => format!("[{}]", at(0)),
+        "angbr" | "angbr ipa" | "angle bracket" | "grapheme" | "vr" => format!("⟨{}⟩", at(0)),
         _ if first_of(name, &["lang-", "link-", "nts", "ntsh"]) => {
             if name.starts_with("lang-") {
                 at(0)
@@ -132,6 +148,39 @@ pub(super) fn render(inside: &str) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// A number with its exponent and unit.
+fn val(arguments: &Arguments) -> String {
+    let mut out = arguments.at(0).to_string();
+    let exponent = arguments.get("e");
+    if !exponent.is_empty() {
+        out.push_str("×10");
+        out.push_str(&raised(&exponent, true).unwrap_or_else(|| format!("^{exponent}")));
+    }
+    for (key, between) in [("u", " "), ("ul", " "), ("up", "/"), ("upl", "/")] {
+        let unit = arguments.get(key);
+        if !unit.is_empty() {
+            out.push_str(between);
+            out.push_str(&unit);
+        }
+    }
+    out
+}
+
+/// Digits and signs as superscripts or subscripts; none if there is anything else.
+pub(super) fn raised(text: &str, up: bool) -> Option<String> {
+    let (digits, signs) = match up {
+        true => (['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'], ['⁺', '⁻']),
+        false => (['₀', '₁', '₂', '₃', '₄', '₅', '₆', '₇', '₈', '₉'], ['₊', '₋']),
+    };
+    let one = |c: char| match c {
+        '+' => Some(signs[0]),
+        '-' | '−' | '–' => Some(signs[1]),
+        _ => c.to_digit(10).and_then(|d| digits.get(d as usize).copied()),
+    };
+    let text = text.trim().replace("&minus;", "−");
+    (!text.is_empty()).then(|| text.chars().map(one).collect()).flatten()
 }
 
 struct Arguments {

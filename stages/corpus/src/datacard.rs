@@ -1,0 +1,108 @@
+//! The data card: what the corpus is made of, for people (Gebru et al. 2021, <https://arxiv.org/abs/1803.09010>, as
+//! far as it can be counted).
+
+use std::fmt::Write;
+
+use crate::{Account, diversity};
+
+/// The card as Markdown.
+pub(crate) fn render(account: &Account) -> String {
+    let mut out = String::from("# Data card\n\n");
+    let mut line = |text: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{text}");
+    };
+    let documents: u64 = account.sources.iter().map(|s| s.kept_documents).sum();
+    let bytes: u64 = account.sources.iter().map(|s| s.kept_bytes).sum();
+    let heldout: u64 = account.sources.iter().map(|s| s.heldout_documents).sum();
+    line(format!("{documents} documents, {bytes} bytes of text, {heldout} of them held out."));
+    if account.vocab_size > 0 {
+        line(format!(
+            "{} training tokens and {} held-out ones of a vocabulary of {}.",
+            account.tokens.train, account.tokens.heldout, account.vocab_size
+        ));
+    }
+    line("\n## Sources\n".into());
+    line("| source | licence | files | records | documents | kept | bytes kept | tokens |".into());
+    line("|---|---|---:|---:|---:|---:|---:|---:|".into());
+    for s in &account.sources {
+        let licence = if s.licence.is_empty() { "not given" } else { &s.licence };
+        line(format!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            cell(&s.name),
+            cell(licence),
+            s.files,
+            s.records,
+            s.documents,
+            s.kept_documents,
+            s.kept_bytes,
+            s.tokens
+        ));
+    }
+    for s in account.sources.iter().filter(|s| !s.skipped.is_empty()) {
+        let reasons: Vec<String> =
+            s.skipped.iter().map(|(reason, n)| format!("{} {reason}", n.records)).collect();
+        line(format!("\nRecords of {} that gave no document: {}.", s.name, reasons.join(", ")));
+    }
+    line("\n## Cleaning\n".into());
+    line("| step | documents in | out | bytes in | out | dropped because |".into());
+    line("|---|---:|---:|---:|---:|---|".into());
+    for s in &account.steps {
+        let reasons: Vec<String> = s.dropped.iter().map(|(why, n)| format!("{why} {n}")).collect();
+        line(format!(
+            "| {} | {} | {} | {} | {} | {} |",
+            s.name,
+            s.documents_in,
+            s.documents_out,
+            s.bytes_in,
+            s.bytes_out,
+            cell(&reasons.join(", "))
+        ));
+    }
+    let hits: usize = account.steps.iter().map(|s| s.hits.len()).sum();
+    if account.steps.iter().any(|s| s.name == "decontaminate") {
+        line(format!(
+            "\nDocuments that have something in common with evaluation sets: {hits} (listed in account.json)."
+        ));
+    }
+    if let Some(last) = account.steps.last().filter(|s| s.by_language.len() > 1) {
+        line("\n## Languages\n".into());
+        let mut flows: Vec<_> = last.by_language.iter().collect();
+        flows.sort_by(|a, b| b.1.bytes_out.cmp(&a.1.bytes_out).then_with(|| a.0.cmp(b.0)));
+        for (name, flow) in flows {
+            let name = if name.is_empty() { "not known" } else { name };
+            let share = diversity::share(flow, last.bytes_out);
+            line(format!("- {name}: {} documents, {share:.2} % of the bytes", flow.documents_out));
+        }
+    }
+    if let Some(mix) = &account.mix {
+        line("\n## Mix\n".into());
+        line("| source | language | tokens there are | epochs | tokens | share |".into());
+        line("|---|---|---:|---:|---:|---:|".into());
+        for g in &mix.groups {
+            line(format!(
+                "| {} | {} | {} | {:.2} | {} | {:.2} % |",
+                cell(&g.source),
+                g.language,
+                g.tokens_available,
+                g.epochs_wanted,
+                g.tokens,
+                100.0 * g.share
+            ));
+        }
+    }
+    let d = &account.diversity;
+    line("\n## Diversity\n".into());
+    line(format!("{} words, about {} different ones.", d.words, d.different_words));
+    if d.domains > 0 {
+        let top: Vec<String> =
+            d.top_domains.iter().take(10).map(|(name, n)| format!("{name} ({n})")).collect();
+        line(format!("{} domains; the commonest: {}.", d.domains, top.join(", ")));
+    }
+    out
+}
+
+/// A text in a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}

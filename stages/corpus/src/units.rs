@@ -1,0 +1,155 @@
+//! Pieces of the input: files that are read, cleaned and encoded together.
+
+use std::{fs, path::PathBuf};
+
+use athanor_store::{Error, Result, sha256_bytes, sha256_file};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    CorpusSection, SourceSection,
+    encode::stop_if_asked,
+    sources,
+    work::{self, Work},
+};
+
+/// Small files are read together, up to about this many bytes.
+const UNIT_BYTES: u64 = 64 << 20;
+
+/// Files of one source that are read together.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    /// The source's number.
+    pub(crate) source: usize,
+    pub(crate) files: Vec<PathBuf>,
+    /// The hash of the files' contents.
+    pub(crate) sha256: String,
+}
+
+/// The units of all sources in their order, and each source's hash.
+pub(crate) struct Units {
+    pub(crate) units: Vec<Unit>,
+    pub(crate) sources: Vec<String>,
+}
+
+/// A file of a source.
+struct File {
+    source: usize,
+    path: PathBuf,
+    size: u64,
+    /// What tells that it is still the same.
+    stamp: Value,
+}
+
+impl File {
+    fn at(source: usize, path: PathBuf) -> Result<Self> {
+        let meta = fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?;
+        let time = meta.modified().ok();
+        let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        let time = time.map_or(0, |t| t.as_nanos() as u64);
+        let full = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let size = meta.len();
+        Ok(Self { source, path, size, stamp: json!([full, size, time]) })
+    }
+}
+
+/// The files' hashes. They are kept, many small files' together.
+fn hashes(work: &Work, files: &[File]) -> Result<Vec<String>> {
+    let mut groups: Vec<&[File]> = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (n, file) in files.iter().enumerate() {
+        bytes += file.size;
+        if bytes >= UNIT_BYTES || n + 1 == files.len() {
+            groups.push(&files[start..=n]);
+            (start, bytes) = (n + 1, 0);
+        }
+    }
+    let stamps = |g: &&[File]| json!(["hash", g.iter().map(|f| &f.stamp).collect::<Vec<_>>()]);
+    let keys: Vec<String> = groups.iter().map(|g| work::key(&stamps(g))).collect();
+    work.all(&keys, |n| {
+        let hash = |f: &File| match f.stamp.is_null() {
+            true => Ok("standard input".to_string()),
+            false => stop_if_asked(work.run).and_then(|()| sha256_file(&f.path)),
+        };
+        let hashes: Vec<String> = groups[n].par_iter().map(hash).collect::<Result<_>>()?;
+        work.finish(&keys[n], &hashes)
+    })?;
+    let mut out = Vec::with_capacity(files.len());
+    for key in &keys {
+        out.extend(work.read::<Vec<String>>(key)?);
+    }
+    Ok(out)
+}
+
+impl Units {
+    /// Lists and hashes the sources' files. A file's hash is kept with its size and time.
+    pub(crate) fn find(work: &Work, section: &CorpusSection) -> Result<Self> {
+        let mut files: Vec<File> = Vec::new();
+        for (number, source) in section.sources.iter().enumerate() {
+            let place = |e: Error| e.at(format!("source {:?}", source.name));
+            for path in source.all_paths() {
+                if !sources::is_stdin(&path) {
+                    for file in sources::files(&work.run.recipe.resolve(&path)).map_err(place)? {
+                        files.push(File::at(number, file)?);
+                    }
+                } else if work.run.task.is_some() {
+                    let error = Error::input("standard input cannot be shared by tasks");
+                    return Err(place(error).hint("give files, or leave --task out"));
+                } else {
+                    files.push(File { source: number, path, size: 0, stamp: json!(null) });
+                }
+            }
+        }
+        let hashes = hashes(work, &files)?;
+        let mut units: Vec<(Unit, u64, Vec<String>)> = Vec::new();
+        let mut by_source = vec![Vec::new(); section.sources.len()];
+        for (File { source, path: file, size, .. }, sha256) in files.into_iter().zip(hashes) {
+            by_source[source].push(sha256.clone());
+            // A bound on a source's bytes is counted over its files in their order.
+            let whole = section.sources[source].max_bytes > 0;
+            match units.last_mut() {
+                Some((unit, bytes, hashes))
+                    if unit.source == source && (whole || *bytes + size <= UNIT_BYTES) =>
+                {
+                    unit.files.push(file);
+                    hashes.push(sha256);
+                    *bytes += size;
+                }
+                _ => {
+                    let unit = Unit { source, files: vec![file], sha256: String::new() };
+                    units.push((unit, size, vec![sha256]));
+                }
+            }
+        }
+        let units =
+            units.into_iter().map(|(unit, _, hashes)| Unit { sha256: joined(&hashes), ..unit });
+        Ok(Self { units: units.collect(), sources: by_source.iter().map(|h| joined(h)).collect() })
+    }
+}
+
+impl Unit {
+    /// Whether it can be read again.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.files.iter().any(|f| sources::is_stdin(f))
+    }
+
+    /// What decides which documents it gives.
+    pub(crate) fn key(&self, source: &SourceSection) -> serde_json::Value {
+        let SourceSection { format, text, only, on_error, max_bytes, .. } = source;
+        let names: Vec<_> = self
+            .files
+            .iter()
+            .map(|f| f.file_name())
+            .map(|n| n.map(|n| n.to_string_lossy().into_owned()))
+            .collect();
+        json!([self.source, self.sha256, names, format, text, only, on_error, max_bytes])
+    }
+}
+
+/// One hash of several; of one it is itself.
+pub(crate) fn joined(hashes: &[String]) -> String {
+    match hashes {
+        [one] => one.clone(),
+        many => sha256_bytes(many.join(" ").as_bytes()),
+    }
+}

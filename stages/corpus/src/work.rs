@@ -1,0 +1,185 @@
+//! What is made on the way to the shards, under the hash of what it is made from.
+//!
+//! A piece of work has a key: the hash of everything that decides its result. `KEY.json` says that it is
+//! done; what it made stands in files of the same name. So what was made once is not made again: not after
+//! a kill, not when a step behind it has changed, not by another process on the same work. Several
+//! processes may share the folder ([`athanor_store::Task`]): each makes the pieces that fall to it first, then
+//! those that nobody is working on. A process says so by `KEY.claim` and touches that file as long as
+//! it lives; if it stops, another takes over. Claims only save work: the result is the same whoever
+//! makes it, and is renamed into its place, so two may make it at the same time.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use athanor_store::{Error, Result, Run, read_json, sha256_bytes, write_json};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::encode::stop_if_asked;
+
+/// How often a claim is touched.
+const TOUCH: Duration = Duration::from_secs(10);
+/// A claim that has not been touched for so long belongs to nobody.
+const STALE: Duration = Duration::from_secs(90);
+
+/// The key of work that these values decide.
+pub(crate) fn key(parts: &Value) -> String {
+    // A change in what the files hold needs another number.
+    let whole = format!("athanor corpus 1 {parts}");
+    sha256_bytes(whole.as_bytes())[..32].to_string()
+}
+
+/// The folder of intermediate results.
+pub(crate) struct Work<'a> {
+    pub(crate) run: &'a Run,
+    folder: PathBuf,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn open(run: &'a Run, folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        Ok(Self { run, folder })
+    }
+
+    pub(crate) fn path(&self, key: &str, ending: &str) -> PathBuf {
+        // Folders stay small enough to be listed.
+        self.folder.join(&key[..2]).join(format!("{key}.{ending}"))
+    }
+
+    pub(crate) fn is_done(&self, key: &str) -> bool {
+        self.path(key, "json").exists()
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
+        read_json(&self.path(key, "json"))
+            .map_err(|e| e.hint("an intermediate result is damaged: remove it and run again"))
+    }
+
+    /// Says that work is done; its files are there by now.
+    pub(crate) fn finish<T: Serialize>(&self, key: &str, result: &T) -> Result<()> {
+        write_json(&self.path(key, "json"), result)
+    }
+
+    /// Removes files that are no longer needed, unless they are kept for later runs or may be
+    /// needed by another process.
+    pub(crate) fn forget(&self, key: &str, ending: &str) {
+        // A leftover costs disk only.
+        let _ = fs::remove_file(self.path(key, ending));
+    }
+
+    /// Sees to it that all this work is done, by this process or by others: `make` does the piece of
+    /// this number, if it is not done.
+    ///
+    /// # Errors
+    /// Those of `make`; interrupted, if asked to stop.
+    pub(crate) fn all(
+        &self,
+        keys: &[String],
+        mut make: impl FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let (index, count) = self.run.task.map_or((0, 1), |t| (t.index, t.count));
+        let mut left: Vec<usize> = (0..keys.len()).collect();
+        // Own pieces first.
+        left.sort_by_key(|&n| ((n + count - index % count) % count, n));
+        let mut seen: HashMap<usize, (SystemTime, Instant)> = HashMap::new();
+        while !left.is_empty() {
+            let before = left.len();
+            let mut waiting = Vec::new();
+            for number in left {
+                stop_if_asked(self.run)?;
+                let key = &keys[number];
+                if self.is_done(key) {
+                    continue;
+                }
+                if self.run.task.is_none() {
+                    make(number)?;
+                    continue;
+                }
+                match self.claim(key, seen.get(&number))? {
+                    None => {
+                        let claim = self.path(key, "claim");
+                        // It may have been done between the look and the claim.
+                        let work = || if self.is_done(key) { Ok(()) } else { make(number) };
+                        touching(&claim, work)?;
+                    }
+                    Some(time) => {
+                        // By our own clock since we saw this time: the machines' may differ.
+                        let same = seen.get(&number).is_some_and(|(t, _)| *t == time);
+                        if !same {
+                            seen.insert(number, (time, Instant::now()));
+                        }
+                        waiting.push(number);
+                    }
+                }
+            }
+            left = waiting;
+            if !left.is_empty() && left.len() == before {
+                self.given_up()?;
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a piece of work, or says when it was last touched by who has it.
+    fn claim(&self, key: &str, seen: Option<&(SystemTime, Instant)>) -> Result<Option<SystemTime>> {
+        let path = self.path(key, "claim");
+        let fail = |e| Error::io("write", &path, e);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        }
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(mut file) => {
+                writeln!(file, "{}", std::process::id()).map_err(fail)?;
+                return Ok(None);
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(fail(e)),
+        }
+        // It may be gone by now: then the next look will tell.
+        let touched = fs::metadata(&path).and_then(|m| m.modified());
+        let touched = touched.unwrap_or(SystemTime::UNIX_EPOCH);
+        match seen {
+            Some((time, since)) if *time == touched && since.elapsed() > STALE => {
+                File::create(&path).map_err(fail)?;
+                Ok(None)
+            }
+            _ => Ok(Some(touched)),
+        }
+    }
+
+    /// Another process may have finished everything and cleared the folder away.
+    fn given_up(&self) -> Result<()> {
+        if self.folder.exists() {
+            return Ok(());
+        }
+        Err(Error::failed("the folder of intermediate results is gone").at(self.folder.display()))
+    }
+}
+
+/// Does something while touching a file, which is then removed.
+fn touching(path: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let result = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(TOUCH) {
+                // If it cannot be touched, somebody else may do the same work: no harm.
+                let _ = File::options()
+                    .write(true)
+                    .open(path)
+                    .and_then(|f| f.set_modified(SystemTime::now()));
+            }
+        });
+        let result = work();
+        drop(stop);
+        result
+    });
+    let _ = fs::remove_file(path);
+    result
+}
