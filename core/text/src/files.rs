@@ -30,7 +30,7 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
             e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
         })?,
     };
-    let bytes = match file.file_name().is_some_and(|name| name == VOCABULARY) {
+    let text = match file.file_name().is_some_and(|name| name == VOCABULARY) {
         true => {
             wordpiece::complete(&mut config);
             let json = wordpiece::from_lines(&text, &config).map_err(|e| e.at(file.display()))?;
@@ -42,7 +42,7 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     // tokenizer_config.json wins, as in transformers.
     let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));
     let specials = SpecialTokens::from_roles(named);
-    Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
+    Tokenizer::from_text(&text, specials, config)
         .map(Tokenizer::with_added_specials)
         .map_err(|e| e.at(file.display()))
 }

@@ -18,6 +18,7 @@ mod chat;
 mod clock;
 mod files;
 mod jinja;
+mod json;
 mod special;
 mod split;
 mod stream;
