@@ -29,6 +29,7 @@ mod trie;
 mod wordpiece;
 
 pub use chat::{encode_chat, encode_prompt};
+pub use jinja::{FUEL, bound};
 pub use special::{SPECIAL_SETS, SpecialSet, SpecialTokens};
 pub use stream::TextStream;
 pub use template::{ChatTemplate, Message};

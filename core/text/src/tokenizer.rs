@@ -109,6 +109,11 @@ impl Tokenizer {
         self.parsing.to_string(true).map_err(|e| Error::failed(format!("tokenizer.json: {e}")))
     }
 
+    /// [`to_json`](Self::to_json) without holding it.
+    pub(crate) fn write_json(&self, out: &mut dyn std::io::Write) -> Result<()> {
+        serde_json::to_writer_pretty(out, &self.parsing).map_err(Error::failed)
+    }
+
     /// Token ids of `text`. Special tokens are neither added nor read from the text: `<|end|>` in
     /// a text is seven characters.
     ///

@@ -23,6 +23,7 @@ use budget::Budget;
 pub(crate) use model::Model;
 pub(crate) use parts::failed;
 use parts::{Decoder, Normalizer, PreTokenizer};
+pub(crate) use vocabulary::entries;
 
 /// The crate's tokeniser around our parts.
 pub(crate) type Inner =
@@ -31,8 +32,8 @@ pub(crate) type Inner =
 /// Bytes of an added token's text.
 const LONGEST_ADDED: usize = 1024;
 /// What an added token takes in two tokenisers: three maps of it and the states of an automaton.
-const ADDED_BYTES: usize = 640;
-const ADDED_BYTES_A_BYTE: usize = 64;
+const ADDED_BYTES: usize = 300;
+const ADDED_BYTES_A_BYTE: usize = 92;
 
 #[derive(Deserialize)]
 struct File<'a> {
@@ -78,23 +79,24 @@ pub(crate) fn read(text: &str) -> Result<Read> {
     let decoder = part(file.decoder, "decoder", Decoder::read, &mut budget)?;
     let added = added(file.added_tokens, &mut budget)?;
     let (model, limit) = Model::read(file.model.get(), &mut budget).map_err(|e| e.at("model"))?;
-    let build = |model: Model| -> Result<Inner> {
-        let mut inner = TokenizerBuilder::new()
-            .with_model(model)
-            .with_normalizer(normalizer.clone())
-            .with_pre_tokenizer(pre_tokenizer.clone())
-            .with_post_processor(post_processor.clone())
-            .with_decoder(decoder.clone())
-            .build()
-            .map_err(not_one)?;
-        inner.add_tokens(added.iter().cloned()).map_err(not_one)?;
-        Ok(inner)
-    };
     let special: Vec<&str> =
         added.iter().filter(|t| t.special).map(|t| t.content.as_str()).collect();
-    let mut plain = build(model.without(&special))?;
+    let hidden = model.without(&special);
+    let mut parsing = TokenizerBuilder::new()
+        .with_model(model)
+        .with_normalizer(normalizer)
+        .with_pre_tokenizer(pre_tokenizer)
+        .with_post_processor(post_processor)
+        .with_decoder(decoder)
+        .build()
+        .map_err(not_one)?;
+    let adding = parsing.add_tokens(added).map_err(not_one);
+    // This error is told here, not at the next text.
+    failed();
+    adding?;
+    let mut plain: Inner = parsing.clone();
+    plain.with_model(hidden);
     plain.set_encode_special_tokens(true);
-    let parsing = build(model)?;
     let largest = parsing.get_added_vocabulary().get_added_tokens_decoder().keys().max();
     let id_limit = limit.max(largest.map_or(0, |&id| id as usize + 1));
     Ok(Read { plain, parsing, id_limit })

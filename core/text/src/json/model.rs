@@ -173,8 +173,12 @@ fn bpe(file: &File, vocab: Vocab, budget: &mut Budget) -> Result<Model> {
         bytes += a.len() + b.len();
         joined.clear();
         joined.push_str(a);
-        joined.push_str(b.get(prefix.len()..).unwrap_or("\0 no token"));
-        let missing = [a, b, joined.as_str()].into_iter().find(|t| !vocab.contains_key(*t));
+        // What is shorter than the prefix goes on no word: no token, as far as merges go.
+        let behind = b.get(prefix.len()..);
+        joined.push_str(behind.unwrap_or(b));
+        let all = [Some(a), behind.and(Some(b)), Some(joined.as_str())];
+        let missing = all.into_iter().find(|t| t.is_none_or(|t| !vocab.contains_key(t)));
+        let missing = missing.map(|t| t.unwrap_or(b));
         if let Some(missing) = missing.filter(|_| wrong.is_none()) {
             let missing: String = missing.chars().take(60).collect();
             let what = format!("merge {count}: the vocabulary has no token {missing:?}");

@@ -30,7 +30,7 @@ const DEEPEST: usize = 4;
 const LONGEST_CONTENT: usize = 1024;
 /// A text may grow to so many times its size while it is normalised or decoded, and so much beyond.
 const GROWTH: usize = 64;
-const GROWTH_BEYOND: usize = 1 << 20;
+const GROWTH_BEYOND: usize = 64 << 10;
 
 /// Normalises a text.
 #[derive(Clone, Debug, Serialize)]
@@ -114,8 +114,9 @@ pub(super) fn tree(json: &str, budget: &mut Budget) -> Result<Value> {
     let values = json.bytes().filter(|b| matches!(b, b'{' | b'[' | b',' | b':')).count();
     budget.limit("values", values, MOST_VALUES)?;
     if table {
-        // As text in the tree, as bytes, as numbers of a machine word, and on the way there.
-        budget.take("the table of characters", 8 * json.len())?;
+        // As text in the tree, as bytes, as numbers of a machine word, in two tokenisers; and what the
+        // walk over it marks.
+        budget.take("the table of characters", 12 * json.len())?;
     }
     serde_json::from_str(json).map_err(Error::input)
 }
@@ -130,15 +131,16 @@ impl Part {
     fn new(value: Value, depth: usize, budget: &mut Budget) -> Result<Self> {
         budget.part()?;
         budget.limit("sequences within each other", depth, DEEPEST)?;
-        let found: String = value.to_string().chars().take(60).collect();
-        let Some(map) = value.as_object() else {
-            return Err(Error::input(format!("an object was expected, found {found}")));
+        let wrong = |what: &str| {
+            let found: String = value.to_string().chars().take(60).collect();
+            Err(Error::input(format!("{what}, found {found}")))
         };
+        let Some(map) = value.as_object() else { return wrong("an object was expected") };
         let name = match map.get("type") {
             Some(Value::String(name)) => name.clone(),
-            Some(_) => return Err(Error::input(format!("`type` is no text in {found}"))),
+            Some(_) => return wrong("a text was expected as `type`"),
             None if map.values().any(|v| v.is_object() || v.is_array()) => {
-                return Err(Error::input(format!("no `type` in {found}")));
+                return wrong("a `type` was expected");
             }
             None => String::new(),
         };
@@ -334,6 +336,8 @@ impl tokenizers::Decoder for Decoder {
                 return tokens.collect();
             }
             Self::Strip(strip) => tokens.iter().map(|token| strip.decode(token).into()).collect(),
+            // BPEDecoder counts down from their number.
+            Self::Other(_) if tokens.is_empty() => Vec::new(),
             Self::Other(decoder) => decoder.decode_chain(tokens)?,
         };
         grown(bytes(&out), from)?;

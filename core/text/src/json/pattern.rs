@@ -61,6 +61,7 @@ impl Pattern {
         };
         budget.pattern()?;
         budget.limit("bytes of a regex", text.len(), LONGEST)?;
+        budget.take("the regexes", compiled_size(text))?;
         let compile = |text: &str| {
             RegexBuilder::new(text)
                 .backtrack_limit(STEPS)
@@ -131,6 +132,69 @@ impl Pattern {
         self.each(text, |_, _| n += 1)?;
         Ok(n)
     }
+}
+
+/// About how many bytes a pattern takes when it is compiled, measured at fancy-regex 0.17: counts repeat
+/// what stands before them, and the classes of Unicode are large.
+fn compiled_size(pattern: &str) -> usize {
+    const PATTERN: usize = 64 << 10;
+    const LITERAL: usize = 1 << 10;
+    const CLASS: usize = 4 << 10;
+    const LARGE_CLASS: usize = 16 << 10;
+    const UNICODE_CLASS: usize = 48 << 10;
+    let escaped = |c: char| match c {
+        'p' | 'P' | 'w' | 'W' => UNICODE_CLASS,
+        'd' | 'D' | 's' | 'S' | 'h' | 'H' => LARGE_CLASS,
+        _ => LITERAL,
+    };
+    // Of each open group what stands in it so far, and what was last.
+    let mut groups = vec![(PATTERN, 0usize)];
+    let mut classes = 0;
+    let mut chars = pattern.char_indices();
+    while let Some((at, c)) = chars.next() {
+        let Some((total, last)) = groups.last_mut() else { break };
+        let cost = match c {
+            '\\' => {
+                let c = chars.next().map_or(' ', |(_, c)| c);
+                if matches!(c, 'p' | 'P') && chars.as_str().starts_with('{') {
+                    chars.find(|(_, c)| *c == '}');
+                }
+                escaped(c)
+            }
+            '[' => {
+                classes += 1;
+                CLASS
+            }
+            ']' if classes > 0 => {
+                classes -= 1;
+                continue;
+            }
+            '(' if classes == 0 => {
+                groups.push((0, 0));
+                continue;
+            }
+            ')' if classes == 0 => {
+                let (cost, _) = groups.pop().unwrap_or_default();
+                let Some((total, last)) = groups.last_mut() else { break };
+                *total = total.saturating_add(cost);
+                *last = cost;
+                continue;
+            }
+            '{' if classes == 0 => {
+                let counts = pattern[at + 1..].split('}').next().unwrap_or("");
+                let count = counts.split(',').filter_map(|n| n.trim().parse::<usize>().ok()).max();
+                let more = last.saturating_mul(count.unwrap_or(1).saturating_sub(1));
+                chars.find(|(_, c)| *c == '}');
+                *last = last.saturating_add(more);
+                *total = total.saturating_add(more);
+                continue;
+            }
+            _ => LITERAL,
+        };
+        *total = total.saturating_add(cost);
+        *last = if classes > 0 && c != '[' { last.saturating_add(cost) } else { cost };
+    }
+    groups.into_iter().fold(0, |all, (total, _)| all.saturating_add(total))
 }
 
 /// Where the next character begins.

@@ -75,7 +75,7 @@ impl<'de, F: FnMut(&str, u64)> Visitor<'de> for Entries<F> {
 }
 
 /// A map's tokens and ids.
-pub(super) fn entries(json: &str, each: impl FnMut(&str, u64)) -> Result<()> {
+pub(crate) fn entries(json: &str, each: impl FnMut(&str, u64)) -> Result<()> {
     let mut d = Json::from_str(json);
     d.deserialize_map(Entries(each))?;
     d.end()
