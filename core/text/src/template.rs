@@ -199,6 +199,11 @@ impl ChatTemplate {
 }
 
 fn failed(error: minijinja::Error) -> Error {
+    if error.kind() == minijinja::ErrorKind::OutOfFuel {
+        return Error::input("the template does too much for one conversation, or never ends")
+            .at("chat template")
+            .hint("a template may take 4 million steps and make 256 MiB of text");
+    }
     let place = match error.line() {
         Some(line) => format!("chat template line {line}"),
         None => "chat template".into(),
@@ -213,7 +218,7 @@ fn generation_marks(source: &str) -> (String, bool) {
     let mut rest = source;
     let mut found = false;
     while let Some(open) = rest.find("{%") {
-        let Some(length) = rest[open..].find("%}") else { break };
+        let Some(length) = rest[open + 2..].find("%}").map(|n| n + 2) else { break };
         let tag = &rest[open + 2..open + length];
         let name = tag.trim_matches(|c: char| matches!(c, '-' | '+') || c.is_whitespace());
         let end = open + length + 2;
@@ -265,6 +270,36 @@ mod tests {
             "<s>HI {\"a\": \"<é>\", \"b\": [1, 2.5, null, true]}\nus\n\
              X {\"a\": \"<é>\", \"b\": [1, 2.5, null, true]}\n1970"
         );
+    }
+
+    /// Each would take more time or memory than there is.
+    #[test]
+    fn templates_without_end_are_refused() {
+        let compile = |source: &str| ChatTemplate::compile(source, Map::new());
+        for source in [
+            "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+            "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+            "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s.replace('a', ns.s) %}{% endfor %}",
+            "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s | replace('a', ns.s) %}{% endfor %}",
+            "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set x %}{{ ns.s }}{{ ns.s }}{% endset %}{% set ns.s = x %}{% endfor %}",
+            "{% set s = 'ab' * 100000 %}{{ ''.join([s] * 100000) }}",
+            "{% set s = 'ab' * 100000 %}{{ ([s] * 100000) | join }}",
+            "{{ ([['ab' * 100000] * 1000] * 1000) | tojson }}",
+            "{{ messages | tojson(indent=1000000000) }}",
+            "{{ range(1000000000) }}",
+            "{{ 'a' * 1000000000000 }}",
+            "{{ '%1000000000d' | format(1) }}{{ 'a'.center(1000000000) }}",
+            "{{ '{:1000000000}'.format(1) }}",
+            "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+            "{{ 10 ** 10 ** 10 ** 10 }}",
+        ] {
+            let rendered = compile(source).and_then(|t| t.render(&[Message::user("x")], false));
+            assert!(rendered.is_err(), "{source}: {} bytes", rendered.unwrap().len());
+        }
+        // The fuzzer found this one: an end that overlaps its beginning.
+        assert!(compile("{%}{% if x %}").is_err());
+        assert_eq!(compile("{%").unwrap_err().kind(), athanor_store::Kind::Input);
     }
 
     #[test]
