@@ -110,9 +110,9 @@ def write():
 
 Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {ours['processor']}, {settings['threads']} threads, torch {last['eager']['torch']}.
 Multiply-add peak {ours['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {ours['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of rounds of
-{settings['seconds']:g} s ({counts}), in turn, while other programs took at most {100 * others:.0f} % of the processors; the ratio is that to the
-better of PyTorch's two, round by round. Memory is the most that a process held: Python's with its libraries, ours without the arrays that the
-bandwidth was measured with.
+{settings['seconds']:g} s ({counts}), in turn, while other programs took at most {100 * others:.0f} % of the
+processors; the ratio is that to the better of PyTorch's two, round by round. Memory is the most that a process
+held: Python's with its libraries, ours without the arrays that the bandwidth was measured with.
 
 ## Training step (forward, backward, clipping, AdamW; f32, no dropout)
 
@@ -123,7 +123,8 @@ Tokens are those that are not padding.
 {chr(10).join(lines)}
 
 BertForMaskedLM computes logits at every place; the second line of the encoder is PyTorch with those of the
-targets only, written by hand. Athanor always does that. XLNetLMHeadModel does it, too.
+targets only, written by hand. Athanor always does that, and computes nothing at padding, which PyTorch does
+in both lines. XLNetLMHeadModel computes the targets' logits only; its rows have no padding.
 
 | shape | what it is | Athanor's loss, first → last (steps) | PyTorch's |
 |---|---|---|---|
