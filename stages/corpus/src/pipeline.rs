@@ -8,8 +8,8 @@ use std::{
 };
 
 use athanor_store::{
-    Error, Fingerprint, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder,
-    write_atomic, write_json,
+    Error, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder, write_atomic,
+    write_json,
 };
 use serde_json::json;
 
@@ -38,21 +38,27 @@ pub fn run(run: &Run) -> Result<()> {
         Some(path) => run.recipe.resolve(path),
         None => own.clone(),
     };
-    let work = Work::open(run, folder)?;
-    make(&work, &section, &stage, began)?;
-    if own.exists() {
-        match std::fs::remove_dir_all(&own) {
-            // Several tasks may do it.
-            Err(e) if run.task.is_none() => return Err(Error::io("remove", &own, e)),
-            _ => {}
+    // Of several tasks one may finish and clear away what another is looking at; that one then looks again
+    // and finds it done.
+    let done = || run.task.is_some() && stage.path("done.json").exists();
+    for last in [false, false, true] {
+        match make(&Work::open(run, folder.clone())?, &section, &stage, began) {
+            Err(_) if !last && done() => {}
+            Err(e) => return Err(e),
+            Ok(()) => break,
         }
     }
-    Ok(())
+    match std::fs::remove_dir_all(&own) {
+        // Several tasks may do it.
+        Err(e) if run.task.is_none() && own.exists() => Err(Error::io("remove", &own, e)),
+        _ => Ok(()),
+    }
 }
 
 fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instant) -> Result<()> {
     let run = work.run;
-    let units = Units::find(work, section)?;
+    // Where there is a result already it is most likely this one.
+    let units = Units::find(work, section, !stage.path("done.json").exists())?;
     let files = step_files(run, section)?;
     let loaded = match &section.tokenizer.load {
         Some(path) => Some(hash(run, path)?),
@@ -72,29 +78,7 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
         run.console.say("corpus: done already");
         return Ok(());
     }
-    match produce(work, section, stage, &units, &files, loaded.as_deref(), &fingerprint, began) {
-        // Another task may have finished it and cleared away what this one was looking at.
-        Err(_) if run.task.is_some() && stage.is_done(&fingerprint)? => {
-            run.console.say("corpus: another task has finished it");
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "called once; all of them are made by `make`")]
-fn produce(
-    work: &Work,
-    section: &CorpusSection,
-    stage: &StageFolder,
-    units: &Units,
-    files: &[(String, String)],
-    loaded: Option<&str>,
-    fingerprint: &Fingerprint,
-    began: Instant,
-) -> Result<()> {
-    let run = work.run;
-    let (mut account, kept) = clean(work, section, units, files)?;
+    let (mut account, kept) = clean(work, section, &units, &files)?;
     let kept_documents: u64 = account.sources.iter().map(|s| s.kept_documents).sum();
     let heldout: u64 = account.sources.iter().map(|s| s.heldout_documents).sum();
     if kept_documents == heldout {
@@ -109,7 +93,7 @@ fn produce(
     let bytes: u64 = account.sources.iter().map(|s| s.kept_bytes).sum();
     let mut encoded = None;
     if section.write_shards {
-        let made = encode::tokenizer(work, section, &kept, bytes, loaded)?;
+        let made = encode::tokenizer(work, section, &kept, bytes, loaded.as_deref())?;
         let keys = encode::encode(work, &kept, &made, bytes)?;
         encoded = Some((made, keys));
     }
@@ -140,7 +124,7 @@ fn produce(
             "bytes_per_token": account.bytes_per_token,
             "vocab_size": account.vocab_size,
         });
-        stage.finish(fingerprint, seconds, &summary)?;
+        stage.finish(&fingerprint, seconds, &summary)?;
         work.finish(&last, &json!({}))
     })
 }
