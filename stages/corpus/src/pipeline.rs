@@ -105,7 +105,7 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
     // One task writes the result; the others wait for it.
     let last = work::key(&json!(["result", fingerprint.hash()]));
     work.forget(&last, "json");
-    work.all(&[last.clone()], |_| {
+    work.all(std::slice::from_ref(&last), |_| {
         let staged = StagedDir::new(stage.dir())?;
         let folder = staged.path();
         if section.write_texts {
