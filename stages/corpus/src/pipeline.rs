@@ -8,13 +8,14 @@ use std::{
 };
 
 use athanor_store::{
-    Error, Fingerprint, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder,
-    write_atomic, write_json,
+    Error, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder, write_atomic,
+    write_json,
 };
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::{
-    Account, CorpusSection,
+    Account, CorpusSection, Document,
     clean::{Kept, clean},
     datacard, diversity,
     encode::{self, stop_if_asked},
@@ -22,6 +23,9 @@ use crate::{
     units::Units,
     work::{self, Work},
 };
+
+/// Documents written at once.
+const BATCH: usize = 1024;
 
 /// Makes the corpus that the recipe's `[corpus]` describes in the run's folder, unless it is there. As one
 /// of several tasks ([`Run::task`]) it does its part; the last one writes the shards.
@@ -38,21 +42,27 @@ pub fn run(run: &Run) -> Result<()> {
         Some(path) => run.recipe.resolve(path),
         None => own.clone(),
     };
-    let work = Work::open(run, folder)?;
-    make(&work, &section, &stage, began)?;
-    if own.exists() {
-        match std::fs::remove_dir_all(&own) {
-            // Several tasks may do it.
-            Err(e) if run.task.is_none() => return Err(Error::io("remove", &own, e)),
-            _ => {}
+    // Of several tasks one may finish and clear away what another is looking at; that one then looks again
+    // and finds it done.
+    let done = || run.task.is_some() && stage.path("done.json").exists();
+    for last in [false, false, true] {
+        match make(&Work::open(run, folder.clone())?, &section, &stage, began) {
+            Err(_) if !last && done() => {}
+            Err(e) => return Err(e),
+            Ok(()) => break,
         }
     }
-    Ok(())
+    match std::fs::remove_dir_all(&own) {
+        // Several tasks may do it.
+        Err(e) if run.task.is_none() && own.exists() => Err(Error::io("remove", &own, e)),
+        _ => Ok(()),
+    }
 }
 
 fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instant) -> Result<()> {
     let run = work.run;
-    let units = Units::find(work, section)?;
+    // Where there is a result already it is most likely this one.
+    let units = Units::find(work, section, !stage.path("done.json").exists())?;
     let files = step_files(run, section)?;
     let loaded = match &section.tokenizer.load {
         Some(path) => Some(hash(run, path)?),
@@ -72,29 +82,7 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
         run.console.say("corpus: done already");
         return Ok(());
     }
-    match produce(work, section, stage, &units, &files, loaded.as_deref(), &fingerprint, began) {
-        // Another task may have finished it and cleared away what this one was looking at.
-        Err(_) if run.task.is_some() && stage.is_done(&fingerprint)? => {
-            run.console.say("corpus: another task has finished it");
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "called once; all of them are made by `make`")]
-fn produce(
-    work: &Work,
-    section: &CorpusSection,
-    stage: &StageFolder,
-    units: &Units,
-    files: &[(String, String)],
-    loaded: Option<&str>,
-    fingerprint: &Fingerprint,
-    began: Instant,
-) -> Result<()> {
-    let run = work.run;
-    let (mut account, kept) = clean(work, section, units, files)?;
+    let (mut account, kept) = clean(work, section, &units, &files)?;
     let kept_documents: u64 = account.sources.iter().map(|s| s.kept_documents).sum();
     let heldout: u64 = account.sources.iter().map(|s| s.heldout_documents).sum();
     if kept_documents == heldout {
@@ -109,15 +97,15 @@ fn produce(
     let bytes: u64 = account.sources.iter().map(|s| s.kept_bytes).sum();
     let mut encoded = None;
     if section.write_shards {
-        let made = encode::tokenizer(work, section, &kept, bytes, loaded)?;
+        let made = encode::tokenizer(work, section, &kept, bytes, loaded.as_deref())?;
         let keys = encode::encode(work, &kept, &made, bytes)?;
         encoded = Some((made, keys));
+        account.diversity = diversity::count(work, &kept)?;
     }
-    account.diversity = diversity::count(work, &kept)?;
     // One task writes the result; the others wait for it.
     let last = work::key(&json!(["result", fingerprint.hash()]));
     work.forget(&last, "json");
-    work.all(&[last.clone()], |_| {
+    work.all(std::slice::from_ref(&last), |_| {
         let staged = StagedDir::new(stage.dir())?;
         let folder = staged.path();
         if section.write_texts {
@@ -140,7 +128,7 @@ fn produce(
             "bytes_per_token": account.bytes_per_token,
             "vocab_size": account.vocab_size,
         });
-        stage.finish(fingerprint, seconds, &summary)?;
+        stage.finish(&fingerprint, seconds, &summary)?;
         work.finish(&last, &json!({}))
     })
 }
@@ -154,20 +142,27 @@ fn create(folder: &Path) -> Result<PathBuf> {
 fn texts(run: &Run, section: &CorpusSection, kept: &[Kept], path: &Path) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(fail)?);
-    for document in spool::read_all(kept.iter().map(|k| k.path.clone()).collect()) {
+    let mut documents = spool::read_all(kept.iter().map(|k| k.path.clone()).collect());
+    loop {
         stop_if_asked(run)?;
-        let d = document?;
-        let line = json!({
-            "id": d.id,
-            "source": section.sources[d.source].name,
-            "url": d.url,
-            "language": d.language,
-            "heldout": d.heldout,
-            "text": d.text,
-        });
-        writeln!(out, "{line}").map_err(fail)?;
+        let batch: Vec<Document> = documents.by_ref().take(BATCH).collect::<Result<_>>()?;
+        if batch.is_empty() {
+            return out.flush().map_err(fail);
+        }
+        let line = |d: &Document| {
+            let line = json!({
+                "id": d.id,
+                "source": section.sources[d.source].name,
+                "url": d.url,
+                "language": d.language,
+                "heldout": d.heldout,
+                "text": d.text,
+            });
+            format!("{line}\n")
+        };
+        let lines: Vec<String> = batch.par_iter().map(line).collect();
+        lines.iter().try_for_each(|l| out.write_all(l.as_bytes())).map_err(fail)?;
     }
-    out.flush().map_err(fail)
 }
 
 /// The hashes of the files that the steps read: "STEP.NUMBER".

@@ -112,9 +112,8 @@ impl Check for CorpusSection {
             )?;
         }
         for (i, source) in self.sources.iter().enumerate() {
-            let steps: Vec<&str> = self.steps.iter().map(String::as_str).collect();
             for (n, step) in source.skip_steps.iter().enumerate() {
-                Problem::unless_one_of(format!("sources.{i}.skip_steps.{n}"), step, &steps)?;
+                Problem::unless_one_of(format!("sources.{i}.skip_steps.{n}"), step, steps::NAMES)?;
             }
         }
         self.mix.check_with(self).map_err(|p| p.within("mix"))?;

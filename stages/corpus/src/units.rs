@@ -54,7 +54,7 @@ impl File {
 }
 
 /// The files' hashes. They are kept, many small files' together.
-fn hashes(work: &Work, files: &[File]) -> Result<Vec<String>> {
+fn hashes(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
     let mut groups: Vec<&[File]> = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (n, file) in files.iter().enumerate() {
@@ -66,11 +66,14 @@ fn hashes(work: &Work, files: &[File]) -> Result<Vec<String>> {
     }
     let stamps = |g: &&[File]| json!(["hash", g.iter().map(|f| &f.stamp).collect::<Vec<_>>()]);
     let keys: Vec<String> = groups.iter().map(|g| work::key(&stamps(g))).collect();
+    let hash = |f: &File| match f.stamp.is_null() {
+        true => Ok("standard input".to_string()),
+        false => stop_if_asked(work.run).and_then(|()| sha256_file(&f.path)),
+    };
+    if !keep {
+        return files.par_iter().map(hash).collect();
+    }
     work.all(&keys, |n| {
-        let hash = |f: &File| match f.stamp.is_null() {
-            true => Ok("standard input".to_string()),
-            false => stop_if_asked(work.run).and_then(|()| sha256_file(&f.path)),
-        };
         let hashes: Vec<String> = groups[n].par_iter().map(hash).collect::<Result<_>>()?;
         work.finish(&keys[n], &hashes)
     })?;
@@ -82,8 +85,9 @@ fn hashes(work: &Work, files: &[File]) -> Result<Vec<String>> {
 }
 
 impl Units {
-    /// Lists and hashes the sources' files. A file's hash is kept with its size and time.
-    pub(crate) fn find(work: &Work, section: &CorpusSection) -> Result<Self> {
+    /// Lists and hashes the sources' files. With `keep` the hashes are kept, each with its file's size and
+    /// time.
+    pub(crate) fn find(work: &Work, section: &CorpusSection, keep: bool) -> Result<Self> {
         let mut files: Vec<File> = Vec::new();
         for (number, source) in section.sources.iter().enumerate() {
             let place = |e: Error| e.at(format!("source {:?}", source.name));
@@ -100,7 +104,7 @@ impl Units {
                 }
             }
         }
-        let hashes = hashes(work, &files)?;
+        let hashes = hashes(work, &files, keep)?;
         let mut units: Vec<(Unit, u64, Vec<String>)> = Vec::new();
         let mut by_source = vec![Vec::new(); section.sources.len()];
         for (File { source, path: file, size, .. }, sha256) in files.into_iter().zip(hashes) {

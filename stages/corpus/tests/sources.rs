@@ -279,7 +279,7 @@ fn mediawiki_pages_and_damaged_ones() {
     assert_eq!(
         texts(&got),
         [
-            "# Page 1\n\nIron (Fe) is a metal of starss, 5 km deep.\n\n## Use\n\n- steel\n  - wire\n1. one\n2. two",
+            "# Page 1\n\nIron ([x]; Fe) is a metal of starss, 5 km deep.\n\n## Use\n\n- steel\n  - wire\n1. one\n2. two",
             "skip: outside the main namespace",
             "skip: redirect",
             "skip: bad XML page",
