@@ -39,17 +39,11 @@ fn check(name: &str, text: &str, refused: Option<&str>) {
     let said = loaded.as_ref().err().map_or("read", |e| e.split_once(": ").map_or("", |e| e.1));
     let said: String = said.chars().take(110).collect();
     println!("{name}: {} bytes, {taken} taken, {times:.1} times: {said}", text.len());
-    if taken > 8 * text.len() + FIXED {
-        println!("FAIL {name}: {taken} bytes for {}", text.len())
-    };
+    assert!(taken <= 8 * text.len() + FIXED, "{name}: {taken} bytes for {}", text.len());
     match (refused, loaded) {
         (None, Ok(_)) => {}
-        (Some(why), Err(e)) => {
-            if !e.contains(why) {
-                println!("FAIL {name}: {e}")
-            }
-        }
-        (_, loaded) => println!("FAIL {name}: {:?}", loaded.map(|_| "read")),
+        (Some(why), Err(e)) => assert!(e.contains(why), "{name}: {e}"),
+        (_, loaded) => panic!("{name}: {:?}", loaded.map(|_| "read")),
     }
 }
 
