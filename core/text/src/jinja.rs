@@ -28,11 +28,7 @@ pub fn bound(env: &mut Environment<'static>) {
     env.set_unknown_method_callback(method);
     // Nor is what a list shows as, which may hold lists that hold one long text many times.
     env.set_formatter(|out, state, value| {
-        if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
-            let mut limit = Limit(LONGEST);
-            let written = fmt::Write::write_fmt(&mut limit, format_args!("{value}"));
-            written.map_err(|_| too_long("a list"))?;
-        }
+        shown(value)?;
         minijinja::escape_formatter(out, state, value)
     });
     env.add_filter("athanor_join", minijinja::filters::join);
@@ -63,6 +59,13 @@ fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Res
     if let ("join", Some(between), [list]) = (method, value.as_str(), args) {
         fits(list, between)?;
     }
+    // A width takes what it says, before it is charged.
+    if let ("format", Some(format)) = (method, value.as_str()) {
+        if format.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 4) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "format: a number above 9999"));
+        }
+        args.iter().try_for_each(shown)?;
+    }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
 }
 
@@ -73,6 +76,16 @@ fn join(state: &mut State, args: Rest<Value>) -> Result<Value, Error> {
         fits(list, args.get(1).and_then(Value::as_str).unwrap_or(""))?;
     }
     state.apply_filter("athanor_join", &args)
+}
+
+/// Fails unless what a list shows as is of a length that we make.
+fn shown(value: &Value) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+        return Ok(());
+    }
+    let mut limit = Limit(LONGEST);
+    let written = fmt::Write::write_fmt(&mut limit, format_args!("{value}"));
+    written.map_err(|_| too_long("a list"))
 }
 
 /// Fails unless a list, joined, is of a length that we make.

@@ -188,6 +188,11 @@ fn parts() {
     check("no table", &with("normalizer", precompiled("AAAA")), Some("charsmap"));
     check("a table", &with("normalizer", precompiled(&"/".repeat(400_000))), Some("charsmap"));
     check("an expected panic", &with("decoder", json!(7)), Some("object"));
+    // Found by the fuzzer, as was BPEDecoder of no tokens.
+    let none = json!({ "type": "FixedLength", "length": 0 });
+    check("no length", &with("pre_tokenizer", none), Some("length 0"));
+    let suffix = json!({ "type": "BPEDecoder", "suffix": "</w>" });
+    check("no tokens", &with("decoder", suffix), None);
     let strip =
         json!({ "type": "Strip", "content": "a", "start": 0, "stop": 1_000_000_000_000_u64 });
     check("strip", &with("decoder", strip), None);

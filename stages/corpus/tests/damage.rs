@@ -92,13 +92,13 @@ fn damaged_and_bursting_files() {
         (
             "dump.xml",
             "dump.xml:4: no page of a MediaWiki export in it, or bad XML",
-            &[("bad XML page", 1)],
-            -1,
+            &[("bad XML page", 1), ("file not read to its end", 1)],
+            2,
         ),
         ("bomb.xml.bz2", "", &[("page too large", 1)], 1),
-        // No telling what is behind the damage: an error in any case.
-        ("torn.jsonl.gz", "the gzip file is torn", &[], -1),
-        ("flipped.jsonl.gz", "flipped.jsonl.gz", &[], -1),
+        // What is behind the damage is lost; how much of what is before it can be read, zlib decides.
+        ("torn.jsonl.gz", "the gzip file is torn", &[("file not read to its end", 1)], -1),
+        ("flipped.jsonl.gz", "flipped.jsonl.gz", &[("file not read to its end", 1)], -1),
     ];
     let mut most = 0;
     for (name, refused, skipped, kept) in cases {
@@ -114,24 +114,10 @@ fn damaged_and_bursting_files() {
         let taken = MEMORY.peak_usage().saturating_sub(before);
         println!("{name}: {} MiB", taken >> 20);
         most = most.max(taken);
-        let account: Value = match lenient {
-            Ok(()) => read_json(&dir.path().join("run/corpus/account.json")).unwrap(),
-            // A file that ends too early, or whose packing is damaged, is never passed over.
-            Err(e) => {
-                let e = e.to_string();
-                assert!(*kept == -1, "{name}: {e}");
-                assert!(
-                    e.contains(name)
-                        && (e.contains("torn")
-                            || e.contains("damaged")
-                            || e.contains("ends within")),
-                    "{name}: {e}"
-                );
-                continue;
-            }
-        };
+        lenient.unwrap();
+        let account: Value = read_json(&dir.path().join("run/corpus/account.json")).unwrap();
         let source = &account["sources"][1];
-        assert_eq!(source["kept_documents"], *kept, "{name}: {source}");
+        assert!(*kept < 0 || source["kept_documents"] == *kept, "{name}: {source}");
         for (reason, records) in *skipped {
             assert_eq!(source["skipped"][reason]["records"], *records, "{name}: {source}");
         }

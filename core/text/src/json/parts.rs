@@ -266,6 +266,9 @@ impl PreTokenizer {
                 if name == "ByteLevel" {
                     budget.byte_level()?;
                 }
+                if part.value.get("length").is_some_and(|n| n == 0) {
+                    return Err(Error::input(format!("{name} of length 0 cuts nothing off")));
+                }
                 Self::Other(part.theirs()?)
             }
         })
