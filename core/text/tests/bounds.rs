@@ -217,8 +217,8 @@ fn precompiled(table: &str) -> Value {
 
 fn added() {
     let token = |n: usize| {
-        json!({ "id": n, "content": format!("<{n}>"), "single_word": false, "lstrip": n % 3 == 0,
-                "rstrip": n % 5 == 0, "normalized": n % 2 == 0, "special": n % 7 == 0 })
+        json!({ "id": n, "content": format!("<{n}>"), "single_word": false, "lstrip": n.is_multiple_of(3),
+                "rstrip": n.is_multiple_of(5), "normalized": n.is_multiple_of(2), "special": n.is_multiple_of(7) })
     };
     let many: Vec<Value> = (0..60_000).map(token).collect();
     check("added tokens", &with("added_tokens", json!(many)), None);

@@ -108,8 +108,8 @@ fn bases() -> Vec<String> {
     let made = parts.into_iter().enumerate().map(|(n, (key, part))| {
         let mut all = json!({
             "version": "1.0", "truncation": null, "padding": null,
-            "added_tokens": [{ "id": 0, "content": "<|end|>", "single_word": n % 2 == 0,
-                "lstrip": n % 3 == 0, "rstrip": n % 5 == 0, "normalized": n % 7 == 0,
+            "added_tokens": [{ "id": 0, "content": "<|end|>", "single_word": n.is_multiple_of(2),
+                "lstrip": n.is_multiple_of(3), "rstrip": n.is_multiple_of(5), "normalized": n.is_multiple_of(7),
                 "special": n % 2 == 1 }],
             "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
             "model": models[n % models.len()],

@@ -34,6 +34,9 @@ fn long_line(path: &Path, mib: usize, before: &str, behind: &str) {
     out.finish().unwrap();
 }
 
+/// A file; what refuses it; what is skipped, and how many documents of it are kept (-1: some).
+type Case = (&'static str, &'static str, &'static [(&'static str, i64)], i64);
+
 /// One test: the peak of memory is that of the whole process.
 #[test]
 fn damaged_and_bursting_files() {
@@ -83,8 +86,7 @@ fn damaged_and_bursting_files() {
     bomb.write_all(b"</text></revision>\n</page>\n").unwrap();
     std::fs::write(at("bomb.xml.bz2"), bomb.finish().unwrap()).unwrap();
 
-    // File; what refuses it; what is skipped, and how many documents of it are kept.
-    let cases: &[(&str, &str, &[(&str, i64)], i64)] = &[
+    let cases: &[Case] = &[
         ("line.jsonl.gz", "line.jsonl.gz:2: a line of more than 64 MiB", &[("bad line", 1)], 2),
         ("line.txt.gz", "line.txt.gz:2: a line of more than 64 MiB", &[("bad line", 1)], 2),
         ("latin.jsonl", "latin.jsonl:2: not UTF-8 text at byte 14", &[("bad line", 1)], 2),
