@@ -191,6 +191,8 @@ fn parts() {
     // Found by the fuzzer, as was BPEDecoder of no tokens.
     let none = json!({ "type": "FixedLength", "length": 0 });
     check("no length", &with("pre_tokenizer", none), Some("length 0"));
+    let untyped = json!({ "content": "a", "start": 0, "stop": 9 });
+    check("a Strip without its type", &with("decoder", untyped), Some("`type`"));
     let suffix = json!({ "type": "BPEDecoder", "suffix": "</w>" });
     check("no tokens", &with("decoder", suffix), None);
     let strip =
