@@ -6,7 +6,7 @@ use std::{
     io::{self, Write},
 };
 
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
@@ -26,6 +26,13 @@ const WIDEST: usize = 64;
 pub fn bound(env: &mut Environment<'static>) {
     env.set_fuel(Some(FUEL));
     env.set_unknown_method_callback(method);
+    // Nor is what a list shows as, which may hold lists that hold one long text many times.
+    env.set_formatter(|out, state, value| {
+        shown(value)?;
+        minijinja::escape_formatter(out, state, value)
+    });
+    env.add_filter("athanor_join", minijinja::filters::join);
+    env.add_filter("join", join);
 }
 
 /// An environment with the functions and filters that chat templates call. `clock` is the time that
@@ -49,15 +56,46 @@ pub(crate) fn environment(clock: Option<u64>) -> Environment<'static> {
 }
 
 fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
-    // The one method that makes more than it is charged for: a list may hold a long text many times.
     if let ("join", Some(between), [list]) = (method, value.as_str(), args) {
-        let mut limit = Limit(LONGEST);
-        for item in list.try_iter()? {
-            let written = fmt::Write::write_fmt(&mut limit, format_args!("{between}{item}"));
-            written.map_err(|_| too_long("join"))?;
+        fits(list, between)?;
+    }
+    // A width takes what it says, before it is charged.
+    if let ("format", Some(format)) = (method, value.as_str()) {
+        if format.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 4) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "format: a number above 9999"));
         }
+        args.iter().try_for_each(shown)?;
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+}
+
+/// The filter, and the method above: what a list makes is not charged before it is made, and it may hold
+/// a long text many times.
+fn join(state: &mut State, args: Rest<Value>) -> Result<Value, Error> {
+    if let Some(list) = args.first() {
+        fits(list, args.get(1).and_then(Value::as_str).unwrap_or(""))?;
+    }
+    state.apply_filter("athanor_join", &args)
+}
+
+/// Fails unless what a list shows as is of a length that we make.
+fn shown(value: &Value) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+        return Ok(());
+    }
+    let mut limit = Limit(LONGEST);
+    let written = fmt::Write::write_fmt(&mut limit, format_args!("{value}"));
+    written.map_err(|_| too_long("a list"))
+}
+
+/// Fails unless a list, joined, is of a length that we make.
+fn fits(list: &Value, between: &str) -> Result<(), Error> {
+    let mut limit = Limit(LONGEST);
+    for item in list.try_iter().into_iter().flatten() {
+        let written = fmt::Write::write_fmt(&mut limit, format_args!("{between}{item}"));
+        written.map_err(|_| too_long("join"))?;
+    }
+    Ok(())
 }
 
 fn too_long(what: &str) -> Error {

@@ -39,17 +39,11 @@ fn check(name: &str, text: &str, refused: Option<&str>) {
     let said = loaded.as_ref().err().map_or("read", |e| e.split_once(": ").map_or("", |e| e.1));
     let said: String = said.chars().take(110).collect();
     println!("{name}: {} bytes, {taken} taken, {times:.1} times: {said}", text.len());
-    if taken > 8 * text.len() + FIXED {
-        println!("FAIL {name}: {taken} bytes for {}", text.len())
-    };
+    assert!(taken <= 8 * text.len() + FIXED, "{name}: {taken} bytes for {}", text.len());
     match (refused, loaded) {
         (None, Ok(_)) => {}
-        (Some(why), Err(e)) => {
-            if !e.contains(why) {
-                println!("FAIL {name}: {e}")
-            }
-        }
-        (_, loaded) => println!("FAIL {name}: {:?}", loaded.map(|_| "read")),
+        (Some(why), Err(e)) => assert!(e.contains(why), "{name}: {e}"),
+        (_, loaded) => panic!("{name}: {:?}", loaded.map(|_| "read")),
     }
 }
 
@@ -194,6 +188,13 @@ fn parts() {
     check("no table", &with("normalizer", precompiled("AAAA")), Some("charsmap"));
     check("a table", &with("normalizer", precompiled(&"/".repeat(400_000))), Some("charsmap"));
     check("an expected panic", &with("decoder", json!(7)), Some("object"));
+    // Found by the fuzzer, as was BPEDecoder of no tokens.
+    let none = json!({ "type": "FixedLength", "length": 0 });
+    check("no length", &with("pre_tokenizer", none), Some("length 0"));
+    let untyped = json!({ "content": "a", "start": 0, "stop": 9 });
+    check("a Strip without its type", &with("decoder", untyped), Some("`type`"));
+    let suffix = json!({ "type": "BPEDecoder", "suffix": "</w>" });
+    check("no tokens", &with("decoder", suffix), None);
     let strip =
         json!({ "type": "Strip", "content": "a", "start": 0, "stop": 1_000_000_000_000_u64 });
     check("strip", &with("decoder", strip), None);
@@ -218,8 +219,8 @@ fn precompiled(table: &str) -> Value {
 
 fn added() {
     let token = |n: usize| {
-        json!({ "id": n, "content": format!("<{n}>"), "single_word": false, "lstrip": n % 3 == 0,
-                "rstrip": n % 5 == 0, "normalized": n % 2 == 0, "special": n % 7 == 0 })
+        json!({ "id": n, "content": format!("<{n}>"), "single_word": false, "lstrip": n.is_multiple_of(3),
+                "rstrip": n.is_multiple_of(5), "normalized": n.is_multiple_of(2), "special": n.is_multiple_of(7) })
     };
     let many: Vec<Value> = (0..60_000).map(token).collect();
     check("added tokens", &with("added_tokens", json!(many)), None);

@@ -92,7 +92,7 @@ impl Pattern {
         let (mut at, mut last, mut tries) = (0, None, 0u32);
         while at <= text.len() {
             tries += 1;
-            if tries % 64 == 0 && began.elapsed() > patience {
+            if tries.is_multiple_of(64) && began.elapsed() > patience {
                 return Err(format!(
                     "a pattern of the tokeniser takes more than {} s on a text of {} bytes",
                     patience.as_secs(),
