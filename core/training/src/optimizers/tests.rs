@@ -140,8 +140,15 @@ fn lower_layers_learn_slower_and_frozen_ones_not_at_all() {
             // Adam's first step is the learning rate.
             let rate = 0.01 * 0.5f32.powi((top - model.depth(i)) as i32);
             let expected = if model.depth(i) < freeze { 0.0 } else { rate };
-            assert!((most - expected).abs() < 0.02 * rate, "{}: {most} {expected}", before.name);
-            assert_eq!(optimizer.learns(i), expected > 0.0);
+            assert_eq!(optimizer.learns(i), expected > 0.0, "{}", before.name);
+            // Norms begin at 1, where `pull` leaves them.
+            if !before.name.contains("norm") {
+                assert!(
+                    (most - expected).abs() < 0.02 * rate,
+                    "{}: {most} {expected}",
+                    before.name
+                );
+            }
         }
     }
 }
