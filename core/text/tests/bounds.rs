@@ -193,6 +193,8 @@ fn parts() {
     check("no length", &with("pre_tokenizer", none), Some("length 0"));
     let untyped = json!({ "content": "a", "start": 0, "stop": 9 });
     check("a Strip without its type", &with("decoder", untyped), Some("`type`"));
+    let unknown = json!({ "type": "Strips", "content": "a", "start": 0, "stop": 9 });
+    check("a Strip of another name", &with("decoder", unknown), Some("not known"));
     let suffix = json!({ "type": "BPEDecoder", "suffix": "</w>" });
     check("no tokens", &with("decoder", suffix), None);
     let strip =

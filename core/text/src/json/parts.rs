@@ -158,11 +158,17 @@ impl Part {
         T::deserialize(value).map_err(|e| Error::input(format!("`{key}` of {}: {e}", self.name)))
     }
 
-    fn theirs<T: DeserializeOwned>(self) -> Result<T> {
-        serde_json::from_value(self.value).map_err(|e| {
-            let hint = "is it from a newer version of the tokenizers library?";
-            Error::input(format!("{:?} cannot be read: {e}", self.name)).hint(hint)
-        })
+    fn theirs<T: DeserializeOwned + Serialize>(self) -> Result<T> {
+        let hint = "is it from a newer version of the tokenizers library?";
+        let read: T = serde_json::from_value(self.value)
+            .map_err(|e| Error::input(format!("{:?} cannot be read: {e}", self.name)).hint(hint))?;
+        // What has a type that the library does not know it takes for one with the same keys, past our checks.
+        let known = self.name == "Precompiled"
+            || serde_json::to_value(&read).is_ok_and(|v| v["type"] == self.name.as_str());
+        match known {
+            true => Ok(read),
+            false => Err(Error::input(format!("{:?} is not known", self.name)).hint(hint)),
+        }
     }
 
     fn replace(self, budget: &mut Budget) -> Result<Replace> {
