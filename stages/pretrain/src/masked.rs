@@ -4,7 +4,7 @@
 use athanor_data::{Shards, Split};
 use athanor_models::{Input, Model};
 use athanor_store::{Check, Error, Problem, Result, section};
-use athanor_tensor::{Device, Ids, Rng, ops::Mask};
+use athanor_tensor::{Device, Ids, Rng, host, ops::Mask};
 use athanor_text::Tokenizer;
 use athanor_training::Walk;
 use serde_json::{Map, Value, json};
@@ -441,16 +441,5 @@ pub(crate) fn ids(device: Device, values: &[i32]) -> Ids {
 
 /// Place of the greatest value in each row of `width`; the first of equal ones.
 pub(crate) fn argmax(values: &[f32], width: usize) -> Vec<usize> {
-    values
-        .chunks(width.max(1))
-        .map(|row| {
-            let mut best = 0;
-            for (i, v) in row.iter().enumerate() {
-                if *v > row[best] {
-                    best = i;
-                }
-            }
-            best
-        })
-        .collect()
+    values.chunks(width.max(1)).map(host::argmax).collect()
 }

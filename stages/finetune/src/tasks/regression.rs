@@ -151,7 +151,7 @@ impl Objective for Regression<'_> {
     ) -> Var {
         let rows: Vec<Row<'_>> = batch.iter().map(|e| e.tokens.row()).collect();
         let padded = model.padded(&rows);
-        let mut pass = Pass::new(graph, &padded.input).with_dropout(dropout);
+        let mut pass = Pass::new(graph, &padded.input).with_dropout(dropout).skip_padding();
         let hidden = model.hidden(&mut pass);
         let picked = model.pick(0, &hidden, &padded.ids);
         let said = model.scores_of(graph, 0, &picked, &mut |x| pass.drop(x));
