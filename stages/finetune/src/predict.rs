@@ -4,7 +4,7 @@ use std::path::Path;
 
 use athanor_models::{Head, Model, Padded, Pass, Row, heads};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, Graph, Var};
+use athanor_tensor::{Device, Graph, Var, host};
 use athanor_text::Tokenizer;
 use athanor_training::load_tokenizer;
 
@@ -97,8 +97,7 @@ pub(crate) fn places(batch: &[&Piece], padded: &Padded) -> Vec<usize> {
 
 /// The greatest score's place; the first of equals, as in numpy.
 pub(crate) fn best(scores: &[f32]) -> usize {
-    let better = |best: usize, i: usize| if scores[i] > scores[best] { i } else { best };
-    (0..scores.len()).fold(0, better)
+    host::argmax(scores)
 }
 
 /// −ln of a label's probability.
