@@ -2,11 +2,9 @@
 //! again, and the system's allocator would map and clear fresh pages each time.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Mutex, MutexGuard},
 };
 
 use bytemuck::{Pod, Zeroable};
@@ -23,14 +21,62 @@ unsafe impl Zeroable for Line {}
 #[allow(unsafe_code)]
 unsafe impl Pod for Line {}
 
-static FREE: Mutex<BTreeMap<usize, Vec<Vec<Line>>>> = Mutex::new(BTreeMap::new());
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static HELD: AtomicUsize = AtomicUsize::new(0);
+/// Buffers by size, and their account; sizes are in lines.
+struct Pool<T> {
+    /// Those that nobody uses.
+    spare: BTreeMap<usize, Vec<T>>,
+    in_use: usize,
+    peak: usize,
+    held: usize,
+}
 
-fn free_lists() -> MutexGuard<'static, BTreeMap<usize, Vec<Vec<Line>>>> {
-    // The map is valid after any panic: it only holds spare memory.
-    FREE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+impl<T> Pool<T> {
+    const fn new() -> Self {
+        Self { spare: BTreeMap::new(), in_use: 0, peak: 0, held: 0 }
+    }
+
+    /// The size of a buffer of at least `lines`, and the buffer if there is a spare one.
+    fn take(&mut self, lines: usize) -> (usize, Option<T>) {
+        // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
+        // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
+        let near = self.spare.range_mut(lines..=lines + lines / 4);
+        let found = near.into_iter().find_map(|(&size, list)| Some((size, list.pop()?)));
+        let (size, buffer) = match found {
+            Some((size, buffer)) => (size, Some(buffer)),
+            None => {
+                self.held += lines;
+                (lines, None)
+            }
+        };
+        self.in_use += size;
+        self.peak = self.peak.max(self.in_use);
+        (size, buffer)
+    }
+
+    fn give(&mut self, size: usize, buffer: T) {
+        self.in_use -= size;
+        self.spare.entry(size).or_default().push(buffer);
+    }
+
+    fn stats(&self) -> PoolStats {
+        let [in_use, peak, held] = [self.in_use, self.peak, self.held].map(|lines| lines * LINE);
+        PoolStats { in_use, peak, held }
+    }
+}
+
+/// Bytes of a line.
+const LINE: usize = size_of::<Line>();
+
+static POOL: Mutex<Pool<Vec<Line>>> = Mutex::new(Pool::new());
+
+fn pool() -> MutexGuard<'static, Pool<Vec<Line>>> {
+    // The pool is valid after any panic: it only holds spare memory.
+    POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+thread_local! {
+    /// What this thread plans: the same account without memory.
+    static PLANNED: RefCell<Pool<()>> = const { RefCell::new(Pool::new()) };
 }
 
 /// Bytes of tensors alive now, at most so far, and held in all (alive and spare).
@@ -46,14 +92,54 @@ pub struct PoolStats {
 
 /// The pool's account, in bytes.
 pub fn pool_stats() -> PoolStats {
-    PoolStats { in_use: IN_USE.load(Relaxed), peak: PEAK.load(Relaxed), held: HELD.load(Relaxed) }
+    pool().stats()
 }
 
 /// Gives spare memory back to the system.
 pub fn release_spare() {
-    let lists = std::mem::take(&mut *free_lists());
-    let bytes: usize = lists.values().flatten().map(|v| v.len() * 64).sum();
-    HELD.fetch_sub(bytes, Relaxed);
+    let mut pool = pool();
+    let spare = std::mem::take(&mut pool.spare);
+    pool.held -= spare.iter().map(|(size, list)| size * list.len()).sum::<usize>();
+}
+
+/// Runs `work` over tensors on [`Device::Plan`](crate::Device::Plan), made in it and by this thread, and tells
+/// what the pool would have to hold for it if it were empty at the beginning.
+pub fn plan<R>(work: impl FnOnce() -> R) -> (R, PoolStats) {
+    PLANNED.with_borrow_mut(|pool| *pool = Pool::new());
+    let result = work();
+    (result, PLANNED.with_borrow(Pool::stats))
+}
+
+/// A buffer that is planned: its size, and the account that it stands in, if any.
+pub(crate) struct Planned {
+    lines: Option<usize>,
+}
+
+impl Planned {
+    /// Counted like a buffer of `len` values.
+    pub fn counted(len: usize) -> Self {
+        let (lines, _) = PLANNED.with_borrow_mut(|pool| pool.take(class(len.div_ceil(16))));
+        Self { lines: Some(lines) }
+    }
+
+    /// Stands for memory that is there already.
+    pub fn present() -> Self {
+        Self { lines: None }
+    }
+}
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        let Some(lines) = self.lines else { return };
+        // A thread that ends has no account any more; nor has a buffer of an earlier plan.
+        let _ = PLANNED.try_with(|pool| {
+            if let Ok(mut pool) = pool.try_borrow_mut()
+                && pool.in_use >= lines
+            {
+                pool.give(lines, ());
+            }
+        });
+    }
 }
 
 /// Rounds up in steps of an eighth of a power of two, so that near sizes share buffers.
@@ -71,20 +157,8 @@ pub(crate) struct Buf {
 impl Buf {
     /// `len` values of arbitrary (but initialised) content.
     pub fn stale(len: usize) -> Self {
-        let lines = class(len.div_ceil(16));
-        // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
-        // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
-        let spare = |mut free: MutexGuard<'static, BTreeMap<usize, Vec<Vec<Line>>>>| {
-            free.range_mut(lines..=lines + lines / 4).find_map(|(_, list)| list.pop())
-        };
-        let reused = spare(free_lists());
-        let lines = reused.as_ref().map_or(lines, Vec::len);
-        let now = IN_USE.fetch_add(lines * 64, Relaxed) + lines * 64;
-        PEAK.fetch_max(now, Relaxed);
-        let lines = reused.unwrap_or_else(|| {
-            HELD.fetch_add(lines * 64, Relaxed);
-            vec![Line([0.0; 16]); lines]
-        });
+        let (size, spare) = pool().take(class(len.div_ceil(16)));
+        let lines = spare.unwrap_or_else(|| vec![Line([0.0; 16]); size]);
         Self { lines, len }
     }
 
@@ -99,8 +173,7 @@ impl Buf {
 impl Drop for Buf {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        IN_USE.fetch_sub(lines.len() * 64, Relaxed);
-        free_lists().entry(lines.len()).or_default().push(lines);
+        pool().give(lines.len(), lines);
     }
 }
 
@@ -120,6 +193,23 @@ impl std::ops::DerefMut for Buf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_counts_what_is_alive_at_once_and_what_is_held() {
+        let bytes = |values: usize| class(values.div_ceil(16)) * LINE;
+        let ((), stats) = plan(|| {
+            let first = Planned::counted(1000);
+            drop(Planned::counted(500));
+            // Takes the spare one.
+            let second = Planned::counted(500);
+            drop((first, second, Planned::present()));
+            let _third = Planned::counted(100);
+        });
+        assert_eq!(stats.peak, bytes(1000) + bytes(500));
+        assert_eq!(stats.held, bytes(1000) + bytes(500) + bytes(100));
+        assert_eq!(stats.in_use, 0);
+        assert_eq!(plan(|| ()).1.held, 0);
+    }
 
     #[test]
     fn buffers_are_aligned_and_reused() {

@@ -10,6 +10,7 @@ pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod packed;
 pub(crate) mod parallel;
 pub(crate) mod peak;
 pub(crate) mod relative;
