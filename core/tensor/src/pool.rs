@@ -4,10 +4,13 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Mutex, MutexGuard},
 };
 
 use bytemuck::{Pod, Zeroable};
+
+use crate::region::{FROM, Piece};
 
 /// One cache line; makes every buffer aligned for 512-bit loads.
 #[repr(C, align(64))]
@@ -39,8 +42,18 @@ impl<T> Pool<T> {
     fn take(&mut self, lines: usize) -> (usize, Option<T>) {
         // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
         // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
-        let near = self.spare.range_mut(lines..=lines + lines / 4);
-        let found = near.into_iter().find_map(|(&size, list)| Some((size, list.pop()?)));
+        let mut found = self.spare(lines..=lines + lines / 4);
+        // Where the spares that do not fit have become too many, a much larger one has to do; and where there
+        // is none, they go.
+        let most = most_held(self.peak.max(self.in_use + lines));
+        if found.is_none() && self.held + lines > most {
+            found = self.spare(lines..=usize::MAX);
+            while found.is_none() && self.held + lines > most {
+                let Some((size, buffer)) = self.spare(0..=lines) else { break };
+                drop(buffer);
+                self.held -= size;
+            }
+        }
         let (size, buffer) = match found {
             Some((size, buffer)) => (size, Some(buffer)),
             None => {
@@ -51,6 +64,17 @@ impl<T> Pool<T> {
         self.in_use += size;
         self.peak = self.peak.max(self.in_use);
         (size, buffer)
+    }
+
+    /// The smallest spare buffer of these sizes.
+    fn spare(&mut self, sizes: RangeInclusive<usize>) -> Option<(usize, T)> {
+        let size = *self.spare.range(sizes).next()?.0;
+        let list = self.spare.get_mut(&size)?;
+        let buffer = list.pop()?;
+        if list.is_empty() {
+            self.spare.remove(&size);
+        }
+        Some((size, buffer))
     }
 
     fn give(&mut self, size: usize, buffer: T) {
@@ -67,9 +91,9 @@ impl<T> Pool<T> {
 /// Bytes of a line.
 const LINE: usize = size_of::<Line>();
 
-static POOL: Mutex<Pool<Vec<Line>>> = Mutex::new(Pool::new());
+static POOL: Mutex<Pool<Block>> = Mutex::new(Pool::new());
 
-fn pool() -> MutexGuard<'static, Pool<Vec<Line>>> {
+fn pool() -> MutexGuard<'static, Pool<Block>> {
     // The pool is valid after any panic: it only holds spare memory.
     POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -88,6 +112,11 @@ pub struct PoolStats {
     pub peak: usize,
     /// Taken from the system.
     pub held: usize,
+}
+
+/// What the pool holds at most, where `peak` was in use at once.
+pub fn most_held(peak: usize) -> usize {
+    peak / 4 * 5
 }
 
 /// The pool's account, in bytes.
@@ -148,9 +177,31 @@ fn class(lines: usize) -> usize {
     lines.div_ceil(step) * step
 }
 
+/// Memory of a buffer.
+enum Block {
+    Small(Vec<Line>),
+    Large(Piece),
+}
+
+impl Block {
+    fn new(lines: usize) -> Self {
+        match Some(lines * LINE).filter(|&bytes| bytes >= FROM).and_then(Piece::new) {
+            Some(piece) => Self::Large(piece),
+            None => Self::Small(vec![Line([0.0; 16]); lines]),
+        }
+    }
+
+    fn lines(&self) -> usize {
+        match self {
+            Self::Small(lines) => lines.len(),
+            Self::Large(piece) => piece.bytes().len() / LINE,
+        }
+    }
+}
+
 /// A pooled run of f32, returned to the pool when dropped.
 pub(crate) struct Buf {
-    lines: Vec<Line>,
+    block: Block,
     len: usize,
 }
 
@@ -158,8 +209,7 @@ impl Buf {
     /// `len` values of arbitrary (but initialised) content.
     pub fn stale(len: usize) -> Self {
         let (size, spare) = pool().take(class(len.div_ceil(16)));
-        let lines = spare.unwrap_or_else(|| vec![Line([0.0; 16]); size]);
-        Self { lines, len }
+        Self { block: spare.unwrap_or_else(|| Block::new(size)), len }
     }
 
     /// `len` zeros.
@@ -172,21 +222,29 @@ impl Buf {
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        pool().give(lines.len(), lines);
+        let block = std::mem::replace(&mut self.block, Block::Small(Vec::new()));
+        pool().give(block.lines(), block);
     }
 }
 
 impl std::ops::Deref for Buf {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        let values: &[f32] = match &self.block {
+            Block::Small(lines) => bytemuck::cast_slice(lines),
+            Block::Large(piece) => bytemuck::cast_slice(piece.bytes()),
+        };
+        &values[..self.len]
     }
 }
 
 impl std::ops::DerefMut for Buf {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        let values: &mut [f32] = match &mut self.block {
+            Block::Small(lines) => bytemuck::cast_slice_mut(lines),
+            Block::Large(piece) => bytemuck::cast_slice_mut(piece.bytes_mut()),
+        };
+        &mut values[..self.len]
     }
 }
 

@@ -54,7 +54,9 @@ impl<const N: usize> From<[usize; N]> for Shape {
 enum Storage {
     Cpu(Buf),
     /// A size without values.
-    Plan { _account: Planned },
+    Plan {
+        _account: Planned,
+    },
 }
 
 /// A dense f32 array. Cloning shares the memory; writing copies if it is shared.
@@ -139,6 +141,23 @@ impl Tensor {
             Storage::Cpu(buf) => buf.to_vec(),
             Storage::Plan { .. } => vec![0.0; self.len()],
         }
+    }
+
+    /// The same values on a device; shares the memory if they are there.
+    #[must_use]
+    pub fn to_device(&self, device: Device) -> Self {
+        match self.device() == device {
+            true => self.clone(),
+            false => self.with_host(|values| Self::from_slice(device, values, self.shape)),
+        }
+    }
+
+    /// The values of a tensor that lives on the host.
+    ///
+    /// # Panics
+    /// If it lives elsewhere: see [`to_device`](Self::to_device).
+    pub fn host(&self) -> &[f32] {
+        self.cpu()
     }
 
     /// Hands the values to `f` on the host without a copy where that is possible.

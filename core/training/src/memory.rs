@@ -5,12 +5,15 @@ use std::fs;
 
 use athanor_models::Model;
 use athanor_store::{Error, Result};
-use athanor_tensor::{GradSet, PoolStats, plan, pool_stats};
+use athanor_tensor::{GradSet, PoolStats, most_held, plan, pool_stats};
 
 use crate::{fit::Task, section::TrainSection, trainer::Trainer};
 
 /// Bytes that do not grow with the batch: blocks of logits and of the feed-forward part, one at a time.
 const BLOCKS: u64 = 40 << 20;
+
+/// What kernels, evaluation and files hold beside tensors: measured, see docs/log.md.
+const BESIDE: u64 = 24 << 20;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
@@ -131,7 +134,10 @@ pub(crate) fn expect<T: Task>(
 fn expected(model: &Model, stats: PoolStats) -> Expected {
     let real = pool_stats();
     let spare = (real.held - real.in_use) as u64;
-    let steps = (stats.held as u64).saturating_sub(spare);
+    // Where rows differ in length, spare buffers of many sizes come up to the pool's bound in the end.
+    let varies = stats.held > stats.peak + stats.peak / 20;
+    let held = if varies { stats.held.max(most_held(stats.peak)) } else { stats.held };
+    let steps = (held as u64 + BESIDE).saturating_sub(spare);
     let gradients = model.params.count() as u64 * VALUE;
     let fixed = (gradients + BLOCKS).min(gradients.max(steps / 2));
     let now = SystemMemory::now().map_or(real.held as u64, |m| m.resident);
@@ -149,7 +155,10 @@ pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expe
     let (room, whose) = match (section.memory_gigabytes, SystemMemory::now()) {
         (limit, _) if limit > 0.0 => {
             let limit = (limit * 1e9) as u64;
-            (limit.saturating_sub(expected.now), format!("train.memory_gigabytes leaves {}", gb(limit)))
+            (
+                limit.saturating_sub(expected.now),
+                format!("train.memory_gigabytes leaves {}", gb(limit)),
+            )
         }
         (_, Some(system)) => (system.free, format!("{} are free", gb(expected.now + system.free))),
         (_, None) => (u64::MAX, String::new()),

@@ -8,7 +8,9 @@ use athanor_store::{Error, Key, Recipe, Result, Run, Section, StagedDir, sha256_
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
 use athanor_training::{
-    StageContext, Trainer, load_tokenizer, memory::{SystemMemory, check_weights}, save_model, set_tokens,
+    StageContext, Trainer, load_tokenizer,
+    memory::{SystemMemory, check_weights},
+    save_model, set_tokens,
 };
 use serde_json::{Value, json};
 

@@ -253,9 +253,15 @@ mod tests {
             crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
             x
         };
-        for [m, n, k] in
-            [[1, 1, 1], [3, 5, 7], [9, 130, 33], [32, 67, 100], [17, 32, 16], [41, 300, 513], [8, 64, 1]]
-        {
+        for [m, n, k] in [
+            [1, 1, 1],
+            [3, 5, 7],
+            [9, 130, 33],
+            [32, 67, 100],
+            [17, 32, 16],
+            [41, 300, 513],
+            [8, 64, 1],
+        ] {
             let (x, w) = (noise(m * k, 1), noise(n * k, 2));
             // Stored [out, in], and [in, out].
             for w in [Mat::new(&w, k).t(), Mat::new(&w, n)] {

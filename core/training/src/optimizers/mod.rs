@@ -114,8 +114,7 @@ impl Optimizer {
 
     /// An update on a plan of the parameters, for the memory that it takes.
     pub(crate) fn plan(&self, params: &mut Params, grads: &GradSet) {
-        let step =
-            StepInfo { learning_rate: 0.0, grad_scale: 1.0, weight_decay: 0.0, updates: 0 };
+        let step = StepInfo { learning_rate: 0.0, grad_scale: 1.0, weight_decay: 0.0, updates: 0 };
         let mut params: Vec<_> = params.iter_mut().collect();
         for (i, gradient) in grads.iter().filter(|(i, _)| !self.slots[*i].frozen) {
             let slot = &self.slots[i];
