@@ -136,7 +136,12 @@ pub fn release_spare() {
 pub fn plan<R>(work: impl FnOnce() -> R) -> (R, PoolStats) {
     PLANNED.with_borrow_mut(|pool| *pool = Pool::new());
     let result = work();
-    (result, PLANNED.with_borrow(Pool::stats))
+    (result, planned_stats())
+}
+
+/// The account of this thread's plan so far, in bytes.
+pub fn planned_stats() -> PoolStats {
+    PLANNED.with_borrow(Pool::stats)
 }
 
 /// A buffer that is planned: its size, and the account that it stands in, if any.

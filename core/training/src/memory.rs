@@ -5,7 +5,7 @@ use std::fs;
 
 use athanor_models::Model;
 use athanor_store::{Error, Result};
-use athanor_tensor::{GradSet, PoolStats, most_held, plan, pool_stats};
+use athanor_tensor::{GradSet, PoolStats, most_held, plan, planned_stats, pool_stats};
 
 use crate::{fit::Task, section::TrainSection, trainer::Trainer};
 
@@ -107,6 +107,7 @@ pub(crate) fn expect<T: Task>(
     steps.retain(|step| *step <= last);
     steps.sort_unstable();
     steps.dedup();
+    let mut held = Vec::new();
     let (done, stats) = plan(|| -> Result<()> {
         let mut params = trainer.model.params.planned();
         // The average begins as the weights; the first update parts them.
@@ -123,19 +124,22 @@ pub(crate) fn expect<T: Task>(
                 graph.backward(&part.loss, &mut grads);
             }
             trainer.plan_update(&mut params, &grads);
+            drop(grads);
+            held.push(planned_stats().held);
         }
         Ok(())
     });
     task.forget();
     done?;
-    Ok(expected(&trainer.model, stats))
+    // What the second step still adds is what the first left behind.
+    let varies = held.get(1).is_some_and(|second| stats.held > *second);
+    Ok(expected(&trainer.model, stats, varies))
 }
 
-fn expected(model: &Model, stats: PoolStats) -> Expected {
+fn expected(model: &Model, stats: PoolStats, varies: bool) -> Expected {
     let real = pool_stats();
     let spare = (real.held - real.in_use) as u64;
     // Where rows differ in length, spare buffers of many sizes come up to the pool's bound in the end.
-    let varies = stats.held > stats.peak + stats.peak / 20;
     let held = if varies { stats.held.max(most_held(stats.peak)) } else { stats.held };
     let steps = (held as u64 + BESIDE).saturating_sub(spare);
     let gradients = model.params.count() as u64 * VALUE;
@@ -187,8 +191,11 @@ pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expe
     if !section.recompute {
         let less = TrainSection { recompute: true, ..section.clone() };
         let less = expect(trainer, task, &less)?;
+        let rows = less.fitting(section.batch_size, room);
         if less.steps <= room {
             ways.push(format!("{name}.train.recompute = true needs {}", gb(less.total())));
+        } else if rows > fits {
+            ways.push(format!("with {name}.train.recompute = true, batch_size = {rows} fits"));
         }
     }
     if ways.is_empty() {
