@@ -140,7 +140,8 @@ fn expected(model: &Model, stats: PoolStats, varies: bool) -> Expected {
     let real = pool_stats();
     let spare = (real.held - real.in_use) as u64;
     // Where rows differ in length, spare buffers of many sizes come up to the pool's bound in the end.
-    let held = if varies { stats.held.max(most_held(stats.peak)) } else { stats.held };
+    let most = most_held(real.in_use + stats.peak) - real.in_use;
+    let held = if varies { stats.held.max(most) } else { stats.held };
     let steps = (held as u64 + BESIDE).saturating_sub(spare);
     let gradients = model.params.count() as u64 * VALUE;
     let fixed = (gradients + BLOCKS).min(gradients.max(steps / 2));

@@ -20,7 +20,7 @@ pub(super) const PARALLEL_FROM: usize = 1 << 17;
 
 /// Where tasks write, each in its own columns.
 #[derive(Clone, Copy)]
-pub(super) struct Out(*mut f32, usize);
+pub(crate) struct Out(*mut f32, usize);
 
 // SAFETY: tasks write to places of their own only.
 #[allow(unsafe_code)]
@@ -31,7 +31,11 @@ unsafe impl Sync for Out {}
 impl Out {
     /// Rows of `stride` places.
     pub(super) fn new(out: &mut [f32], stride: usize) -> Self {
-        Self(out.as_mut_ptr(), stride)
+        Self::raw(out.as_mut_ptr(), stride)
+    }
+
+    pub(super) fn raw(out: *mut f32, stride: usize) -> Self {
+        Self(out, stride)
     }
 
     /// The place of an element.

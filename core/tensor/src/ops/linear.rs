@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Rows up to which weights in panels are the faster way: see docs/log.md.
-const MOST_PACKED: usize = 256;
+const MOST_PACKED: usize = 1024;
 
 /// How a weight matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,12 +179,17 @@ pub(super) fn weight_gradient(
     });
 }
 
+/// Room for as many rows as `x` has, of `out` numbers.
+fn room(x: &Tensor, out: usize, device: Device) -> Tensor {
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().expect("a matrix product needs a dimension") = out;
+    Tensor::stale(device, &shape[..])
+}
+
 /// x·W + b with weights in panels.
 fn by_panels(x: &Tensor, panels: &Panels, b: Option<&Tensor>, out: usize) -> Tensor {
     let (rows, _) = x.rows();
-    let mut shape = x.shape().to_vec();
-    *shape.last_mut().expect("a matrix product needs a dimension") = out;
-    let mut z = Tensor::stale(x.device(), &shape[..]);
+    let mut z = room(x, out, x.device());
     panels.product(x.cpu(), rows, z.cpu_mut(), true);
     if let Some(b) = b {
         elementwise::add_bias(z.cpu_mut(), b.cpu());
@@ -196,10 +201,8 @@ fn by_panels(x: &Tensor, panels: &Panels, b: Option<&Tensor>, out: usize) -> Ten
 fn mapped(x: &Tensor, w: &Tensor, b: Option<&Tensor>, layout: Weights) -> Tensor {
     let (rows, inner) = x.rows();
     let (_, out) = layout.sizes(w.shape());
-    let mut shape = x.shape().to_vec();
-    *shape.last_mut().expect("a matrix product needs a dimension") = out;
     let device = x.device().with(w.device());
-    let mut z = Tensor::stale(device, &shape[..]);
+    let mut z = room(x, out, device);
     match device {
         Device::Cpu => {
             let (xm, wm) = (Mat::new(x.cpu(), inner), layout.view(w.cpu(), w.shape()[1]));
