@@ -128,12 +128,12 @@ mod tests {
                 for i in 0..m {
                     let alone = run(&x[i * k..(i + 1) * k], 1, false);
                     assert_eq!(alone[..], all[i * n..(i + 1) * n]);
-                    for j in 0..n {
+                    for (j, got) in alone.iter().enumerate() {
                         let weight = |l: usize| w.data[l * w.row_stride + j * w.col_stride];
                         let terms = (0..k).map(|l| f64::from(x[i * k + l]) * f64::from(weight(l)));
                         let (want, size) =
                             terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + f64::abs(t)));
-                        let off = (f64::from(alone[j]) - want).abs();
+                        let off = (f64::from(*got) - want).abs();
                         assert!(off <= 1e-6 * size, "{m} {n} {k}: {off}");
                     }
                 }
