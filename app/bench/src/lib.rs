@@ -6,6 +6,7 @@
 mod decode;
 mod ops;
 mod optimizer;
+mod products;
 mod train;
 
 use std::time::Instant;
@@ -15,7 +16,8 @@ use athanor_training::memory::SystemMemory;
 use serde_json::{Map, Value, json};
 
 /// All benchmarks.
-pub static BENCHES: &[Bench] = &[train::BENCH, ops::BENCH, decode::BENCH, optimizer::BENCH];
+pub static BENCHES: &[Bench] =
+    &[train::BENCH, products::BENCH, ops::BENCH, decode::BENCH, optimizer::BENCH];
 
 /// One benchmark.
 pub struct Bench {

@@ -4,6 +4,7 @@
 //! | op | output |
 //! |---|---|
 //! | [`linear`] | x·W + b, then an activation |
+//! | [`matmul`] | a product of two matrices, without gradient |
 //! | [`feed_forward`] | two linear maps with an activation between |
 //! | [`embedding`] | rows of a table; also a gather of rows |
 //! | [`spread_rows`] | rows at given places, zeros elsewhere |
@@ -26,6 +27,7 @@ mod elementwise;
 mod embedding;
 mod feed_forward;
 mod linear;
+mod matmul;
 mod norm;
 mod optim;
 mod relative;
@@ -46,6 +48,7 @@ pub use elementwise::{
 pub use embedding::{embedding, embedding_with_padding, spread_rows};
 pub use feed_forward::{Affine, feed_forward};
 pub use linear::{Activation, Weights, linear};
+pub use matmul::matmul;
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{
     AdamW, adamw, all_finite, newton_schulz, scale_in_place, sum_squares, weighted_sum_in_place,

@@ -285,3 +285,34 @@ fn rotary() {
         );
     }
 }
+
+/// Sizes drawn by chance, up to those of every kernel behind the door.
+#[test]
+fn bare_products() {
+    let rng = athanor_tensor::Rng::new(11).fork("sizes");
+    let size = |i: u64, most: u64| 1 + rng.below(i, most) as usize;
+    for case in 0..24 {
+        let [m, n, k] = [size(3 * case, 220), size(3 * case + 1, 220), size(3 * case + 2, 700)];
+        for turned in [[false, false], [true, false], [false, true], [true, true]] {
+            let of = |rows, columns, turned: bool| {
+                if turned { [columns, rows] } else { [rows, columns] }
+            };
+            let In(a, left) = normal(&of(m, k, turned[0]), 21 + case);
+            let In(b, right) = normal(&of(k, n, turned[1]), 51 + case);
+            let tensor =
+                |x: &[f32], shape: &[usize]| athanor_tensor::Tensor::from_slice(CPU, x, shape);
+            poison();
+            let got = ops::matmul(&tensor(&a, &left), &tensor(&b, &right), turned);
+            let strides =
+                |shape: &[usize], turned| if turned { (1, shape[1]) } else { (shape[1], 1) };
+            let want = product(
+                [m, n, k],
+                &wide(&a),
+                strides(&left, turned[0]),
+                &wide(&b),
+                strides(&right, turned[1]),
+            );
+            close(&format!("{m} {n} {k} {turned:?}"), &got.to_vec(), &want, 1e-5);
+        }
+    }
+}
