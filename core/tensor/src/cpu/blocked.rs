@@ -1,4 +1,5 @@
-//! Matrix products of middling size, some ten to a thousand rows: out[m, n] = alpha · a[m, k] · b[k, n] (+ out), in blocks that caches hold (Goto and van
+//! Matrix products of middling size, and large ones of few columns and many places, as most gradients of weights
+//! are: out[m, n] = alpha · a[m, k] · b[k, n] (+ out), in blocks that caches hold (Goto and van
 //! de Geijn 2008, "Anatomy of high-performance matrix multiplication").
 //!
 //! The right side is laid out in panels of 32 columns and [`PLACES`] places of k, once for all rows. A task takes a
@@ -50,8 +51,10 @@ pub(crate) fn serves([m, n, k]: [usize; 3], b: &Mat<'_>) -> bool {
         Level::Avx512 => true,
         _ => false,
     };
-    let lies_well = b.col_stride == 1 || n * k <= TURNED;
-    wide && m >= 16 && n >= COLUMNS && SIZES.contains(&(m * n * k)) && lies_well
+    let work = m.saturating_mul(n).saturating_mul(k);
+    let middling = SIZES.contains(&work) && (b.col_stride == 1 || n * k <= TURNED);
+    let narrow = work >= SIZES.end && k / 4 >= n;
+    wide && m >= 16 && n >= COLUMNS && (middling || narrow)
 }
 
 /// The product, on all threads or one: the same bytes.
