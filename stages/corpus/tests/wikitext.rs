@@ -93,6 +93,7 @@ fn emphasis_and_dots() {
     assert_eq!(text("'''''both''' and'' none"), "both and none");
     assert_eq!(text("\". . . we want\" and . . . so"), "\". . . we want\" and . . . so");
     assert_eq!(text("word {{x}}."), "word.");
+    assert_eq!(text("<code>''x://y''</code>, <code>[1]</code>"), "x://y, [1]");
 }
 
 #[test]

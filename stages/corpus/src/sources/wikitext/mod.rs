@@ -204,7 +204,9 @@ fn verbatim(name: &str, inside: &str, out: &mut String) {
             out.push('\n');
         }
         // Markup works inside these two, but what they show is mostly code.
-        "code" | "tt" if inside.contains("{{") || inside.contains("[[") => out.push_str(inside),
+        "code" | "tt" if ["{{", "[[", "''"].iter().any(|m| inside.contains(m)) => {
+            out.push_str(inside)
+        }
         _ => literal(inside, out),
     }
 }
