@@ -62,8 +62,7 @@ section! {
         /// "skip" counts it with its reason in the account and goes on.
         on_error: String = "refuse".to_string(),
         /// A longer record (a line, a row, a page, a record of a crawl, a chapter) is left out with its reason
-        /// and never held whole; formats with smaller bounds keep those (pages of HTML: 16 MiB). Reading
-        /// takes up to about six times as much memory.
+        /// and never held whole; formats with smaller bounds keep those (pages of HTML: 16 MiB).
         max_record_bytes: usize = 67_108_864,
         /// The licence, for the account.
         licence: String = String::new(),
