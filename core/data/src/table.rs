@@ -24,7 +24,7 @@ pub struct Table {
     ends: Vec<usize>,
     fields: usize,
     /// The line that is read, and that where the row begins.
-    line: u64,
+    at: u64,
     begins: u64,
     bytes: u64,
 }
@@ -51,7 +51,7 @@ impl Table {
             text: vec![0; 1 << 10],
             ends: vec![0; 32],
             fields: 0,
-            line: 1,
+            at: 1,
             begins: 1,
             bytes: 0,
         }
@@ -87,7 +87,7 @@ impl Table {
     /// Those of reading.
     pub fn read(&mut self) -> Result<Row> {
         (self.fields, self.bytes) = (0, 0);
-        let place = |t: &Self| format!("{}:{}", t.reader.path().display(), t.line);
+        let place = |t: &Self| format!("{}:{}", t.reader.path().display(), t.at);
         // Empty lines are none, so a row begins behind them.
         loop {
             let place = place(self);
@@ -99,11 +99,11 @@ impl Table {
             if ends == 0 {
                 break;
             }
-            self.line += lines(&input[..ends]);
+            self.at += lines(&input[..ends]);
             self.bytes += ends as u64;
             self.reader.consume(ends);
         }
-        self.begins = self.line;
+        self.begins = self.at;
         let (mut text, mut fields, mut too_long) = (0, 0, false);
         loop {
             if too_long {
@@ -116,7 +116,7 @@ impl Table {
             };
             let (found, taken, written, ended) =
                 self.parser.read_record(input, &mut self.text[text..], &mut self.ends[fields..]);
-            self.line += lines(&input[..taken]);
+            self.at += lines(&input[..taken]);
             self.bytes += taken as u64;
             self.reader.consume(taken);
             text += written;

@@ -128,7 +128,7 @@ impl Sample {
     }
 
     /// The terms that count, and the documents over them.
-    fn vectors(&self) -> (Vec<&str>, Vec<Vec<(usize, f64)>>) {
+    fn vectors(&self) -> (Vec<&str>, Vec<Weights>) {
         let mut times: BTreeMap<&str, usize> = BTreeMap::new();
         for (term, _) in self.documents.iter().flat_map(|s| &s.terms) {
             *times.entry(term).or_default() += 1;
@@ -142,7 +142,7 @@ impl Sample {
                 let at = *number.get(term.as_str())?;
                 Some((at, (1.0 + f64::from(*n).ln()) * inverse[at]))
             };
-            let mut out: Vec<(usize, f64)> = s.terms.iter().filter_map(weight).collect();
+            let mut out: Weights = s.terms.iter().filter_map(weight).collect();
             let length = out.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
             out.iter_mut().for_each(|(_, w)| *w /= length.max(f64::MIN_POSITIVE));
             out
@@ -153,6 +153,7 @@ impl Sample {
 }
 
 /// Terms by their number, with weights; of length 1.
+type Weights = Vec<(usize, f64)>;
 type Sparse = [(usize, f64)];
 
 struct Clusters {
