@@ -14,6 +14,7 @@ mod packing;
 pub mod records;
 mod shard_writer;
 mod shards;
+pub mod table;
 mod template;
 
 pub use athanor_tensor::splitmix64;

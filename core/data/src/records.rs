@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::compressed::{self, Line, Reader};
 
-/// A longer line is refused rather than read into memory.
+/// A longer line is refused rather than read into memory, unless another bound is given.
 pub const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// One object: its fields in their order.
@@ -97,6 +97,17 @@ impl Records {
         self
     }
 
+    /// Another bound than [`MAX_LINE_BYTES`].
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.lines = self.lines.at_most(bytes);
+        self
+    }
+
+    /// Whether the line that came last was longer than it may be.
+    pub fn too_long(&self) -> bool {
+        self.lines.too_long()
+    }
+
     /// Bytes of the line that came last, its end included.
     pub fn line_bytes(&self) -> u64 {
         self.lines.size
@@ -148,12 +159,32 @@ pub struct Lines {
     ended: bool,
     lenient: bool,
     size: u64,
+    most: usize,
 }
 
 impl Lines {
     /// The lines of an open file.
     pub fn of(reader: Reader) -> Self {
-        Self { reader, line: 0, buffer: Vec::new(), ended: false, lenient: false, size: 0 }
+        Self {
+            reader,
+            line: 0,
+            buffer: Vec::new(),
+            ended: false,
+            lenient: false,
+            size: 0,
+            most: MAX_LINE_BYTES,
+        }
+    }
+
+    /// Another bound than [`MAX_LINE_BYTES`].
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.most = bytes;
+        self
+    }
+
+    /// Whether the line that came last was longer than it may be.
+    pub fn too_long(&self) -> bool {
+        self.size > self.most as u64
     }
 
     /// Goes on behind a bad line; only a damaged file ends the lines.
@@ -180,7 +211,7 @@ impl Lines {
     /// Reads up to and with the next line end; false at the end of the file.
     fn fill(&mut self) -> Result<bool> {
         self.line += 1;
-        match self.reader.line(&mut self.buffer, MAX_LINE_BYTES) {
+        match self.reader.line(&mut self.buffer, self.most) {
             Err(e) => {
                 self.ended = true;
                 Err(self.reader.error(e, self.place()))
@@ -192,7 +223,11 @@ impl Lines {
             }
             Ok(Line::TooLong(bytes)) => {
                 self.size = bytes;
-                Err(Error::input(format!("a line of more than {} MiB", MAX_LINE_BYTES >> 20))
+                let most = match self.most >> 20 {
+                    0 => format!("{} bytes", self.most),
+                    mib => format!("{mib} MiB"),
+                };
+                Err(Error::input(format!("a line of more than {most}"))
                     .at(self.place())
                     .hint("one document a line, and long ones split; or is this no text file?"))
             }

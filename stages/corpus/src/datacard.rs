@@ -99,6 +99,23 @@ pub(crate) fn render(account: &Account) -> String {
             d.top_domains.iter().take(10).map(|(name, n)| format!("{name} ({n})")).collect();
         line(format!("{} domains; the commonest: {}.", d.domains, top.join(", ")));
     }
+    if !d.topics.is_empty() {
+        line(format!(
+            "\nWhat a sample of {} documents is about, grouped by their words:\n",
+            d.topic_documents
+        ));
+        line("| share | words | sources |".into());
+        line("|---:|---|---|".into());
+        for t in &d.topics {
+            let sources: Vec<String> = t.sources.iter().map(|(s, n)| format!("{s} {n}")).collect();
+            line(format!(
+                "| {:.1} % | {} | {} |",
+                100.0 * t.share,
+                cell(&t.words.join(", ")),
+                cell(&sources.join(", "))
+            ));
+        }
+    }
     out
 }
 

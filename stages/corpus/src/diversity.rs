@@ -1,4 +1,4 @@
-//! How varied the kept documents are: languages, domains, and how the vocabulary grows with the text.
+//! How varied the kept documents are: languages, domains, topics, and how the vocabulary grows with the text.
 //!
 //! Different words are counted by a sample: those whose hash begins with so many zero bits that at most
 //! 65,536 are remembered (Flajolet 1990, "On adaptive sampling"; the standard error is about 0.5 %). Few words are counted
@@ -18,6 +18,7 @@ use crate::{
     encode::stop_if_asked,
     spool,
     steps::{grams, units},
+    topics::{Sample, Topic},
     work::{self, Work},
 };
 
@@ -44,6 +45,12 @@ pub struct Diversity {
     pub top_domains: Vec<(String, u64)>,
     /// Documents and bytes by language; "" where it was not looked for.
     pub languages: BTreeMap<String, (u64, u64)>,
+    /// Documents of the sample that was grouped by what they are about.
+    #[serde(default)]
+    pub topic_documents: u64,
+    /// Its groups, the largest first.
+    #[serde(default)]
+    pub topics: Vec<Topic>,
 }
 
 /// What was counted in a part of the documents.
@@ -57,6 +64,7 @@ struct Count {
     addresses: u64,
     domains: BTreeMap<String, u64>,
     languages: BTreeMap<String, (u64, u64)>,
+    sample: Sample,
 }
 
 impl Count {
@@ -92,9 +100,10 @@ impl Count {
             let own = self.languages.entry(name).or_default();
             *own = (own.0 + documents, own.1 + bytes);
         }
+        self.sample.merge(later.sample);
     }
 
-    fn finish(self) -> Diversity {
+    fn finish(self, names: &[&str]) -> Diversity {
         let mut places: Vec<u64> = self.first.values().copied().collect();
         places.sort_unstable();
         let different = |words: u64| (places.partition_point(|&p| p < words) as u64) << self.bits;
@@ -108,6 +117,7 @@ impl Count {
         let domains = top.len() as u64;
         top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         top.truncate(DOMAINS);
+        let (topic_documents, topics) = self.sample.topics(names);
         Diversity {
             words: self.words,
             different_words: different(self.words),
@@ -116,6 +126,8 @@ impl Count {
             domains,
             top_domains: top,
             languages: self.languages,
+            topic_documents,
+            topics,
         }
     }
 }
@@ -130,9 +142,9 @@ fn domain(url: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-/// Counts the kept documents, unit by unit.
-pub(crate) fn count(work: &Work, kept: &[Kept]) -> Result<Diversity> {
-    let key = |k: &Kept| work::key(&json!(["diversity", k.key]));
+/// Counts the kept documents, unit by unit; `names` are the sources'.
+pub(crate) fn count(work: &Work, kept: &[Kept], names: &[&str]) -> Result<Diversity> {
+    let key = |k: &Kept| work::key(&json!(["diversity and topics", k.key]));
     let keys: Vec<String> = kept.iter().map(key).collect();
     work.all(&keys, |n| {
         let mut count = Count::default();
@@ -141,6 +153,7 @@ pub(crate) fn count(work: &Work, kept: &[Kept]) -> Result<Diversity> {
             stop_if_asked(work.run)?;
             let batch: Vec<_> = documents.by_ref().take(BATCH).collect::<Result<_>>()?;
             if batch.is_empty() {
+                count.sample = std::mem::take(&mut count.sample).finish();
                 return work.finish(&keys[n], &count);
             }
             let hashes: Vec<Vec<u64>> = batch
@@ -156,6 +169,7 @@ pub(crate) fn count(work: &Work, kept: &[Kept]) -> Result<Diversity> {
                     count.see(hash, count.words);
                     count.words += 1;
                 }
+                count.sample.see(document.source, &document.text);
                 if let Some(domain) = domain(&document.url) {
                     count.addresses += 1;
                     *count.domains.entry(domain.to_lowercase()).or_default() += 1;
@@ -169,7 +183,7 @@ pub(crate) fn count(work: &Work, kept: &[Kept]) -> Result<Diversity> {
     for key in &keys {
         whole.merge(work.read(key)?);
     }
-    Ok(whole.finish())
+    Ok(whole.finish(names))
 }
 
 /// A language's share of what a step let through, for the data card.
@@ -196,7 +210,7 @@ mod tests {
         }
         let mut merged = Count::default();
         parts.into_iter().for_each(|p| merged.merge(p));
-        let (whole, merged) = (whole.finish(), merged.finish());
+        let (whole, merged) = (whole.finish(&[]), merged.finish(&[]));
         assert_eq!(whole.growth, merged.growth);
         let exact = (0..900_000).map(word).collect::<std::collections::HashSet<_>>().len() as f64;
         assert!((whole.different_words as f64 / exact - 1.0).abs() < 0.02);

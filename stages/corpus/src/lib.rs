@@ -22,6 +22,7 @@ mod pipeline;
 mod section;
 mod spool;
 mod stage;
+mod topics;
 mod units;
 mod whole;
 mod work;
@@ -35,6 +36,7 @@ pub use document::Document;
 pub use mix::{GroupAccount, MixAccount, MixSection, PartSection};
 pub use pipeline::run;
 pub use section::{CorpusSection, SourceSection, TokenizerSection};
+pub use topics::Topic;
 
 use std::path::Path;
 

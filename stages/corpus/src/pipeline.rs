@@ -100,7 +100,8 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
         let made = encode::tokenizer(work, section, &kept, bytes, loaded.as_deref())?;
         let keys = encode::encode(work, &kept, &made, bytes)?;
         encoded = Some((made, keys));
-        account.diversity = diversity::count(work, &kept)?;
+        let names: Vec<&str> = section.sources.iter().map(|s| s.name.as_str()).collect();
+        account.diversity = diversity::count(work, &kept, &names)?;
     }
     // One task writes the result; the others wait for it.
     let last = work::key(&json!(["result", fingerprint.hash()]));

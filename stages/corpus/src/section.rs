@@ -61,6 +61,9 @@ section! {
         /// At a record or file that is damaged: "refuse" stops with an error that names the place,
         /// "skip" counts it with its reason in the account and goes on.
         on_error: String = "refuse".to_string(),
+        /// A longer record (a line, a row, a page, a record of a crawl, a chapter) is left out with its reason
+        /// and never held whole; formats with smaller bounds keep those (pages of HTML: 16 MiB).
+        max_record_bytes: usize = 67_108_864,
         /// The licence, for the account.
         licence: String = String::new(),
         /// Stop behind this many bytes of text; 0: read all.
@@ -152,6 +155,11 @@ impl Check for SourceSection {
         let mut formats = vec!["auto"];
         formats.extend(sources::FORMATS.iter().map(|f| f.name));
         Problem::unless_one_of("format", &self.format, &formats)?;
+        Problem::unless(
+            (1024..=1 << 30).contains(&self.max_record_bytes),
+            "max_record_bytes",
+            "must be between 1024 and 1073741824",
+        )?;
         Problem::unless(
             self.repeat > 0,
             "repeat",

@@ -139,14 +139,16 @@ impl Unit {
 
     /// What decides which documents it gives.
     pub(crate) fn key(&self, source: &SourceSection) -> serde_json::Value {
-        let SourceSection { format, text, only, on_error, max_bytes, .. } = source;
+        let SourceSection { format, text, only, on_error, max_bytes, max_record_bytes, .. } =
+            source;
         let names: Vec<_> = self
             .files
             .iter()
             .map(|f| f.file_name())
             .map(|n| n.map(|n| n.to_string_lossy().into_owned()))
             .collect();
-        json!([self.source, self.sha256, names, format, text, only, on_error, max_bytes])
+        let bounds = [*max_bytes, *max_record_bytes as u64];
+        json!([self.source, self.sha256, names, format, text, only, on_error, bounds])
     }
 }
 

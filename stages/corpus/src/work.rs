@@ -4,16 +4,17 @@
 //! done; what it made stands in files of the same name. So what was made once is not made again: not after
 //! a kill, not when a step behind it has changed, not by another process on the same work. Several
 //! processes may share the folder ([`athanor_store::Task`]): each makes the pieces that fall to it first, then
-//! those that nobody is working on. A process says so by `KEY.claim` and touches that file as long as
-//! it lives; if it stops, another takes over. Claims only save work: the result is the same whoever
-//! makes it, and is renamed into its place, so two may make it at the same time.
+//! those that nobody is working on. A process says so by `KEY.claim`, which it holds locked and touches as long
+//! as it lives; if it stops, another takes over: at once on the same machine, where the lock falls with its
+//! holder, and after a while on others, whose file system may not show it. Claims only save work: the result
+//! is the same whoever makes it, and is renamed into its place, so two may make it at the same time.
 
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{OnceLock, mpsc},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -102,13 +103,14 @@ impl<'a> Work<'a> {
                     continue;
                 }
                 match self.claim(key, seen.get(&number))? {
-                    None => {
+                    Claim::Ours(lock) => {
                         let claim = self.path(key, "claim");
                         // It may have been done between the look and the claim.
                         let work = || if self.is_done(key) { Ok(()) } else { make(number) };
                         touching(&claim, work)?;
+                        drop(lock);
                     }
-                    Some(time) => {
+                    Claim::Others(time) => {
                         // By our own clock since we saw this time: the machines' may differ.
                         let same = seen.get(&number).is_some_and(|(t, _)| *t == time);
                         if !same {
@@ -128,29 +130,35 @@ impl<'a> Work<'a> {
     }
 
     /// Takes a piece of work, or says when it was last touched by who has it.
-    fn claim(&self, key: &str, seen: Option<&(SystemTime, Instant)>) -> Result<Option<SystemTime>> {
+    fn claim(&self, key: &str, seen: Option<&(SystemTime, Instant)>) -> Result<Claim> {
         let path = self.path(key, "claim");
         let fail = |e| Error::io("write", &path, e);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         }
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => {
-                writeln!(file, "{}", std::process::id()).map_err(fail)?;
-                return Ok(None);
-            }
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            Ok(file) => return sign(file).map(Claim::Ours).map_err(fail),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(fail(e)),
+        }
+        if let Some(lock) = orphan(&path) {
+            return Ok(Claim::Ours(lock));
         }
         // It may be gone by now: then the next look will tell.
         let touched = fs::metadata(&path).and_then(|m| m.modified());
         let touched = touched.unwrap_or(SystemTime::UNIX_EPOCH);
         match seen {
             Some((time, since)) if *time == touched && since.elapsed() > STALE => {
-                File::create(&path).map_err(fail)?;
-                Ok(None)
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .open(&path)
+                    .map_err(fail)?;
+                sign(file).map(Claim::Ours).map_err(fail)
             }
-            _ => Ok(Some(touched)),
+            _ => Ok(Claim::Others(touched)),
         }
     }
 
@@ -161,6 +169,42 @@ impl<'a> Work<'a> {
         }
         Err(Error::failed("the folder of intermediate results is gone").at(self.folder.display()))
     }
+}
+
+/// Who works on a piece.
+enum Claim {
+    /// We; the lock says so as long as it is held.
+    Ours(File),
+    /// Somebody else, who touched it then.
+    Others(SystemTime),
+}
+
+/// Locks a claim and writes whose it is.
+fn sign(mut file: File) -> std::io::Result<File> {
+    // Without locks on its file system it is taken over after a while.
+    let _ = file.try_lock();
+    writeln!(file, "{} {}", machine().unwrap_or("-"), std::process::id())?;
+    Ok(file)
+}
+
+/// The claim of a process of this machine that is dead: its lock has fallen.
+fn orphan(path: &Path) -> Option<File> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    let mut text = String::new();
+    (&mut file).take(200).read_to_string(&mut text).ok()?;
+    if text.split_whitespace().next()? != machine()? {
+        return None;
+    }
+    file.try_lock().ok()?;
+    Some(file)
+}
+
+/// A name of this machine, another after each start; none where it is not known.
+fn machine() -> Option<&'static str> {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let name = NAME.get_or_init(|| read().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()));
+    name.as_deref()
 }
 
 /// Does something while touching a file, which is then removed.

@@ -138,7 +138,7 @@ fn bad_lines_are_told_or_counted() {
         "skip: bad line",
         "skip: bad line",
         "skip: no such text in the record",
-        "skip: bad line",
+        "skip: longer than max_record_bytes",
         "skip: bad line",
         "two",
     ];
@@ -422,7 +422,7 @@ fn files_made_to_fill_memory_or_time() {
         i64::MIN
     );
     assert!(skipped("Posts.xml", scores).ends_with('y'));
-    assert!(skipped("a.csv", ",".repeat(20_000)).contains("10000 at most"));
+    assert!(skipped("a.csv", ",".repeat(20_000)).contains("more than 10000 fields"));
     let header = "HTTP/1.1 200 OK\r\n".to_string() + &"a:\r\n".repeat(5000) + "\r\nx";
     let crawl = String::from_utf8(record("response", "a", header.as_bytes())).unwrap();
     assert_eq!(skipped("a.warc", crawl), "skip: no HTTP response");
@@ -458,21 +458,4 @@ proptest! {
         sources::wikitext::to_text(&text);
         let _ = sources::html::main_text(&text);
     }
-}
-
-/// What reading whole pages against their source has shown.
-#[test]
-fn numbers_and_sounds_of_wikitext_keep_their_meaning() {
-    let text = |t: &str| sources::wikitext::to_text(t);
-    assert_eq!(
-        text("a few parts in 10<sup>7</sup>, 10<sup>−7</sup> N"),
-        "a few parts in 10⁷, 10⁻⁷ N"
-    );
-    assert_eq!(text("H<sub>2</sub>O, x<sub>max</sub>"), "H₂O, xmax");
-    assert_eq!(text("equal to {{val|6.2415093|e=18}} charges"), "equal to 6.2415093×10¹⁸ charges");
-    assert_eq!(text("is {{val|30000|u=C}}"), "is 30000 C");
-    assert_eq!(text("before {{vr|r}}, as in"), "before ⟨r⟩, as in");
-    assert_eq!(text("(named {{IPAc-en|'|eɪ}}, plural)"), "(named /ˈeɪ/, plural)");
-    assert_eq!(text("({{IPA-fr|alɛ̃ kɔn|lang}}; born 1947)"), "([alɛ̃ kɔn]; born 1947)");
-    assert_eq!(text("no breaks{{Clarify|date=2011}}in the chain"), "no breaks in the chain");
 }

@@ -22,6 +22,8 @@ pub const SECTION: Section = Section {
 
 /// Hits shown.
 const HITS: usize = 50;
+/// Languages whose perplexities are drawn.
+const BANDS: usize = 4;
 /// Examples shown for each step, and characters of each.
 const EXAMPLES: usize = 12;
 const EXAMPLE_CHARACTERS: usize = 600;
@@ -63,6 +65,10 @@ fn view(run: &RunFiles) -> Option<Value> {
         }
         for step in steps.iter().filter(|s| s.pointer("/notes/curve").is_some()) {
             figures.add("MinHash's curve", curve(step));
+        }
+        let notes = steps.iter().filter_map(|s| s.get("notes"));
+        for band in notes.flat_map(|n| list(n, "bands")).take(BANDS) {
+            figures.add("perplexities", perplexities(band));
         }
     }
     let tokens_of = |s: &Json| (words(s.get("name")), number(s, &["tokens"]).unwrap_or(f64::NAN));
@@ -155,6 +161,23 @@ fn curve(step: &Json) -> Option<crate::plot::Figure> {
         .figure()
 }
 
+/// How perplexities are spread in a language's documents.
+fn perplexities(band: &Json) -> Option<crate::plot::Figure> {
+    let values = list(band, "percentiles");
+    let last = values.len().checked_sub(1)?.max(1) as f64;
+    let points =
+        values.iter().enumerate().map(|(n, v)| (n as f64 / last, v.as_f64().unwrap_or(f64::NAN)));
+    let language = match words(band.get("language")) {
+        empty if empty.is_empty() => "all languages".to_owned(),
+        code => code,
+    };
+    LinePlot::new(&format!("Perplexity under the good sources' model: {language}"), "perplexity")
+        .over("share of the judged documents")
+        .log_beyond(20.0)
+        .curve("perplexity", "s1", points.collect())
+        .figure()
+}
+
 /// Languages of what the last step let through; none where they were not looked for.
 fn languages(steps: &[Json]) -> Vec<Value> {
     let Some(Json::Object(flows)) = steps.last().and_then(|s| s.get("by_language")) else {
@@ -201,6 +224,7 @@ fn step(step: &Json, first: Option<f64>) -> Value {
     view! {
         name => words(step.get("name")),
         parameters => format::clip(&parameters, 300),
+        bands => step.pointer("/notes/bands"),
         documents_in => number(step, &["documents_in"]),
         documents_out => number(step, &["documents_out"]),
         bytes_in => number(step, &["bytes_in"]),

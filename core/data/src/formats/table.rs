@@ -7,7 +7,10 @@ use athanor_store::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::{Format, Rows};
-use crate::{Record, compressed};
+use crate::{
+    Record, compressed,
+    table::{MAX_FIELDS, Row, Table},
+};
 
 pub const CSV: Format = Format {
     name: "csv",
@@ -23,52 +26,59 @@ pub const TSV: Format = Format {
     open: |path, columns| open(path, columns, b'\t', false),
 };
 
+/// A longer row is an error: a quote that is never closed would take the rest of the file.
+const MAX_ROW_BYTES: usize = 64 << 20;
+
 fn open(path: &Path, columns: &[String], delimiter: u8, quoting: bool) -> Result<Rows> {
-    let mut rows = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .quoting(quoting)
-        .flexible(true)
-        .has_headers(columns.is_empty())
-        .from_reader(compressed::open(path)?);
-    let file = path.display().to_string();
-    let bad = move |e: &csv::Error| {
-        let line = e.position().map_or(String::new(), |p| format!(":{}", p.line()));
-        Error::input(format!("bad table: {e}"))
-            .at(format!("{file}{line}"))
-            .hint("one row a line; quotes inside quotes are doubled; the text is UTF-8")
-    };
-    let names: Vec<String> = match columns.is_empty() {
-        true => {
-            let header = rows.headers().map_err(|e| bad(&e))?;
-            header.iter().map(|n| n.trim_start_matches('\u{FEFF}').to_owned()).collect()
-        }
-        false => columns.to_vec(),
-    };
-    let path = path.display().to_string();
-    let mut row = csv::StringRecord::new();
+    let mut rows = Table::of(compressed::open(path)?, delimiter, quoting, MAX_ROW_BYTES);
+    let hint = "one row a line; quotes inside quotes are doubled; the text is UTF-8";
+    let mut names = columns.to_vec();
+    if names.is_empty() && row(&mut rows)? {
+        let fields: Vec<String> = texts(&rows).map_err(|e| e.hint(hint))?;
+        names = fields.iter().map(|n| n.trim_start_matches('\u{FEFF}').to_owned()).collect();
+    }
     let mut ended = false;
     Ok(Box::new(iter::from_fn(move || {
         if ended {
             return None;
         }
-        let fail = match rows.read_record(&mut row) {
-            Ok(false) => return None,
-            Ok(true) => {
-                let line = row.position().map_or(0, csv::Position::line);
-                let place = format!("{path}:{line}");
-                if row.len() == names.len() {
-                    let fields = names.iter().zip(&row);
-                    let map: Map<String, Value> =
-                        fields.map(|(n, v)| (n.clone(), v.into())).collect();
-                    return Some(Ok((Record(map), place)));
-                }
-                Error::input(format!("{} columns, {} were expected", row.len(), names.len()))
-                    .at(place)
-                    .hint(format!("the columns are {}", names.join(", ")))
+        let next = row(&mut rows).and_then(|more| {
+            if !more {
+                return Ok(None);
             }
-            Err(e) => bad(&e),
-        };
-        ended = true;
-        Some(Err(fail))
+            let fields = texts(&rows)?;
+            if fields.len() == names.len() {
+                let fields = names.iter().zip(fields);
+                let map: Map<String, Value> = fields.map(|(n, v)| (n.clone(), v.into())).collect();
+                return Ok(Some((Record(map), rows.place())));
+            }
+            Err(Error::input(format!("{} columns, {} were expected", fields.len(), names.len()))
+                .at(rows.place())
+                .hint(format!("the columns are {}", names.join(", "))))
+        });
+        ended = !matches!(next, Ok(Some(_)));
+        next.map_err(|e| e.hint(hint)).transpose()
     })))
+}
+
+/// Whether there is another row.
+fn row(rows: &mut Table) -> Result<bool> {
+    match rows.read()? {
+        Row::End => Ok(false),
+        Row::Whole => Ok(true),
+        Row::TooLong => Err(Error::input(format!(
+            "bad table: a row of more than {} MiB or {MAX_FIELDS} columns",
+            MAX_ROW_BYTES >> 20
+        ))
+        .at(rows.place())),
+    }
+}
+
+fn texts(rows: &Table) -> Result<Vec<String>> {
+    let text = |(n, field): (usize, &[u8])| {
+        String::from_utf8(field.to_vec()).map_err(|_| {
+            Error::input(format!("bad table: column {} is not UTF-8 text", n + 1)).at(rows.place())
+        })
+    };
+    rows.fields().enumerate().map(text).collect()
 }

@@ -34,9 +34,10 @@ pub(super) fn open(input: &Input) -> Result<Items> {
     counts.add(size, size);
     input.tally.add(counts);
     let id = input.name();
+    let most = MAX_CHAPTER_BYTES.min(input.most() as u64);
     let make = move || -> Converted {
         let file = File::open(&path).map_err(|_| "unreadable file")?;
-        book(BufReader::new(file))
+        book(BufReader::new(file), most)
     };
     let body = Body::Later(Box::new(make));
     Ok(Box::new(std::iter::once(Ok(Item { id, url: String::new(), bytes: size, body }))))
@@ -47,13 +48,15 @@ type Archive = ZipArchive<BufReader<File>>;
 struct Book {
     archive: Archive,
     left: u64,
+    /// Bytes of a chapter, unpacked.
+    most: u64,
 }
 
 impl Book {
     /// A file of the book, unpacked, within the bounds.
     fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, &'static str> {
         let mut file = self.archive.by_name(name).map_err(|_| "no EPUB: a file is missing")?;
-        let most = MAX_CHAPTER_BYTES.min(self.left);
+        let most = self.most.min(self.left);
         let mut bytes = Vec::new();
         (&mut file).take(most + 1).read_to_end(&mut bytes).map_err(|_| "damaged zip file")?;
         if bytes.len() as u64 > most {
@@ -64,9 +67,9 @@ impl Book {
     }
 }
 
-fn book(file: BufReader<File>) -> Converted {
+fn book(file: BufReader<File>, most: u64) -> Converted {
     let archive = ZipArchive::new(file).map_err(|_| "damaged zip file")?;
-    let mut book = Book { archive, left: MAX_BOOK_BYTES };
+    let mut book = Book { archive, left: MAX_BOOK_BYTES, most };
     let container = book.read("META-INF/container.xml")?;
     let mut package = None;
     elements(&container, |name, attributes, _| {

@@ -1,11 +1,6 @@
 //! Which files a path means: itself, a folder's, or those that a glob matches.
 
-use std::{
-    cell::Cell,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::path::{Path, PathBuf};
 
 use athanor_store::{Error, Result};
 
@@ -72,34 +67,4 @@ fn list(path: &Path) -> Result<Vec<PathBuf>> {
         return Err(Error::input("the folder has no files").at(path.display()));
     }
     Ok(files)
-}
-
-/// A reader that fails when more than so many bytes come between two marks.
-pub(super) struct Limited<R> {
-    inner: R,
-    read: Rc<Cell<u64>>,
-    most: u64,
-}
-
-impl<R: Read> Limited<R> {
-    pub(super) fn new(inner: R, most: u64) -> Self {
-        Self { inner, read: Rc::default(), most }
-    }
-
-    /// Call it where a record begins.
-    pub(super) fn mark(&self) -> impl Fn() + use<R> {
-        let read = self.read.clone();
-        move || read.set(0)
-    }
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.read.get() > self.most {
-            return Err(io::Error::other(format!("a record of more than {} MiB", self.most >> 20)));
-        }
-        let n = self.inner.read(buf)?;
-        self.read.set(self.read.get() + n as u64);
-        Ok(n)
-    }
 }

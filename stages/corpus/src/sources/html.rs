@@ -30,14 +30,15 @@ pub(super) fn open(input: &Input) -> Result<Items> {
     let mut reader = input.reader()?;
     let (id, bad) = (input.name(), input.bad());
     let mut bytes = Vec::new();
-    let read = (&mut reader).take(MAX_PAGE_BYTES as u64 + 1).read_to_end(&mut bytes);
+    let most = MAX_PAGE_BYTES.min(input.most());
+    let read = (&mut reader).take(most as u64 + 1).read_to_end(&mut bytes);
     let size = bytes.len() as u64;
     let item = match read {
         Err(e) => {
             let error = reader.error(e, input.path.display());
             bad.record(id, size, "damaged file", error)
         }
-        Ok(_) if bytes.len() > MAX_PAGE_BYTES => {
+        Ok(_) if bytes.len() > most => {
             let rest = reader.skip(u64::MAX).unwrap_or(0);
             Ok(Item::skip(id, size + rest, "page too large"))
         }

@@ -3,11 +3,11 @@
 use athanor_data::records::Records;
 use athanor_store::Result;
 
-use super::{Body, Input, Item, Items, record::Reading};
+use super::{Body, Input, Item, Items, TOO_LONG, record::Reading};
 
 pub(super) fn open(input: &Input) -> Result<Items> {
     let reading = Reading::new(input.source)?;
-    let mut records = Records::of(input.reader()?);
+    let mut records = Records::of(input.reader()?).at_most(input.most());
     if input.source.skips() {
         records = records.lenient();
     }
@@ -20,7 +20,8 @@ pub(super) fn open(input: &Input) -> Result<Items> {
             Err(e) => {
                 line += 1;
                 let bytes = records.line_bytes();
-                return Some(bad.record(format!("{file}:{line}"), bytes, "bad line", e));
+                let reason = if records.too_long() { TOO_LONG } else { "bad line" };
+                return Some(bad.record(format!("{file}:{line}"), bytes, reason, e));
             }
         };
         line += 1;

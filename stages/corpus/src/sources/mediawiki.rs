@@ -9,11 +9,9 @@ use athanor_data::compressed::{Line, Reader};
 use athanor_store::{Error, Result};
 use quick_xml::{Reader as Xml, events::Event};
 
-use super::{Body, Converted, Input, Item, Items, wikitext};
+use super::{Body, Converted, Input, Item, Items, TOO_LONG, wikitext};
 
-/// A larger page, with all its revisions, is left out,
-const MAX_PAGE_BYTES: usize = 64 << 20;
-/// and one of more wikitext; MediaWiki itself allows 2 MiB.
+/// A page of more wikitext is left out; MediaWiki itself allows 2 MiB.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 /// Elements within each other.
 const MAX_DEPTH: usize = 100;
@@ -24,6 +22,9 @@ pub(super) fn open(input: &Input) -> Result<Items> {
         place: input.path.display().to_string(),
         line: 0,
         base: String::new(),
+        most: input.most(),
+        begun: None,
+        any: false,
     };
     let bad = input.bad();
     let file = input.name();
@@ -45,7 +46,7 @@ pub(super) fn open(input: &Input) -> Result<Items> {
         };
         let id = format!("{file}:{line}");
         if bytes.is_empty() {
-            return Some(Ok(Item::skip(id, size, "page too large")));
+            return Some(Ok(Item::skip(id, size, TOO_LONG)));
         }
         let parsed = std::str::from_utf8(&bytes).map_err(|_| "bad XML page").and_then(page);
         let page = match parsed {
@@ -85,7 +86,16 @@ struct Pages {
     line: u64,
     /// `<base>`: the main page's address.
     base: String,
+    /// A page with all its revisions has at most so many bytes.
+    most: usize,
+    /// A page that began where another had not ended.
+    begun: Option<Raw>,
+    /// Whether there was any page.
+    any: bool,
 }
+
+/// A page's bytes, none of one that is too large; its size and first line.
+type Raw = (Vec<u8>, u64, u64);
 
 impl Pages {
     fn url(&self, title: &str) -> String {
@@ -95,33 +105,52 @@ impl Pages {
         }
     }
 
-    /// The next page's bytes, none of one that is too large; its size and first line.
-    fn next(&mut self) -> Result<Option<(Vec<u8>, u64, u64)>> {
+    /// The next page.
+    fn next(&mut self) -> Result<Option<Raw>> {
         let mut line = Vec::new();
-        let mut page: Option<(Vec<u8>, u64, u64)> = None;
+        let mut page = self.begun.take();
+        if page.as_ref().is_some_and(|(text, ..)| text.trim_ascii_end().ends_with(b"</page>")) {
+            return Ok(page);
+        }
         loop {
             self.line += 1;
-            let read = self.reader.line(&mut line, MAX_PAGE_BYTES);
+            let read = self.reader.line(&mut line, self.most);
             let at = || format!("{}:{}", self.place, self.line);
             match read.map_err(|e| self.reader.error(e, at()))? {
                 Line::End => {
                     return match page {
+                        None if !self.any && self.line > 1 => {
+                            Err(Error::input("no <page> in the file")
+                                .at(&self.place)
+                                .hint("is it an export of MediaWiki, and in UTF-8?"))
+                        }
                         None => Ok(None),
+                        // Its end was in a line that was too long.
+                        Some((ref text, ..)) if text.is_empty() => Ok(page),
                         Some(_) => Err(Error::input("the file ends within a page")
                             .at(at())
                             .hint("copy or download the file again")),
                     };
                 }
                 Line::TooLong(bytes) => {
-                    if let Some((text, size, _)) = &mut page {
-                        text.clear();
-                        *size += bytes + MAX_PAGE_BYTES as u64;
-                    }
+                    self.any = true;
+                    // Whether it ends the page is not known: it does where the next begins.
+                    let Some((text, size, _)) = &mut page else {
+                        return Ok(Some((Vec::new(), bytes, self.line)));
+                    };
+                    text.clear();
+                    *size += bytes;
                 }
                 Line::Whole => {
                     let trimmed = line.trim_ascii();
                     if trimmed.starts_with(b"<page>") {
+                        self.any = true;
                         // A page that never ended is given up for the one that begins.
+                        if let Some(broken) = page.take() {
+                            let size = line.len() as u64;
+                            self.begun = Some((std::mem::take(&mut line), size, self.line));
+                            return Ok(Some(broken));
+                        }
                         page = Some((Vec::new(), 0, self.line));
                     }
                     let Some((text, size, _)) = &mut page else {
@@ -132,7 +161,7 @@ impl Pages {
                         continue;
                     };
                     *size += line.len() as u64;
-                    if *size <= MAX_PAGE_BYTES as u64 {
+                    if *size <= self.most as u64 {
                         text.extend_from_slice(&line);
                     } else {
                         text.clear();

@@ -82,6 +82,11 @@ impl Input<'_> {
         Ok(reader)
     }
 
+    /// The longest record, in bytes.
+    fn most(&self) -> usize {
+        self.source.max_record_bytes
+    }
+
     /// A file's name without its folder.
     fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -92,6 +97,9 @@ impl Input<'_> {
         Bad { skip: self.source.skips() }
     }
 }
+
+/// Why a record is left out that is longer than the recipe allows.
+const TOO_LONG: &str = "longer than max_record_bytes";
 
 /// What to do with bad records.
 #[derive(Clone, Copy)]

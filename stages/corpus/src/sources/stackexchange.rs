@@ -37,6 +37,7 @@ pub(super) fn open(input: &Input) -> Result<Items> {
     };
     let path = input.path.to_path_buf();
     let (bad, file) = (input.bad(), input.name());
+    let most = MAX_ROW_BYTES.min(input.most());
     // The first pass counts what is read, and names what is no post.
     let mut first = Some(input.reader()?);
     let mut items: std::vec::IntoIter<Result<Item>> = Vec::new().into_iter();
@@ -54,7 +55,7 @@ pub(super) fn open(input: &Input) -> Result<Items> {
                 None => athanor_data::compressed::open(&path),
             };
             let found = match reader {
-                Ok(reader) => pass(reader, &file, bad, part, parts),
+                Ok(reader) => pass(reader, &file, bad, most, part, parts),
                 Err(e) => vec![Err(e)],
             };
             part += 1;
@@ -78,17 +79,25 @@ fn unpacked_size(path: &Path) -> Result<u64> {
 }
 
 /// One pass over the file: the threads of one part, in the order of their numbers.
-fn pass(mut reader: Reader, file: &str, bad: Bad, part: u64, parts: u64) -> Vec<Result<Item>> {
+fn pass(
+    mut reader: Reader,
+    file: &str,
+    bad: Bad,
+    most: usize,
+    part: u64,
+    parts: u64,
+) -> Vec<Result<Item>> {
     let place = reader.path().display().to_string();
     let mut out = Vec::new();
     let mut threads: BTreeMap<u64, Vec<Post>> = BTreeMap::new();
     let mut held = 0;
+    let mut any = false;
     let mut line = Vec::new();
     let mut number = 0;
     loop {
         number += 1;
         let id = || format!("{file}:{number}");
-        let read = match reader.line(&mut line, MAX_ROW_BYTES) {
+        let read = match reader.line(&mut line, most) {
             Ok(read) => read,
             Err(e) => {
                 out.push(Err(reader.error(e, format!("{place}:{number}"))));
@@ -96,16 +105,25 @@ fn pass(mut reader: Reader, file: &str, bad: Bad, part: u64, parts: u64) -> Vec<
             }
         };
         match read {
-            Line::End => break,
+            Line::End => {
+                if !any && number > 1 {
+                    out.push(Err(Error::input("no <row> in the file")
+                        .at(&place)
+                        .hint("is it Stack Exchange's Posts.xml, and in UTF-8?")));
+                }
+                break;
+            }
             Line::TooLong(bytes) if part == 0 => {
+                any = true;
                 out.push(Ok(Item::skip(id(), bytes, "post too large")));
             }
-            Line::TooLong(_) => {}
+            Line::TooLong(_) => any = true,
             Line::Whole => {
                 let row = line.trim_ascii();
                 if !row.starts_with(b"<row ") {
                     continue;
                 }
+                any = true;
                 let bytes = line.len() as u64;
                 match std::str::from_utf8(row).ok().and_then(post) {
                     Some(mut post) => {

@@ -3,13 +3,13 @@
 use athanor_data::records::Lines;
 use athanor_store::Result;
 
-use super::{Input, Item, Items};
+use super::{Input, Item, Items, TOO_LONG};
 
 /// A larger file is given in pieces of about this size, cut at empty lines: memory stays bounded.
 const PIECE_BYTES: usize = 16 << 20;
 
 pub(super) fn open(input: &Input) -> Result<Items> {
-    let mut lines = Lines::of(input.reader()?);
+    let mut lines = Lines::of(input.reader()?).at_most(input.most());
     if input.source.skips() {
         lines = lines.lenient();
     }
@@ -44,7 +44,8 @@ pub(super) fn open(input: &Input) -> Result<Items> {
                 }
                 // The text before and after it is not one text.
                 Some(Err(e)) => {
-                    pending = Some(bad.record(lines.place(), lines.line_bytes(), "bad line", e));
+                    let reason = if lines.too_long() { TOO_LONG } else { "bad line" };
+                    pending = Some(bad.record(lines.place(), lines.line_bytes(), reason, e));
                     if text.is_empty() {
                         return pending.take();
                     }

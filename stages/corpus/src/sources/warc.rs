@@ -21,6 +21,7 @@ pub(super) fn open(input: &Input) -> Result<Items> {
         place: input.path.display().to_string(),
         number: 0,
         ended: false,
+        most: html::MAX_PAGE_BYTES.min(input.most()) as u64,
     };
     Ok(Box::new(std::iter::from_fn(move || {
         if records.ended {
@@ -38,6 +39,8 @@ struct Records {
     place: String,
     number: u64,
     ended: bool,
+    /// A record has at most so many bytes.
+    most: u64,
 }
 
 /// A header's fields, their names in lower case.
@@ -118,7 +121,7 @@ impl Records {
             "continuation" => Some("record: continuation"),
             _ => Some("record: of unknown type"),
         };
-        let reason = reason.or((size > html::MAX_PAGE_BYTES as u64).then_some("page too large"));
+        let reason = reason.or((size > self.most).then_some("page too large"));
         if let Some(reason) = reason {
             let there = self.reader.skip(size).map_err(|e| self.reader.error(e, self.at()))?;
             self.whole(there, size)?;

@@ -1,14 +1,16 @@
 //! Perplexity bands: an n-gram model of a good source says how usual a text is (CCNet, Wenzek et al. 2020,
 //! <https://arxiv.org/abs/1911.00359>, section 3.3): the head reads like the good source, the tail does not. Where
-//! the bands begin is counted on the documents of the sources that are judged: a third each by default.
+//! the bands begin is counted on the documents of the sources that are judged, each language by itself, since
+//! perplexities of different languages cannot be compared: a third each by default.
 //!
 //! CCNet trains a 5-gram Kneser-Ney model on SentencePiece tokens of Wikipedia, one for each language. Here the
 //! model is trained on the spot: interpolated Witten-Bell n-grams (Chen and Goodman 1999, section 2.4) over normalised
 //! words, an ideograph being a word, in hashed tables, so one model serves all languages that
 //! the good source has. The probability of a word that was never seen is spread over `vocabulary` words.
-//! Perplexity is per word, over the first `words` of a text.
+//! Perplexity is per word, over the first `words` of a text. A document in a language of which the good sources
+//! have nearly nothing, or the examples nothing, is not judged, but kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use athanor_data::splitmix64;
 use athanor_store::{Check, Error, Problem, Result, section};
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use super::{
     Outcome, Preparation, Step,
     grams::{self, Fast},
+    language::Language,
     parameters, units,
 };
 use crate::Document;
@@ -37,8 +40,11 @@ section! {
         order: usize = 3,
         /// Words of the good sources to learn from.
         train_words: usize = 5_000_000,
-        /// Documents of the judged sources by which the bands are found, the first ones.
+        /// Documents of the judged sources by which the bands are found, the first ones of each.
         examples: usize = 20_000,
+        /// Bands of each language by itself. Otherwise one set for all, which divides languages rather
+        /// than texts.
+        by_language: bool = true,
         /// Words of a document that are looked at.
         words: usize = 1000,
         /// Words that an unknown one may be.
@@ -47,6 +53,8 @@ section! {
 }
 
 const BANDS: [&str; 3] = ["head", "middle", "tail"];
+/// Words of a language from which on the good sources are said to have it.
+const FEW_WORDS: usize = 1000;
 
 impl Check for Perplexity {
     fn check(&self) -> std::result::Result<(), Problem> {
@@ -83,41 +91,86 @@ impl Step for Perplexity {
             }
         }
         let mut model = Model::new(self.order, self.vocabulary);
-        for name in &self.good {
+        let mut good: BTreeMap<&str, usize> = BTreeMap::new();
+        for (n, name) in self.good.iter().enumerate() {
+            // Each source its share of what is left: the first does not take all.
+            let most = share(self.train_words, model.words, self.good.len() - n);
             preparation.texts(name, &mut |text| {
-                model.learn(&words_of(&text, usize::MAX));
-                model.words < self.train_words
+                let words = words_of(&text, usize::MAX);
+                *good.entry(self.group(&text, "")).or_default() += words.len();
+                model.learn(&words);
+                model.words < most
             })?;
         }
         if model.words == 0 {
             return Err(Error::input("the good sources have no words"));
         }
         let mut texts = Vec::new();
-        for name in &self.raw {
+        for (n, name) in self.raw.iter().enumerate() {
+            let most = share(self.examples, texts.len(), self.raw.len() - n);
             preparation.texts(name, &mut |text| {
                 texts.push(text);
-                texts.len() < self.examples
+                texts.len() < most
             })?;
         }
-        let mut found: Vec<f64> =
-            texts.par_iter().filter_map(|t| model.perplexity(&words_of(t, self.words))).collect();
-        found.sort_by(f64::total_cmp);
-        let Some(last) = found.len().checked_sub(1) else {
-            return Err(Error::input("the judged sources have no words"));
+        let score = |text: &String| {
+            let group = self.group(text, "");
+            Some((group, model.perplexity(&words_of(text, self.words))?))
         };
-        let at = |share: f64| found[((share * found.len() as f64) as usize).min(last)];
-        let bounds = [at(self.shares[0]), at(self.shares[1])];
-        let percentiles: Vec<f64> = (0..=20).map(|n| at(f64::from(n) / 20.0)).collect();
+        let scores: Vec<(&'static str, f64)> = texts.par_iter().filter_map(score).collect();
+        if scores.is_empty() {
+            return Err(Error::input("the judged sources have no words"));
+        }
+        let mut groups: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+        for (group, perplexity) in scores {
+            groups.entry(group).or_default().push(perplexity);
+        }
+        let (mut bounds, mut bands, mut not_judged) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (group, mut found) in groups {
+            let words = good.get(group).copied().unwrap_or(0);
+            if words < FEW_WORDS {
+                not_judged
+                    .push(json!({"language": group, "good_words": words, "examples": found.len()}));
+                continue;
+            }
+            found.sort_by(f64::total_cmp);
+            let at =
+                |share: f64| found[((share * found.len() as f64) as usize).min(found.len() - 1)];
+            let own = [at(self.shares[0]), at(self.shares[1])];
+            bounds.insert(group, own);
+            bands.push(json!({
+                "language": group,
+                "good_words": words,
+                "examples": found.len(),
+                "bounds": own,
+                "percentiles": (0..=20).map(|n| at(f64::from(n) / 20.0)).collect::<Vec<_>>(),
+            }));
+        }
         let notes = json!({
             "train_words": model.words,
-            "examples": found.len(),
-            "bounds": bounds,
-            "percentiles": percentiles,
+            "bands": bands,
+            "not_judged": not_judged,
         });
         let judged = preparation.sources.iter().map(|s| self.raw.contains(&s.name)).collect();
         let section = self.clone();
         Ok(Some(Box::new(Judge { section, model, bounds, judged, notes })))
     }
+}
+
+impl Perplexity {
+    /// Whose bands are a text's: its language's, or all the same.
+    fn group(&self, text: &str, known: &'static str) -> &'static str {
+        match (self.by_language, known) {
+            (false, _) => "",
+            (true, "") => Language::default().detect(text).0,
+            (true, known) => known,
+        }
+    }
+}
+
+/// Up to where the next of `sources` sources goes, so that all have the same where they can.
+fn share(whole: usize, taken: usize, sources: usize) -> usize {
+    taken + whole.saturating_sub(taken).div_ceil(sources.max(1))
 }
 
 /// Hashes of a text's words.
@@ -192,26 +245,39 @@ impl Model {
 struct Judge {
     section: Perplexity,
     model: Model,
-    bounds: [f64; 2],
+    /// Where middle and tail begin, by language.
+    bounds: BTreeMap<&'static str, [f64; 2]>,
     judged: Vec<bool>,
     notes: Value,
 }
 
-impl Step for Judge {
-    fn apply(&self, text: &str) -> Outcome {
+impl Judge {
+    fn band(&self, text: &str, language: &'static str) -> Outcome {
+        let Some(bounds) = self.bounds.get(self.section.group(text, language)) else {
+            return Outcome::Keep;
+        };
         let words = words_of(text, self.section.words);
         let Some(perplexity) = self.model.perplexity(&words) else {
             return Outcome::Drop("no words");
         };
-        let band = self.bounds.iter().filter(|b| perplexity >= **b).count();
+        let band = bounds.iter().filter(|b| perplexity >= **b).count();
         if self.section.keep.iter().any(|k| k == BANDS[band]) {
             return Outcome::Keep;
         }
         Outcome::Drop(["perplexity: head", "perplexity: middle", "perplexity: tail"][band])
     }
+}
+
+impl Step for Judge {
+    fn apply(&self, text: &str) -> Outcome {
+        self.band(text, "")
+    }
 
     fn judge(&self, document: &Document) -> Outcome {
-        if self.judged[document.source] { self.apply(&document.text) } else { Outcome::Keep }
+        if !self.judged[document.source] {
+            return Outcome::Keep;
+        }
+        self.band(&document.text, document.language)
     }
 
     fn parameters(&self) -> Value {

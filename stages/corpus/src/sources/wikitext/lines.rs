@@ -56,9 +56,65 @@ const DROPPED: &[&str] = &[
     "referencias",
     "enlaces externos",
     "véase también",
+    "参考",
+    "參考",
+    "参考来源",
+    "參考來源",
+    "参考书目",
+    "參考書目",
+    "註腳",
     "脚注",
+    "注释与参考资料",
     "外部リンク",
     "関連項目",
+    "出典",
+    "注釈",
+    "関連文献",
+    "각주",
+    "같이 보기",
+    "외부 링크",
+    "참고 문헌",
+    "anmerkungen",
+    "fußnoten",
+    "quellen",
+    "notes et références",
+    "bibliographie",
+    "lien externe",
+    "notas",
+    "notas y referencias",
+    "bibliografía",
+    "note",
+    "bibliografia",
+    "voci correlate",
+    "altri progetti",
+    "collegamenti esterni",
+    "referências",
+    "ligações externas",
+    "ver também",
+    "przypisy",
+    "zobacz też",
+    "linki zewnętrzne",
+    "referenties",
+    "externe links",
+    "zie ook",
+    "referenser",
+    "externa länkar",
+    "se även",
+    "примечания",
+    "ссылки",
+    "см. также",
+    "литература",
+    "источники",
+    "примітки",
+    "посилання",
+    "див. також",
+    "джерела",
+    "література",
+    "бележки",
+    "източници",
+    "вижте също",
+    "външни препратки",
+    "литература и източници",
 ];
 
 /// Lines as text.
@@ -102,7 +158,7 @@ struct Out {
     text: String,
     /// Headings that wait for text below them, with their levels.
     headings: Vec<(usize, String)>,
-    /// Counters of the numbered lists that are open.
+    /// Counters of the numbered lists that are open; as many as the list is deep.
     numbers: Vec<usize>,
     empty: bool,
     in_list: bool,
@@ -127,7 +183,8 @@ impl Out {
         if words.is_empty() {
             self.empty = true;
             if marks.is_empty() {
-                self.numbers.clear();
+                // What is below may go on as deep.
+                self.numbers.fill(0);
             }
             return;
         }
@@ -136,7 +193,8 @@ impl Out {
             return;
         }
         let last = marks.chars().next_back();
-        let depth = marks.chars().filter(|c| matches!(c, '*' | '#')).count();
+        // `:` before `*` makes it deeper, but none is deeper than one below what it stands in.
+        let depth = marks.chars().count().min(self.numbers.len() + 1);
         let indent = "  ".repeat(depth.saturating_sub(1));
         let line = match last {
             Some('#') => {
@@ -152,10 +210,18 @@ impl Out {
                 Some((term, meaning)) => format!("{term}: {meaning}"),
                 None => words.to_string(),
             },
-            _ => words.to_string(),
+            Some(_) => format!("{indent}{words}"),
+            None => words.to_string(),
         };
-        if last != Some('#') {
-            self.numbers.truncate(depth);
+        match last {
+            // The list goes on at its depth, and numbers below begin anew.
+            Some('*') => {
+                self.numbers.resize(depth, 0);
+                self.numbers[depth - 1] = 0;
+            }
+            Some('#') => {}
+            // What continues a list leaves it as deep as it was; what explains a term is none.
+            _ => self.numbers.truncate(depth),
         }
         let list = !marks.is_empty();
         for (level, title) in std::mem::take(&mut self.headings) {
@@ -198,12 +264,7 @@ fn table_scrap(words: &str) -> bool {
 
 /// Emphasis, magic words, references, and brackets that templates have left empty.
 fn inline(text: &str) -> String {
-    let mut out = text.to_string();
-    if out.contains("''") {
-        for marks in ["'''''", "'''", "''"] {
-            out = out.replace(marks, "");
-        }
-    }
+    let mut out = if text.contains("''") { without_emphasis(text) } else { text.to_string() };
     if out.contains("__") {
         out = without_magic_words(&out);
     }
@@ -213,6 +274,49 @@ fn inline(text: &str) -> String {
     }
     let out = out.replace('\u{A0}', " ");
     brackets(&out)
+}
+
+/// A line without the apostrophes of emphasis, by MediaWiki's rules (`Parser::doQuotes`): four are one
+/// and bold, more than five are some and both; and where bold and italic are both left open, one bold
+/// was an apostrophe and italic (`L'''Iliade''`).
+fn without_emphasis(line: &str) -> String {
+    // Where marks begin, and how long they are.
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut at = 0;
+    while let Some(found) = line[at..].find("''") {
+        let start = at + found;
+        let length = line[start..].bytes().take_while(|&b| b == b'\'').count();
+        at = start + length;
+        let marks = match length {
+            4 => 3,
+            n => n.min(5),
+        };
+        runs.push((at - marks, marks));
+    }
+    let count = |what: usize| runs.iter().filter(|r| r.1 == what || r.1 == 5).count();
+    if count(2) % 2 == 1 && count(3) % 2 == 1 {
+        // Best behind a word of one letter, then behind a longer one, then behind a space.
+        let rank = |&(at, _): &(usize, usize)| {
+            let mut before = line[..at].chars().rev();
+            match (before.next(), before.next()) {
+                (Some(' '), _) => 2,
+                (Some(_), None | Some(' ')) => 0,
+                _ => 1,
+            }
+        };
+        let bold = runs.iter().enumerate().filter(|(_, r)| r.1 == 3);
+        if let Some((n, _)) = bold.min_by_key(|(n, r)| (rank(r), *n)) {
+            runs[n] = (runs[n].0 + 1, 2);
+        }
+    }
+    let mut out = String::with_capacity(line.len());
+    let mut from = 0;
+    for (at, length) in runs {
+        out.push_str(&line[from..at]);
+        from = at + length;
+    }
+    out.push_str(&line[from..]);
+    out
 }
 
 /// A text without `__NOTOC__` and its like.
@@ -266,7 +370,10 @@ fn brackets(text: &str) -> String {
                 out.push(c);
             }
             '.' if text[at + 1..].chars().next().is_none_or(char::is_whitespace) => {
-                out.truncate(out.trim_end_matches(' ').len());
+                // ". . ." is no end of a sentence.
+                let before = out.trim_end_matches(' ');
+                let dots = before.ends_with('.') || text[at + 1..].trim_start().starts_with('.');
+                out.truncate(if dots { out.len() } else { before.len() });
                 out.push(c);
             }
             c => out.push(c),

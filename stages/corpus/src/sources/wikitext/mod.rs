@@ -7,6 +7,7 @@
 
 mod lines;
 mod templates;
+mod values;
 
 /// Templates or links within each other, as in MediaWiki; deeper ones are taken for text. A pass over
 /// what is inside costs its length at each level.
@@ -40,13 +41,25 @@ const LITERAL: &[(char, char)] = &[
     ('-', '\u{F000F}'),
 ];
 
+/// Stands between two marks of emphasis that a tag, template or link kept apart.
+const APART: char = '\u{F0010}';
+
 /// The text of a page.
 pub fn to_text(wikitext: &str) -> String {
     let text = tags(wikitext);
     let text = braces(&text);
     let text = links(&text);
     let text = lines::render(&text);
-    text.chars().map(|c| LITERAL.iter().find(|l| l.1 == c).map_or(c, |l| l.0)).collect()
+    let plain = |c: char| LITERAL.iter().find(|l| l.1 == c).map_or(c, |l| l.0);
+    text.chars().filter(|&c| c != APART).map(plain).collect()
+}
+
+/// Appends what stands behind something that has gone: `''a''<b>''b''` has no four apostrophes.
+fn join(out: &mut String, text: &str) {
+    if out.ends_with('\'') && text.starts_with('\'') {
+        out.push(APART);
+    }
+    out.push_str(text);
 }
 
 fn literal(text: &str, out: &mut String) {
@@ -96,7 +109,7 @@ fn tags<'a>(text: &'a str) -> String {
         found
     };
     while let Some(at) = rest.find('<') {
-        out.push_str(&rest[..at]);
+        plain(&mut out, &rest[..at]);
         rest = &rest[at..];
         if let Some(comment) = rest.strip_prefix("<!--") {
             rest = comment.find("-->").map_or("", |end| &comment[end + 3..]);
@@ -120,7 +133,7 @@ fn tags<'a>(text: &'a str) -> String {
         } else if matches!(name, "sup" | "sub")
             && opens
             && let Some((inside, tail)) = close(behind, name)
-            && let Some(raised) = templates::raised(inside, name == "sup")
+            && let Some(raised) = values::raised(inside, name == "sup")
         {
             // 10<sup>7</sup> is not 107.
             out.push_str(&raised);
@@ -147,9 +160,31 @@ fn tags<'a>(text: &'a str) -> String {
             rest = behind;
         }
     }
-    out.push_str(rest);
+    plain(&mut out, rest);
     out
 }
+
+/// Text between tags. A line that begins with spaces is shown as it is written: the first of them says
+/// so, the others indent it.
+fn plain(out: &mut String, text: &str) {
+    let mut lines = text.split('\n');
+    join(out, lines.next().unwrap_or(""));
+    for line in lines {
+        out.push('\n');
+        let words = line.trim_start_matches(' ');
+        let spaces = line.len() - words.len();
+        // Indented parts of tables and templates are none, nor is what begins with a mark.
+        if spaces > 1 && !words.is_empty() && !words.starts_with(INDENTED) {
+            literal(&line[1..spaces], out);
+            out.push_str(words);
+        } else {
+            out.push_str(line);
+        }
+    }
+}
+
+/// What may stand behind spaces and is no text.
+const INDENTED: [char; 12] = ['|', '!', '{', '}', '<', '[', '*', '#', ':', ';', '=', ' '];
 
 fn verbatim(name: &str, inside: &str, out: &mut String) {
     match name {
@@ -169,7 +204,9 @@ fn verbatim(name: &str, inside: &str, out: &mut String) {
             out.push('\n');
         }
         // Markup works inside these two, but what they show is mostly code.
-        "code" | "tt" if inside.contains("{{") || inside.contains("[[") => out.push_str(inside),
+        "code" | "tt" if ["{{", "[[", "''"].iter().any(|m| inside.contains(m)) => {
+            out.push_str(inside)
+        }
         _ => literal(inside, out),
     }
 }
@@ -254,7 +291,13 @@ fn braces(text: &str) -> String {
             at += 3;
         } else if rest.starts_with("}}") && matches!(stack.last(), Some(Open::Template(_))) {
             if let Some(Open::Template(inside)) = stack.pop() {
-                let rendered = templates::render(&inside);
+                let mut rendered = templates::render(&inside);
+                // 1{{sfrac|1|4}} is not 11/4.
+                if now(&stack, &out).ends_with(|c: char| c.is_ascii_digit())
+                    && templates::is_fraction(&inside)
+                {
+                    rendered.insert(0, ' ');
+                }
                 // A line that held templates alone is none.
                 let alone = rendered.is_empty() && line_start_of(&stack, &out);
                 push(&mut stack, &mut out, &rendered);
@@ -305,20 +348,25 @@ fn braces(text: &str) -> String {
     out
 }
 
-fn line_start_of(stack: &[Open], out: &str) -> bool {
-    let now = match stack.last() {
-        Some(Open::Template(t) | Open::Table(t) | Open::Parameter(t)) => t.as_str(),
+/// The text that is being written.
+fn now<'a>(stack: &'a [Open], out: &'a str) -> &'a str {
+    match stack.last() {
+        Some(Open::Template(t) | Open::Table(t) | Open::Parameter(t)) => t,
         None => out,
-    };
+    }
+}
+
+fn line_start_of(stack: &[Open], out: &str) -> bool {
+    let now = now(stack, out);
     now.is_empty() || now.ends_with('\n')
 }
 
 fn push(stack: &mut [Open], out: &mut String, text: &str) {
     match stack.last_mut() {
-        Some(Open::Template(t) | Open::Parameter(t)) => t.push_str(text),
+        Some(Open::Template(t) | Open::Parameter(t)) => join(t, text),
         // What is inside a table is not kept.
         Some(Open::Table(_)) => {}
-        None => out.push_str(text),
+        None => join(out, text),
     }
 }
 
@@ -328,7 +376,7 @@ fn links(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['[', ']']) {
-        stack.last_mut().unwrap_or(&mut out).push_str(&rest[..at]);
+        join(stack.last_mut().unwrap_or(&mut out), &rest[..at]);
         rest = &rest[at..];
         if let Some(tail) = rest.strip_prefix("[[").filter(|_| stack.len() < DEEPEST) {
             stack.push(String::new());
@@ -336,17 +384,17 @@ fn links(text: &str) -> String {
         } else if rest.starts_with("]]") && !stack.is_empty() {
             let inside = stack.pop().unwrap_or_default();
             let words = link(&inside);
-            stack.last_mut().unwrap_or(&mut out).push_str(&words);
+            join(stack.last_mut().unwrap_or(&mut out), &words);
             rest = &rest[2..];
         } else if let Some((words, length)) = external(rest) {
-            stack.last_mut().unwrap_or(&mut out).push_str(words);
+            join(stack.last_mut().unwrap_or(&mut out), words);
             rest = &rest[length..];
         } else {
             stack.last_mut().unwrap_or(&mut out).push_str(&rest[..1]);
             rest = &rest[1..];
         }
     }
-    stack.last_mut().unwrap_or(&mut out).push_str(rest);
+    join(stack.last_mut().unwrap_or(&mut out), rest);
     for open in stack {
         out.push_str(&open);
     }
@@ -382,8 +430,21 @@ const HIDDEN: &[&str] = &[
     "categoria",
     "categorie",
     "bestand",
+    "afbeelding",
     "kategoria",
     "plik",
+    "grafika",
+    "immagine",
+    "imagem",
+    "ficheiro",
+    "fil",
+    "kategori",
+    "картинка",
+    "зображення",
+    "категорія",
+    "파일",
+    "그림",
+    "분류",
 ];
 
 /// The words that an internal link shows.

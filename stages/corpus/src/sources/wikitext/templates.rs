@@ -1,27 +1,54 @@
 //! The few templates whose words stand in the middle of sentences. All others show boxes, notes and
 //! numbers that are no prose, and give nothing.
 
+use super::values;
+
+fn name_of(part: &str) -> String {
+    let name = part.trim().replace('_', " ").to_lowercase();
+    name.trim_start_matches("template:").trim_start_matches("subst:").trim().into()
+}
+
+/// Whether it shows a fraction, which a digit before it makes a mixed number.
+pub(super) fn is_fraction(inside: &str) -> bool {
+    matches!(
+        name_of(inside.split('|').next().unwrap_or("")).as_str(),
+        "frac" | "fraction" | "sfrac"
+    )
+}
+
 /// What a template shows; `inside` is without its braces, its own templates rendered.
 pub(super) fn render(inside: &str) -> String {
     let parts = split(inside);
-    let name = parts[0].trim().replace('_', " ").to_lowercase();
-    let name = name.trim_start_matches("template:").trim_start_matches("subst:").trim();
+    let name = name_of(&parts[0]);
+    let name = name.as_str();
+    if let Some(number) = name.strip_prefix("formatnum:") {
+        return number.trim().into();
+    }
     let arguments = Arguments::new(&parts[1..]);
     let at = |n: usize| arguments.at(n).to_string();
     let first_of = |name: &str, list: &[&str]| list.iter().any(|p| name.starts_with(p));
     match name {
         "!" => "|".into(),
         "=" => "=".into(),
-        "'" => "'".into(),
-        "'-" | "'\"" => "'\"".into(),
+        "'" | "'-" | "`" => "'".into(),
+        "'s" => "'s".into(),
+        "'\"" | "' \"" => "'\"".into(),
+        "\"'" | "\" '" => "\"'".into(),
+        "-\"" => "\"".into(),
         "ndash" | "en dash" => "–".into(),
-        "mdash" | "em dash" | "—" => "—".into(),
-        "snd" | "spaced ndash" | "spnd" | "–" | "dash" => " – ".into(),
+        "mdash" | "mdashb" | "em dash" | "emdash" | "—" => "—".into(),
+        "snd" | "snds" | "spaced ndash" | "spnd" | "spndash" | "–" | "dash" => " – ".into(),
         "·" | "dot" | "middot" | "•" | "bullet" => " · ".into(),
-        "nbsp" | "space" | "spaces" | "pad" => " ".into(),
-        "lang" | "transl" | "transliteration" | "lang-x" | "script" => arguments.last(),
+        "nbsp" | "space" | "spaces" | "pad" | "thinsp" | "thin space" | "hair space" | "hairsp" => {
+            " ".into()
+        }
+        "lang" | "transl" | "transliteration" | "lang-x" | "script" | "rtl-lang" => {
+            arguments.last()
+        }
+        "langx" => at(1),
+        _ if name.starts_with("script/") => arguments.last(),
         "nihongo" | "nihongo2" | "nihongo3" => nihongo(&arguments),
-        "convert" | "cvt" | "unit" | "conv" => convert(&arguments),
+        "convert" | "cvt" | "unit" | "conv" => values::convert(&arguments),
         "nowrap"
         | "nobr"
         | "nobreak"
@@ -37,8 +64,6 @@ pub(super) fn render(inside: &str) -> String {
         | "strong"
         | "abbr"
         | "tooltip"
-        | "ill"
-        | "interlanguage link"
         | "flag"
         | "flagcountry"
         | "flagu"
@@ -55,8 +80,6 @@ pub(super) fn render(inside: &str) -> String {
         | "tt"
         | "underline"
         | "u"
-        | "sup"
-        | "sub"
         | "nowiki"
         | "formatnum"
         | "num"
@@ -73,12 +96,18 @@ pub(super) fn render(inside: &str) -> String {
         | "font color"
         | "bible verse"
         | "bibleverse"
+        | "bibleref"
         | "hw"
         | "keypress"
         | "key press"
         | "music"
         | "brackets"
         | "iast"
+        | "nq"
+        | "nastaliq"
+        | "railgauge"
+        | "track gauge"
+        | "僻字"
         | "red"
         | "noitalic"
         | "nonfree"
@@ -87,10 +116,34 @@ pub(super) fn render(inside: &str) -> String {
             "nowrap" => arguments.positional.join("|"),
             "math" => arguments.last(),
             "music" => music(&at(0)),
-            "bibleverse" | "bible verse" => format!("{} {}", at(0), at(1)).trim().into(),
+            "bibleverse" | "bible verse" | "bibleref" => {
+                format!("{} {}", at(0), at(1)).trim().into()
+            }
             _ => at(0),
         },
-        "quote" | "blockquote" | "cquote" | "quotation" | "rquote" | "quote box" | "bquote" => {
+        "ill" | "interlanguage link" | "illm" => {
+            // `{{ill|de|Titel|Title}}` is the old order, `{{ill|Title|de|Titel}}` the new one.
+            let code =
+                |s: &str| (2..=3).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_lowercase());
+            match arguments.get("lt") {
+                shown if !shown.is_empty() => shown,
+                _ if code(arguments.at(0)) && !arguments.at(1).is_empty() => at(1),
+                _ => at(0),
+            }
+        }
+        "sup" | "sub" => values::raised(arguments.at(0), name == "sup").unwrap_or_else(|| at(0)),
+        "ordered list" => {
+            let first: usize = arguments.get("start").parse().unwrap_or(1);
+            let items = arguments.all().iter().filter(|i| !i.is_empty()).zip(first..);
+            items.fold("\n".into(), |out, (item, n)| format!("{out}{n}. {item}\n"))
+        }
+        "unordered list" | "bulleted list" | "unbulleted list" | "ubl" => {
+            let items = arguments.all().iter().filter(|i| !i.is_empty());
+            items.fold("\n".into(), |out, item| format!("{out}* {item}\n"))
+        }
+        "plainlist" | "flatlist" => format!("\n{}\n", at(0)),
+        "quote" | "blockquote" | "cquote" | "quotation" | "rquote" | "quote box" | "bquote"
+        | "poemquote" | "poem quote" => {
             let text = [at(0), arguments.get("text"), arguments.get("quote")];
             let text = text.iter().find(|t| !t.is_empty()).cloned().unwrap_or_default();
             format!("\n{text}\n")
@@ -102,10 +155,26 @@ pub(super) fn render(inside: &str) -> String {
             _ => format!("{} {}/{}", at(0), at(1), at(2)),
         },
         "circa" | "c." | "c" | "ca." => format!("c. {}", at(0)).trim().into(),
-        "as of" => format!("As of {}", arguments.positional.join(" ")).trim().into(),
+        "as of" => values::as_of(&arguments),
+        "oldstyledate" => values::old_style_date(&arguments),
+        "coord" | "coor" => values::coordinates(&arguments),
+        "chem" => values::chem(&arguments),
+        "chem2" => values::chem2(arguments.at(0)),
+        "eqm" => "⇌".into(),
+        "nuclide" | "nuclide2" => format!("{}-{}", at(0), at(1)).trim_matches('-').into(),
+        "e" => values::power_of_ten(arguments.at(0)),
+        "us$" | "usd" => format!("US${}", at(0)),
+        "linktext" => arguments.positional.concat(),
+        "harvtxt" | "harv" | "harvnb" | "harvcoltxt" => cited(name, &arguments),
+        // In Chinese a doubted sentence stands inside.
+        "fact" | "cn" | "来源请求" | "來源請求" if !arguments.at(0).is_ascii() => at(0),
+        "citation needed span" | "cns" => at(0),
         "sortname" | "sort name" => format!("{} {}", at(0), at(1)).trim().into(),
         "sort" => arguments.last(),
-        "ship" | "uss" | "hms" | "ss" | "sclass" => ship(name, &arguments),
+        "ship" | "uss" | "hms" | "ss" | "mv" | "rms" | "sms" | "hmas" | "hmcs" => {
+            ship(name, &arguments)
+        }
+        "sclass" | "sclass2" | "sclass-" => format!("{}-class {}", at(0), at(1)).trim().into(),
         "zh" | "zh-c" | "chinese" => {
             let keys = ["c", "s", "t", "hz", "j", "p"];
             keys.iter().map(|k| arguments.get(k)).find(|v| !v.is_empty()).unwrap_or_default()
@@ -122,21 +191,8 @@ pub(super) fn render(inside: &str) -> String {
         "ipa" => at(0),
         "ipaslink" | "ipalink" => format!("/{}/", at(0)),
         "ipablink" => format!("[{}]", at(0)),
-        "val" => val(&arguments),
-        // "pron" and the like say how it is introduced.
-        "ipac-en" => {
-            let says = |p: &&String| {
-                p.chars().count() > 0
-                    && !matches!(p.as_str(), "pron" | "lang" | "local" | "also" | "us" | "uk")
-            };
-            let sounds: Vec<&str> = arguments
-                .positional
-                .iter()
-                .filter(says)
-                .map(|p| if p == "'" { "ˈ" } else { p })
-                .collect();
-            if sounds.is_empty() { String::new() } else { format!("/{}/", sounds.concat()) }
-        }
+        "val" => values::val(&arguments),
+        "ipac-en" => sounds(&arguments),
         _ if name.starts_with("ipa-") && !at(0).is_empty() => format!("[{}]", at(0)),
         "angbr" | "angbr ipa" | "angle bracket" | "grapheme" | "vr" => format!("⟨{}⟩", at(0)),
         _ if first_of(name, &["lang-", "link-", "nts", "ntsh"]) => {
@@ -146,44 +202,37 @@ pub(super) fn render(inside: &str) -> String {
                 arguments.at(0).into()
             }
         }
-        _ => String::new(),
+        _ => values::element(name).unwrap_or_default().into(),
     }
 }
 
-/// A number with its exponent and unit.
-fn val(arguments: &Arguments) -> String {
-    let mut out = arguments.at(0).to_string();
-    let exponent = arguments.get("e");
-    if !exponent.is_empty() {
-        out.push_str("×10");
-        out.push_str(&raised(&exponent, true).unwrap_or_else(|| format!("^{exponent}")));
-    }
-    for (key, between) in [("u", " "), ("ul", " "), ("up", "/"), ("upl", "/")] {
-        let unit = arguments.get(key);
-        if !unit.is_empty() {
-            out.push_str(between);
-            out.push_str(&unit);
-        }
-    }
-    out
+/// `{{IPAc-en|UK|ə|ˈ|d|oʊ|b}}`: /əˈdoʊb/.
+fn sounds(arguments: &Arguments) -> String {
+    // These say how it is introduced.
+    const NO_SOUNDS: &[&str] = &["pron", "lang", "local", "also", "us", "uk", "ulsalso", "ipa"];
+    let says = |p: &&String| !p.is_empty() && !NO_SOUNDS.contains(&p.to_lowercase().as_str());
+    let sounds = arguments.positional.iter().filter(says);
+    let sounds: Vec<&str> = sounds.map(|p| if p == "'" { "ˈ" } else { p }).collect();
+    let sounds = sounds.concat().replace('_', " ");
+    if sounds.is_empty() { String::new() } else { format!("/{}/", sounds.trim()) }
 }
 
-/// Digits and signs as superscripts or subscripts; none if there is anything else.
-pub(super) fn raised(text: &str, up: bool) -> Option<String> {
-    let (digits, signs) = match up {
-        true => (['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'], ['⁺', '⁻']),
-        false => (['₀', '₁', '₂', '₃', '₄', '₅', '₆', '₇', '₈', '₉'], ['₊', '₋']),
+/// `{{harvtxt|Boolos|Jeffrey|1974}}`: who says something, within a sentence.
+fn cited(name: &str, arguments: &Arguments) -> String {
+    let Some((year, authors)) = arguments.positional.split_last() else { return String::new() };
+    let authors = match authors.split_last() {
+        None => return year.clone(),
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} & {last}", before.join(", ")),
     };
-    let one = |c: char| match c {
-        '+' => Some(signs[0]),
-        '-' | '−' | '–' => Some(signs[1]),
-        _ => c.to_digit(10).and_then(|d| digits.get(d as usize).copied()),
-    };
-    let text = text.trim().replace("&minus;", "−");
-    (!text.is_empty()).then(|| text.chars().map(one).collect()).flatten()
+    match name {
+        "harv" => format!("({authors} {year})"),
+        "harvnb" => format!("{authors} {year}"),
+        _ => format!("{authors} ({year})"),
+    }
 }
 
-struct Arguments {
+pub(super) struct Arguments {
     positional: Vec<String>,
     named: Vec<(String, String)>,
 }
@@ -215,7 +264,12 @@ impl Arguments {
         found
     }
 
-    fn at(&self, n: usize) -> &str {
+    /// Those without names.
+    pub(super) fn all(&self) -> &[String] {
+        &self.positional
+    }
+
+    pub(super) fn at(&self, n: usize) -> &str {
         self.positional.get(n).map_or("", String::as_str)
     }
 
@@ -223,7 +277,7 @@ impl Arguments {
         self.positional.last().cloned().unwrap_or_default()
     }
 
-    fn get(&self, key: &str) -> String {
+    pub(super) fn get(&self, key: &str) -> String {
         self.named.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, v)| v.clone())
     }
 }
@@ -266,30 +320,16 @@ fn nihongo(arguments: &Arguments) -> String {
     }
 }
 
-/// `{{convert|5|to|10|km|mi}}`: numbers, words between, the first unit.
-fn convert(arguments: &Arguments) -> String {
-    let mut out: Vec<&str> = Vec::new();
-    for part in &arguments.positional {
-        let number =
-            part.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '.' | '−' | '+'));
-        let between = ["to", "-", "–", "and", "by", "x", "×", "or", "+/-", "to(-)"];
-        if number || (between.contains(&part.as_str()) && !out.is_empty()) {
-            out.push(part);
-        } else {
-            if !out.is_empty() {
-                out.push(part);
-            }
-            break;
-        }
-    }
-    out.join(" ")
-}
-
 fn ship(kind: &str, arguments: &Arguments) -> String {
     let prefix = match kind {
         "uss" => "USS ",
         "hms" => "HMS ",
         "ss" => "SS ",
+        "mv" => "MV ",
+        "rms" => "RMS ",
+        "sms" => "SMS ",
+        "hmas" => "HMAS ",
+        "hmcs" => "HMCS ",
         _ => "",
     };
     match kind {
@@ -311,7 +351,13 @@ fn music(sign: &str) -> String {
 /// A part in language variants, `zh-hans:…;zh-hant:…` inside `-{ }-`: the simplified one.
 pub(super) fn variant(inside: &str) -> &str {
     let (flags, words) = match inside.split_once('|') {
-        Some((flags, words)) if flags.len() <= 12 && flags.is_ascii() => (flags.trim(), words),
+        // Flags, or the variants to which it is restricted.
+        Some((flags, words))
+            if flags.len() <= 60
+                && flags.bytes().all(|b| b.is_ascii_alphanumeric() || b"-; ".contains(&b)) =>
+        {
+            (flags.trim(), words)
+        }
         _ => ("", inside),
     };
     // These define conversions and show nothing.

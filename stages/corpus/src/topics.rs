@@ -1,0 +1,338 @@
+//! What the kept documents are about, roughly: a sample of them in groups, each with the words by which it differs.
+//!
+//! The sample are the documents whose texts have the smallest hashes, so that the parts' samples give that of
+//! the whole. Groups come from k-means over the cosine of TF-IDF vectors (Dhillon and Modha 2001, "Concept
+//! decompositions for large sparse text data using clustering"), begun as k-means++ begins (Arthur and Vassilvitskii
+//! 2007). Words that stand in more than a quarter of the documents say nothing. Chinese and Japanese have no
+//! spaces: there a term is two ideographs that stand side by side. The same documents give the same groups.
+
+use std::collections::{BTreeMap, HashMap};
+
+use athanor_data::splitmix64;
+use serde::{Deserialize, Serialize};
+
+use crate::steps::{grams, units::is_ideograph};
+
+/// Documents of the sample.
+const SAMPLE: usize = 1000;
+/// Terms of a document that are looked at, and different ones that are kept: the commonest.
+const LOOKED_AT: usize = 3000;
+const TERMS: usize = 150;
+/// Groups, words and sources shown for each.
+const GROUPS: usize = 12;
+const WORDS: usize = 8;
+const SOURCES: usize = 3;
+/// Below so many documents there is nothing to group.
+const FEWEST: usize = 20;
+const ROUNDS: usize = 20;
+const STARTS: u64 = 3;
+
+/// A group of documents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Topic {
+    /// Documents of the sample in it.
+    pub documents: u64,
+    /// Their share of the sample.
+    pub share: f64,
+    /// The terms that tell it from the others, the most telling first.
+    pub words: Vec<String>,
+    /// The sources that most of them are from, and how many.
+    pub sources: Vec<(String, u64)>,
+}
+
+/// A document of the sample.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Sampled {
+    hash: u64,
+    source: usize,
+    terms: Vec<(String, u32)>,
+}
+
+/// A sample of documents.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    documents: Vec<Sampled>,
+    /// No document of a larger hash belongs to it any more.
+    bar: Option<u64>,
+}
+
+impl Sample {
+    pub(crate) fn see(&mut self, source: usize, text: &str) {
+        let hash = splitmix64(grams::hash(text));
+        if self.bar.is_some_and(|bar| hash > bar) {
+            return;
+        }
+        self.documents.push(Sampled { hash, source, terms: terms(text) });
+        // Not after each one.
+        if self.documents.len() >= 2 * SAMPLE {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.documents.sort_by_key(|s| s.hash);
+        self.documents.truncate(SAMPLE);
+        self.bar = self.documents.get(SAMPLE - 1).map(|s| s.hash);
+    }
+
+    /// Of one part, as it is written.
+    pub(crate) fn finish(mut self) -> Self {
+        self.cut();
+        self
+    }
+
+    /// Adds the sample of later documents.
+    pub(crate) fn merge(&mut self, later: Self) {
+        self.documents.extend(later.documents);
+        self.cut();
+    }
+
+    /// Its groups, the largest first, and how many documents were grouped.
+    pub(crate) fn topics(&self, names: &[&str]) -> (u64, Vec<Topic>) {
+        let (terms, vectors) = self.vectors();
+        let used: Vec<usize> = (0..vectors.len()).filter(|&n| !vectors[n].is_empty()).collect();
+        if used.len() < FEWEST {
+            return (used.len() as u64, Vec::new());
+        }
+        let points: Vec<&Sparse> = used.iter().map(|&n| vectors[n].as_slice()).collect();
+        let groups = ((used.len() as f64 / 2.0).sqrt() as usize).clamp(2, GROUPS);
+        let best = (0..STARTS)
+            .map(|seed| cluster(&points, terms.len(), groups, seed))
+            // Of equal ones the first.
+            .reduce(|a, b| if b.similarity > a.similarity { b } else { a });
+        let Some(Clusters { member, centres, .. }) = best else { return (0, Vec::new()) };
+        let mut topics: Vec<Topic> = Vec::new();
+        for (group, centre) in centres.iter().enumerate() {
+            let mut sources: BTreeMap<usize, u64> = BTreeMap::new();
+            for (n, _) in used.iter().zip(&member).filter(|(_, m)| **m == group) {
+                *sources.entry(self.documents[*n].source).or_default() += 1;
+            }
+            let documents: u64 = sources.values().sum();
+            if documents == 0 {
+                continue;
+            }
+            let mut sources: Vec<(usize, u64)> = sources.into_iter().collect();
+            sources.sort_by_key(|s| (std::cmp::Reverse(s.1), s.0));
+            let mut heavy: Vec<usize> = (0..terms.len()).filter(|&t| centre[t] > 0.0).collect();
+            heavy.sort_by(|&a, &b| centre[b].total_cmp(&centre[a]).then(a.cmp(&b)));
+            let name = |s: usize| names.get(s).copied().unwrap_or_default().to_string();
+            topics.push(Topic {
+                documents,
+                share: documents as f64 / used.len() as f64,
+                words: heavy.into_iter().take(WORDS).map(|t| terms[t].to_string()).collect(),
+                sources: sources.into_iter().take(SOURCES).map(|(s, n)| (name(s), n)).collect(),
+            });
+        }
+        topics.sort_by(|a, b| b.documents.cmp(&a.documents).then_with(|| a.words.cmp(&b.words)));
+        (used.len() as u64, topics)
+    }
+
+    /// The terms that count, and the documents over them.
+    fn vectors(&self) -> (Vec<&str>, Vec<Weights>) {
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for (term, _) in self.documents.iter().flat_map(|s| &s.terms) {
+            *times.entry(term).or_default() += 1;
+        }
+        let all = self.documents.len();
+        times.retain(|_, n| *n >= 2 && 4 * *n <= all);
+        let number: HashMap<&str, usize> = times.keys().copied().zip(0..).collect();
+        let inverse: Vec<f64> = times.values().map(|&n| (all as f64 / n as f64).ln()).collect();
+        let vector = |s: &Sampled| {
+            let weight = |(term, n): &(String, u32)| {
+                let at = *number.get(term.as_str())?;
+                Some((at, (1.0 + f64::from(*n).ln()) * inverse[at]))
+            };
+            let mut out: Weights = s.terms.iter().filter_map(weight).collect();
+            let length = out.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
+            out.iter_mut().for_each(|(_, w)| *w /= length.max(f64::MIN_POSITIVE));
+            out
+        };
+        let vectors = self.documents.iter().map(vector).collect();
+        (times.into_keys().collect(), vectors)
+    }
+}
+
+/// Terms by their number, with weights; of length 1.
+type Weights = Vec<(usize, f64)>;
+type Sparse = [(usize, f64)];
+
+struct Clusters {
+    member: Vec<usize>,
+    centres: Vec<Vec<f64>>,
+    similarity: f64,
+}
+
+fn dot(vector: &Sparse, centre: &[f64]) -> f64 {
+    vector.iter().map(|&(t, w)| w * centre[t]).sum()
+}
+
+fn dense(vector: &Sparse, terms: usize) -> Vec<f64> {
+    let mut out = vec![0.0; terms];
+    vector.iter().for_each(|&(t, w)| out[t] = w);
+    out
+}
+
+fn cluster(points: &[&Sparse], terms: usize, groups: usize, seed: u64) -> Clusters {
+    let mut state = splitmix64(seed);
+    let mut random = move || {
+        state = splitmix64(state);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    // k-means++: the farther from all centres so far, the likelier.
+    let first = ((random() * points.len() as f64) as usize).min(points.len() - 1);
+    let mut centres = vec![dense(points[first], terms)];
+    let mut far: Vec<f64> = vec![f64::MAX; points.len()];
+    while centres.len() < groups {
+        let Some(last) = centres.last() else { break };
+        for (far, point) in far.iter_mut().zip(points) {
+            *far = far.min((1.0 - dot(point, last)).max(0.0));
+        }
+        let whole: f64 = far.iter().sum();
+        let mut left = random() * whole;
+        let chosen = far.iter().position(|d| {
+            left -= d;
+            left < 0.0
+        });
+        centres.push(dense(points[chosen.unwrap_or(points.len() - 1)], terms));
+    }
+    let mut member = vec![usize::MAX; points.len()];
+    let mut similarity = 0.0;
+    for _ in 0..ROUNDS {
+        similarity = 0.0;
+        let mut moved = false;
+        for (member, point) in member.iter_mut().zip(points) {
+            let mut best = (0, f64::MIN);
+            for (n, centre) in centres.iter().enumerate() {
+                let d = dot(point, centre);
+                if d > best.1 {
+                    best = (n, d);
+                }
+            }
+            moved |= *member != best.0;
+            *member = best.0;
+            similarity += best.1;
+        }
+        if !moved {
+            break;
+        }
+        for (n, centre) in centres.iter_mut().enumerate() {
+            let mut sum = vec![0.0; terms];
+            for (point, _) in points.iter().zip(&member).filter(|(_, m)| **m == n) {
+                point.iter().for_each(|&(t, w)| sum[t] += w);
+            }
+            let length = sum.iter().map(|w| w * w).sum::<f64>().sqrt();
+            // One that nobody belongs to stays where it was.
+            if length > 0.0 {
+                sum.iter_mut().for_each(|w| *w /= length);
+                *centre = sum;
+            }
+        }
+    }
+    Clusters { member, centres, similarity }
+}
+
+/// A document's terms and how often each comes: words of three letters and more in lower case, and pairs
+/// of ideographs.
+fn terms(text: &str) -> Vec<(String, u32)> {
+    let mut seen: HashMap<String, (u32, usize)> = HashMap::new();
+    let mut looked_at = 0;
+    let mut add = |term: String| {
+        looked_at += 1;
+        let entry = seen.entry(term).or_insert((0, looked_at));
+        entry.0 += 1;
+        looked_at < LOOKED_AT
+    };
+    let (mut word, mut before) = (String::new(), None);
+    for c in text.chars().chain([' ']) {
+        let ideograph = is_ideograph(c);
+        if c.is_alphabetic() && !ideograph {
+            word.extend(c.to_lowercase());
+            before = None;
+            continue;
+        }
+        let whole = std::mem::take(&mut word);
+        if (3..=30).contains(&whole.chars().count()) && !add(whole) {
+            break;
+        }
+        if let Some(first) = before.filter(|_| ideograph)
+            && !add([first, c].iter().collect())
+        {
+            break;
+        }
+        before = ideograph.then_some(c);
+    }
+    let mut out: Vec<(String, (u32, usize))> = seen.into_iter().collect();
+    out.sort_by_key(|(_, (n, first))| (std::cmp::Reverse(*n), *first));
+    out.truncate(TERMS);
+    out.into_iter().map(|(term, (n, _))| (term, n)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Documents of four kinds, with words of all kinds among them.
+    fn documents() -> Vec<(usize, String)> {
+        let kinds = [
+            "oven bread flour yeast dough crust",
+            "sail harbour anchor keel rudder storm",
+            "violin sonata chord tempo melody orchestra",
+            "春眠不覺曉處處聞啼鳥夜來風雨聲",
+        ];
+        (0..600u64)
+            .map(|n| {
+                let kind = (n % 4) as usize;
+                let words: Vec<&str> = kinds[kind].split(' ').collect();
+                let mut text = String::from("the and with");
+                for i in 0..12 {
+                    let pick = splitmix64(n * 31 + i) as usize;
+                    text +=
+                        &format!(" {} and {}", words[pick % words.len()], ["one", "two"][pick % 2]);
+                }
+                (kind, text + &format!(" number{n}"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn groups_are_found_and_parts_give_the_whole() {
+        let names = ["bakery", "port", "music", "poems"];
+        let mut whole = Sample::default();
+        let mut parts: Vec<Sample> = (0..3).map(|_| Sample::default()).collect();
+        for (n, (kind, text)) in documents().iter().enumerate() {
+            whole.see(*kind, text);
+            parts[n / 200].see(*kind, text);
+        }
+        let (documents, topics) = Sample::finish(whole).topics(&names);
+        let mut merged = Sample::default();
+        parts.into_iter().for_each(|p| merged.merge(p.finish()));
+        assert_eq!(merged.topics(&names), (documents, topics.clone()));
+        assert_eq!(documents, 600);
+        // Each group has one source, and words of it.
+        for topic in &topics {
+            assert_eq!(topic.sources.len(), 1, "{topic:?}");
+            assert!(!topic.words.iter().any(|w| w == "the" || w == "and"), "{topic:?}");
+        }
+        let of = |name: &str| topics.iter().find(|t| t.sources[0].0 == name).unwrap();
+        assert!(of("bakery").words.iter().any(|w| w == "dough"), "{topics:?}");
+        assert!(of("poems").words.iter().any(|w| w == "春眠"), "{topics:?}");
+        assert!((topics.iter().map(|t| t.share).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn few_documents_have_no_groups() {
+        let mut sample = Sample::default();
+        (0..5).for_each(|n| sample.see(0, &format!("bread and butter number {n}")));
+        assert!(sample.topics(&["a"]).1.is_empty());
+        assert!(Sample::default().topics(&[]).1.is_empty());
+        assert_eq!(
+            terms("Bread, bread; 春風吹 a 12 Ångström"),
+            [
+                ("bread".to_string(), 2),
+                ("春風".to_string(), 1),
+                ("風吹".to_string(), 1),
+                ("ångström".to_string(), 1),
+            ]
+        );
+    }
+}
