@@ -49,7 +49,7 @@ section! {
         paths: Vec<PathBuf> = Vec::new(),
         /// How to read it: "auto" (by the file's name), "jsonl" (one JSON object a line), "text" (one
         /// document a file), "csv" (a header, then one document a row; TSV by the file's name),
-        /// "html", "warc" (WET, too), "epub", "mediawiki" (an XML export) or "stackexchange"
+        /// "parquet" (one document a row), "html", "warc" (WET, too), "epub", "mediawiki" (an XML export) or "stackexchange"
         /// (Posts.xml). Gzip, bzip2 and Zstandard are known by their content.
         format: String = "auto".to_string(),
         /// The field that holds the text, or a template over fields: "{{ title }}\n{{ text }}".
