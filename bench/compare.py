@@ -1,9 +1,12 @@
 """Athanor's training step against PyTorch's, in turn on the same machine; writes bench/RESULTS.md.
 
     cargo build --release
-    .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M]
+    .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet]
 
-PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure.
+PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
+lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
+asked for keeps what it has there, and with --add those that are asked for do, too: long comparisons can be made
+in pieces.
 """
 
 import argparse
@@ -14,57 +17,138 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROUNDS = ROOT / "bench/rounds.jsonl"
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
+SHAPES = {
+    "S": "GPT-2's block, 6 layers of 256, 8 rows of 256, vocabulary 4,096",
+    "M": "GPT-2's block, 8 layers of 512, 4 rows of 512, vocabulary 8,192",
+    "encoder": "BERT, 4 layers of 512, 16 rows of 32 to 128 padded to 128, vocabulary 30,522, masked LM",
+    "xlnet": "XLNet, 4 layers of 512, 16 rows of 128, vocabulary 30,522, permutation LM, two streams",
+}
+
+
+def busy():
+    """Processor seconds that were not idle since the system began."""
+    user, nice, system, _, _, *rest = map(int, open("/proc/stat").readline().split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
 def run(command, **environment):
+    """What a program prints, and `others`: the share of all processors that other programs took meanwhile."""
+    before, began = (busy(), sum(os.times()[2:4])), time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    took = busy() - before[0] - (sum(os.times()[2:4]) - before[1])
+    others = max(0.0, took / (time.perf_counter() - began) / os.cpu_count())
+    return {**json.loads(done.stdout.splitlines()[-1]), "others": round(others, 3)}
+
+
+def compare(shape, args):
+    """One line of ROUNDS for each round."""
+    common = ["--shape", shape, "--seconds", str(args.seconds), "--threads", str(args.threads)]
+    peer = [sys.executable, ROOT / "bench/peers/train_torch.py", *common]
+    ways = {"eager": [], "compiled": ["--compile"]}
+    if shape == "encoder":
+        ways |= {"eager, targets": ["--rows"], "compiled, targets": ["--rows", "--compile"]}
+    for _ in range(args.rounds):
+        ours = [ROOT / "target/release/athanor", "bench", "train", "--json", *common]
+        found = {"athanor": run(ours)}
+        if shape in ["S", "M"]:
+            ours[ours.index(shape)] = f"{shape}-recompute"
+            found["recompute"] = run(ours)
+        for name, extra in ways.items():
+            found[name] = run([*peer, *extra], **MALLOC)
+        print(shape, {n: (round(r["tokens_per_second"]), r["others"]) for n, r in found.items()}, flush=True)
+        if max(r["others"] for r in found.values()) > args.others:
+            print("other programs took too much: round thrown away", flush=True)
+            continue
+        with open(ROUNDS, "a") as file:
+            line = {"shape": shape, "seconds": args.seconds, "threads": args.threads, "found": found}
+            file.write(json.dumps(line) + "\n")
+
+
+def row(shape, label, rounds, ways, us="athanor"):
+    """A line of the table: ours against the better of `ways`, round by round."""
+    rate = {n: statistics.median(r[n]["tokens_per_second"] for r in rounds) for n in [us, *ways]}
+    memory = {n: statistics.median(r[n]["peak_memory_bytes"] for r in rounds) / 1e9 for n in [us, *ways]}
+    pairs = [r[us]["tokens_per_second"] / max(r[w]["tokens_per_second"] for w in ways) for r in rounds]
+    least = min(memory[w] for w in ways)
+    eager, compiled = (rate[w] for w in ways)
+    return (
+        f"| {shape}{label} | {rate[us]:,.0f} | {eager:,.0f} | {compiled:,.0f} | {statistics.median(pairs):.2f} "
+        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory[us]:.2f} | {least:.2f} | {memory[us] / least:.2f} |"
+    )
+
+
+def write():
+    by_shape, last, settings = {}, {}, {}
+    for line in map(json.loads, ROUNDS.read_text().splitlines()):
+        by_shape.setdefault(line["shape"], []).append(line["found"])
+        last, settings = line["found"], line
+    lines = []
+    for shape in (s for s in SHAPES if s in by_shape):
+        rounds = by_shape[shape]
+        lines.append(row(shape, "", rounds, ["eager", "compiled"]))
+        if shape in ["S", "M"]:
+            lines.append(row(shape, ", `train.recompute`", rounds, ["eager", "compiled"], "recompute"))
+        if shape == "encoder":
+            lines.append(row(shape, ", PyTorch with the targets' logits only", rounds, ["eager, targets", "compiled, targets"]))
+    others = max(r["others"] for rounds in by_shape.values() for found in rounds for r in found.values())
+    counts = ", ".join(f"{shape} {len(by_shape[shape])}" for shape in by_shape)
+    losses = "\n".join(
+        f"| {shape} | {SHAPES[shape]} | "
+        + " | ".join(f"{r[w]['loss_first']:.3f} → {r[w]['loss_last']:.3f} ({r[w]['steps']})" for w in ["athanor", "eager"])
+        + " |"
+        for shape, r in ((s, by_shape[s][-1]) for s in SHAPES if s in by_shape)
+    )
+    ours = last["athanor"]
+    text = f"""# Results
+
+Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {ours['processor']}, {settings['threads']} threads, torch {last['eager']['torch']}.
+Multiply-add peak {ours['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {ours['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of rounds of
+{settings['seconds']:g} s ({counts}), in turn, while other programs took at most {100 * others:.0f} % of the
+processors; the ratio is that to the better of PyTorch's two, round by round. Memory is the most that a process
+held: Python's with its libraries, ours without the arrays that the bandwidth was measured with.
+
+## Training step (forward, backward, clipping, AdamW; f32, no dropout)
+
+Tokens are those that are not padding.
+
+| shape | Athanor tokens/s | PyTorch eager | PyTorch compiled | ratio | Athanor GB | PyTorch GB (the lesser) | ratio |
+|---|---|---|---|---|---|---|---|
+{chr(10).join(lines)}
+
+BertForMaskedLM computes logits at every place; the second line of the encoder is PyTorch with those of the
+targets only, written by hand. Athanor always does that, and computes nothing at padding, which PyTorch does
+in both lines. XLNetLMHeadModel computes the targets' logits only; its rows have no padding.
+
+| shape | what it is | Athanor's loss, first → last (steps) | PyTorch's |
+|---|---|---|---|
+{losses}
+
+Weights are random and not the same on both sides, batches are; PyTorch makes fewer steps in the same time.
+"""
+    (ROOT / "bench/RESULTS.md").write_text(text)
+    print(text)
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--shapes", nargs="+", default=["S", "M"])
+parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+parser.add_argument("--others", type=float, default=0.05, help="share of the processors that other programs may take")
+parser.add_argument("--add", action="store_true", help="keep earlier rounds of these shapes")
 args = parser.parse_args()
-common = ["--seconds", str(args.seconds), "--threads", str(args.threads)]
-peer = [sys.executable, ROOT / "bench/peers/train_torch.py"]
-lines, last, version = [], {}, ""
+if ROUNDS.exists() and not args.add:
+    # A shape that is measured anew loses its old rounds.
+    old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in args.shapes]
+    ROUNDS.write_text("".join(line + "\n" for line in old))
 for shape in args.shapes:
-    found = {"athanor": [], "eager": [], "compile": []}
-    for _ in range(args.rounds):
-        last = run([ROOT / "target/release/athanor", "bench", "train", "--shape", shape, "--json", *common])
-        found["athanor"].append(last)
-        found["eager"].append(run([*peer, "--shape", shape, *common], **MALLOC))
-        found["compile"].append(run([*peer, "--shape", shape, "--compile", *common], **MALLOC))
-        version = found["eager"][-1]["torch"]
-        print(shape, {name: round(rows[-1]["tokens_per_second"]) for name, rows in found.items()}, flush=True)
-    rate = {n: statistics.median(r["tokens_per_second"] for r in rows) for n, rows in found.items()}
-    memory = {n: statistics.median(r["peak_memory_bytes"] for r in rows) / 1e9 for n, rows in found.items()}
-    pairs = [
-        a["tokens_per_second"] / max(e["tokens_per_second"], c["tokens_per_second"])
-        for a, e, c in zip(found["athanor"], found["eager"], found["compile"])
-    ]
-    least = min(memory["eager"], memory["compile"])
-    lines.append(
-        f"| {shape} | {rate['athanor']:,.0f} | {rate['eager']:,.0f} | {rate['compile']:,.0f} | {statistics.median(pairs):.2f} "
-        f"({min(pairs):.2f} to {max(pairs):.2f}) | {memory['athanor']:.2f} | {least:.2f} | {memory['athanor'] / least:.2f} |"
-    )
-text = f"""# Results
-
-Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {last['processor']}, {args.threads} threads, torch {version}.
-Multiply-add peak {last['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {last['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of {args.rounds} rounds of
-{args.seconds:g} s, in turn; the ratio is that to the better of PyTorch's two, round by round.
-
-## Training step (GPT-2's block, f32, AdamW)
-
-| shape | Athanor tokens/s | PyTorch eager | PyTorch compiled | ratio | Athanor GB | PyTorch GB (the lesser) | ratio |
-|---|---|---|---|---|---|---|---|
-"""
-(ROOT / "bench/RESULTS.md").write_text(text + "\n".join(lines) + "\n")
-print((ROOT / "bench/RESULTS.md").read_text())
+    compare(shape, args)
+if ROUNDS.exists() and ROUNDS.read_text():
+    write()

@@ -33,6 +33,8 @@ BOOKS = [
 ]
 POEMS = 300
 REVIEWS = 300
+# Tagged documents of the Brown corpus: every so many, so that all genres are there.
+TAGGED = 7
 
 
 def read(path: Path) -> str:
@@ -41,13 +43,16 @@ def read(path: Path) -> str:
 
 
 def write(name: str, records: list[dict]) -> None:
-    text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+    write_text(name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), f"{len(records)} records")
+
+
+def write_text(name: str, text: str, told: str) -> None:
     buffer = io.BytesIO()
     # No name and no time in the gzip header: the same bytes at every run.
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=9, mtime=0) as f:
         f.write(text.encode())
     (HERE / name).write_bytes(buffer.getvalue())
-    print(f"{name}: {len(records)} records, {len(text.encode())} bytes, {len(buffer.getvalue())} packed")
+    print(f"{name}: {told}, {len(text.encode())} bytes, {len(buffer.getvalue())} packed")
 
 
 GENRES = {
@@ -111,12 +116,22 @@ def brown(text: str) -> list[dict]:
     return records
 
 
+def tagged(text: str) -> str:
+    """Some documents as they are, sentences without the empty lines and tabs of the layout."""
+    documents = re.split(r"^# ", text, flags=re.M)[1::TAGGED]
+    lines = ["# " + line if i == 0 else line for d in documents for i, line in enumerate(d.split("\n"))]
+    return "".join(line.strip() + "\n" for line in lines if line.strip())
+
+
 def main() -> None:
     sources = Path(sys.argv[1])
     # As it is, but with our gzip header, so that the bytes depend on the content alone.
     ratings = [json.loads(s) for s in read(sources / "ratings/human_ratings.jsonl.gz").splitlines()]
     write("human_ratings.jsonl.gz", ratings)
-    write("brown.jsonl.gz", brown(read(sources / "brown/brown.tagged.txt.gz")))
+    original = read(sources / "brown/brown.tagged.txt.gz")
+    write("brown.jsonl.gz", brown(original))
+    some = tagged(original)
+    write_text("brown_tagged.txt.gz", some, f"{some.count('# ')} documents")
     books = {}
     for s in read(sources / "books/gutenberg.jsonl.gz").split("\n"):
         if s:

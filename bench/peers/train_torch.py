@@ -1,7 +1,8 @@
 """The work of `athanor bench train` in PyTorch: the same sizes, tokens, block (LayerNorm, tanh-GELU, learned
-positions, tied embeddings, no dropout), clipping and AdamW, float32.
+positions, tied embeddings, no dropout), clipping and AdamW, float32. The shapes encoder and xlnet are
+transformers' own classes (train_transformers.py). Tokens are those that are not padding.
 
-    python bench/peers/train_torch.py --shape S --seconds 10 --threads 2 [--compile]
+    python bench/peers/train_torch.py --shape S --seconds 10 --threads 2 [--compile] [--rows]
 
 Prints one JSON object. For PyTorch's best, set MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and
 MALLOC_TOP_PAD_ to large numbers in the environment, as bench/compare.py does.
@@ -13,8 +14,8 @@ import resource
 import statistics
 import time
 
-import numpy
 import torch
+from synthetic import token
 from torch import nn
 from torch.nn import functional
 
@@ -22,19 +23,9 @@ SHAPES = {"S": (4096, 256, 6, 4, 256, 8), "M": (8192, 512, 8, 8, 512, 4)}
 BATCHES = 8
 
 
-def splitmix64(x):
-    with numpy.errstate(over="ignore"):
-        z = x + numpy.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-        return z ^ (z >> numpy.uint64(31))
-
-
 def tokens(step, vocabulary, time_, batch):
     count = batch * (time_ + 1)
-    first = (step % BATCHES) * count
-    u = (splitmix64(numpy.arange(first, first + count, dtype=numpy.uint64)) >> numpy.uint64(11)) / 2.0**53
-    rows = torch.from_numpy((vocabulary * u**3).astype(numpy.int64).reshape(batch, time_ + 1))
+    rows = torch.from_numpy(token((step % BATCHES) * count, count, vocabulary).reshape(batch, time_ + 1))
     return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
 
 
@@ -72,38 +63,76 @@ class GPT(nn.Module):
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
+class Causal:
+    """The block above, next tokens."""
+
+    def __init__(self, shape):
+        self.sizes = SHAPES[shape]
+        self.model = GPT(*self.sizes[:5])
+
+    def batch(self, step):
+        vocabulary, _, _, _, time_, batch = self.sizes
+        return tokens(step, vocabulary, time_, batch), batch * time_
+
+    def loss(self, model, batch):
+        return model(*batch)
+
+
+def work(shape, rows):
+    if shape in SHAPES:
+        return Causal(shape)
+    # Slow to import: only where it is needed.
+    import train_transformers
+
+    return {"encoder": train_transformers.Encoder, "xlnet": train_transformers.XLNet}[shape](rows)
+
+
+def describe(batch, count):
+    """What app/bench/src/train/mod.rs checks of its second batch."""
+    labels = batch["labels"].flatten()
+    places = (labels != -100).nonzero().squeeze(1)
+    sums = [count, len(places), batch["input_ids"].sum(), labels[places].sum(), places.sum()]
+    print(*map(int, sums), batch.get("perm_mask", torch.zeros(1)).sum().item())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="S")
+    parser.add_argument("--shape", choices=[*SHAPES, "encoder", "xlnet"], default="S")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--rows", action="store_true", help="encoder: logits of the targets only")
+    parser.add_argument("--foreach", action="store_true", help="AdamW's foreach instead of its fused form")
+    parser.add_argument("--describe", action="store_true", help="sums over the second batch, and no more")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    vocabulary, hidden, layers, heads, time_, batch = SHAPES[args.shape]
-    model = GPT(vocabulary, hidden, layers, heads, time_)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    run = torch.compile(model) if args.compile else model
+    task = work(args.shape, args.rows)
+    if args.describe:
+        return describe(*task.batch(1))
+    model = task.model
+    kind = {"foreach": True} if args.foreach else {"fused": True}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, **kind)
+    forward = torch.compile(task.loss) if args.compile else task.loss
     losses, times, began = [], [], None
     while len(times) < 5 or time.perf_counter() - began < args.seconds:
-        ids, targets = tokens(len(losses), vocabulary, time_, batch)
+        batch, count = task.batch(len(losses) % BATCHES)
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss = run(ids, targets)
+        loss = forward(model, batch)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
         # The first two compile and fill memory.
         if len(losses) > 2:
-            times.append(time.perf_counter() - start)
+            times.append((time.perf_counter() - start) / count)
         elif len(losses) == 2:
             began = time.perf_counter()
     print(
         json.dumps(
             {
-                "tokens_per_second": batch * time_ / statistics.median(times),
+                "tokens_per_second": 1 / statistics.median(times),
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "loss_first": losses[0],
                 "loss_last": statistics.mean(losses[-BATCHES:]),

@@ -119,6 +119,13 @@ fn figure(x: f64) -> Value {
     json!((x * scale).round() / scale)
 }
 
+/// Forgets the peak of memory up to now, the arrays with which the limits were measured among it: Linux
+/// sets it back to what is held now (`proc_pid_clear_refs(5)`).
+fn forget_peak_memory() {
+    // Elsewhere the figure is that of the whole process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// The most memory that this process has held, in bytes; 0 where the system does not say.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -5,6 +5,7 @@
 //! output, what it says on the way to standard error.
 
 mod commands;
+mod comparison;
 mod console;
 mod context;
 mod convert;

@@ -25,13 +25,13 @@ const OBJECTIVES: [(&str, &str, &str, &str); 6] = [
         "albert",
         "wordpiece",
         "bert",
-        "objective = \"masked_lm\"\nmasked_lm.pairs = \"sentence_order\"\nmasked_lm.masking.schedule = \"dynamic\"",
+        "objective = \"masked_lm\"\nshort_rows.context = 16\nshort_rows.share = 0.9\nmasked_lm.pairs = \"sentence_order\"\nmasked_lm.masking.schedule = \"dynamic\"",
     ),
     (
         "roberta",
         "byte_bpe",
         "roberta",
-        "objective = \"masked_lm\"\nmasked_lm.input = \"full_sentences\"\nmasked_lm.masking.schedule = \"dynamic\"",
+        "objective = \"masked_lm\"\nmasked_lm.input = \"full_sentences\"\nmasked_lm.masking.schedule = \"dynamic\"\nshort_rows.context = 12\nshort_rows.share = 0.5",
     ),
     (
         "spanbert",
@@ -135,6 +135,18 @@ fn what_does_not_fit_is_told() {
             "`rate` in [pretrain.masked_lm.masking]",
         ),
         ("wordpiece", "bert", "masked_lm.masking.mask_share = 0.95", "together with mask_share"),
+        (
+            "wordpiece",
+            "bert",
+            "objective = \"masked_lm\"\nshort_rows.context = 32",
+            "it must be 5 to 31",
+        ),
+        (
+            "unigram",
+            "xlnet",
+            "objective = \"permutation_lm\"\nshort_rows.context = 8",
+            "leave it out",
+        ),
         ("wordpeice", "bert", "objective = \"masked_lm\"", "did you mean \"wordpiece\""),
     ] {
         recipe(&small, ["bad", tokenizer, family, keys]);

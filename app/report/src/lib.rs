@@ -4,6 +4,7 @@
 //! Everything here only reads what the stages left on disk (docs/contracts.md); any file may be missing,
 //! and then the report says so. Text from models and data is untrusted: templates escape it.
 
+mod comparison;
 pub mod format;
 mod hashes;
 pub mod inspect;
@@ -14,4 +15,5 @@ mod sections;
 mod series;
 pub mod table;
 
+pub use comparison::write_comparison;
 pub use page::write_report;

@@ -47,7 +47,7 @@ fn page(run: &RunFiles) -> Result<String, minijinja::Error> {
     })
 }
 
-fn environment() -> Result<Environment<'static>, minijinja::Error> {
+pub(crate) fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut env = Environment::new();
     // Figures that a stage did not write are shown as missing.
     env.set_undefined_behavior(UndefinedBehavior::Chainable);

@@ -135,6 +135,12 @@ impl Reader {
         &self.path
     }
 
+    /// How the file is packed.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
     /// What was read so far; goes on counting when the reader is elsewhere.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {

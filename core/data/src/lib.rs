@@ -5,8 +5,10 @@
 
 pub mod compressed;
 mod dialogue;
+pub mod formats;
 mod hash;
 mod heldout;
+pub mod labelled;
 mod order;
 mod packing;
 pub mod records;
@@ -18,6 +20,7 @@ pub use athanor_tensor::splitmix64;
 pub use dialogue::{Dialogue, DialogueSection};
 pub use hash::hash64;
 pub use heldout::heldout;
+pub use labelled::{Labelled, LabelledSection};
 pub use order::{Cursor, Order, Shuffle};
 pub use packing::pack;
 pub use records::Record;

@@ -42,7 +42,7 @@ fn environment() -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    athanor_text::bound(&mut env);
     env.add_filter("words", |text: String, from: usize, to: Option<usize>| {
         words(&text, from, to).to_string()
     });
@@ -133,7 +133,10 @@ fn variables(record: &Record) -> Value {
 }
 
 fn explain(error: &minijinja::Error, source: &str, record: Option<&Record>) -> Error {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), String::from);
+    let what = match error.kind() {
+        ErrorKind::OutOfFuel => "it does too much for one record, or never ends".into(),
+        kind => error.detail().map_or_else(|| kind.to_string(), String::from),
+    };
     let at = format!("`{}`", source.lines().next().unwrap_or_default());
     match record {
         Some(record) if error.kind() == ErrorKind::UndefinedError => {
@@ -270,6 +273,8 @@ mod tests {
         assert!(fails("{{ n | mean }}").contains("empty list"), "{}", fails("{{ n | mean }}"));
         assert!(fails("{{ text | mean }}").contains("`{{ text | mean }}`"));
         assert!(Template::new("{{ text").is_err());
+        let loops = "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}";
+        assert!(fails(loops).contains("never ends"), "{}", fails(loops));
         assert!(Expression::new("a ==").is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use athanor_models::{Input, KvCache, Model, Pass};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Graph, Ids, Rng, Var};
+use athanor_tensor::{Graph, Ids, Rng, Var, host};
 
 use crate::sampling::{Sampling, choose};
 
@@ -122,13 +122,15 @@ impl<'m> Decoder<'m> {
         let vocabulary = self.model.sizes().vocabulary;
         let mut written = Vec::with_capacity(self.open.len());
         let mut still = Vec::with_capacity(self.open.len());
-        for (place, &i) in self.open.iter().enumerate() {
-            let row = &mut self.rows[i];
+        let chosen = host::map(self.open.len(), |place| {
+            let row = &self.rows[self.open[place]];
             let logits = &self.logits[place * vocabulary..(place + 1) * vocabulary];
             let at = row.out.tokens.len() as u64;
             let text = row.prompt.iter().chain(&row.out.tokens);
-            let rng = self.rng.at(row.number);
-            let (token, log_prob) = choose(logits, &self.sampling, text, rng, at);
+            choose(logits, &self.sampling, text, self.rng.at(row.number), at)
+        });
+        for ((place, &i), (token, log_prob)) in self.open.iter().enumerate().zip(chosen) {
+            let row = &mut self.rows[i];
             row.out.tokens.push(token);
             row.out.log_probs.push(log_prob);
             written.push((i, token));

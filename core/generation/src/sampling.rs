@@ -1,7 +1,7 @@
 //! From logits to a token.
 
 use athanor_store::{Check, Problem, section};
-use athanor_tensor::Rng;
+use athanor_tensor::{Rng, host};
 
 section! {
     /// How tokens are chosen.
@@ -66,8 +66,7 @@ pub(crate) fn choose<'t>(
     let log_prob = |token: usize| (f64::from(logits[token] * scale - top) - log_total) as f32;
     let scores = penalised.as_deref().unwrap_or(logits);
     if greedy {
-        let best =
-            (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+        let best = host::argmax(scores);
         return (best as u32, log_prob(best));
     }
     if penalised.is_some() {
@@ -90,10 +89,8 @@ pub(crate) fn choose<'t>(
 
 /// exp(scores·scale - greatest), that greatest, and the sum.
 fn softmax(scores: &[f32], scale: f32) -> (Vec<f32>, f32, f64) {
-    let top = scores.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v)) * scale;
-    let weights: Vec<f32> = scores.iter().map(|&v| (v * scale - top).exp()).collect();
-    let total = weights.iter().map(|&w| f64::from(w)).sum();
-    (weights, top, total)
+    let (weights, top, total) = host::softmax_weights(scores, scale);
+    (weights, top, f64::from(total))
 }
 
 /// Keskar et al. 2019, "CTRL", section 4.1, with transformers' rule for negative scores; a token

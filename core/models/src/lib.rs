@@ -12,6 +12,7 @@ mod gaps;
 pub mod heads;
 mod host;
 mod model;
+mod padded;
 pub mod pass;
 mod sentence;
 
@@ -21,5 +22,6 @@ pub use families::{Architecture, Family, Shape};
 pub use heads::Head;
 pub use host::HostTensors;
 pub use model::Model;
+pub use padded::{Padded, Row};
 pub use pass::{Dropout, Input, Pass};
 pub use sentence::{Pooling, Sentences};

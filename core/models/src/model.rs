@@ -15,7 +15,7 @@ use crate::{
     config::Fields,
     families::{self, Architecture, Builder, Family, Shape, Sizes},
     folder,
-    heads::{Built, Head, Place, Width},
+    heads::{self, Built, Head, Place, Width},
     pass::{Input, Pass},
 };
 
@@ -91,7 +91,7 @@ impl Model {
     /// # Errors
     /// Input, naming the file, and the key or tensor.
     pub fn load(dir: &Path, device: Device) -> Result<Self> {
-        Self::load_from(dir, None, 0, device)
+        Self::load_from(dir, None, None, 0, device)
     }
 
     /// Opens the trunk of a folder under another head, which starts by chance from `seed` unless the
@@ -100,11 +100,32 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_with_head(dir: &Path, head: Head, seed: u64, device: Device) -> Result<Self> {
-        Self::load_from(dir, Some(head), seed, device)
+        Self::load_from(dir, Some(head), None, seed, device)
     }
 
-    fn load_from(dir: &Path, wanted: Option<Head>, seed: u64, device: Device) -> Result<Self> {
-        let config = folder::read_config(dir)?;
+    /// [`load_with_head`](Self::load_with_head) for a head whose scores have names. The folder's own head
+    /// is taken only where it has the same names in the same order; else chance decides.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_labelled(
+        dir: &Path,
+        head: Head,
+        labels: &[String],
+        seed: u64,
+        device: Device,
+    ) -> Result<Self> {
+        Self::load_from(dir, Some(head), Some(labels), seed, device)
+    }
+
+    fn load_from(
+        dir: &Path,
+        wanted: Option<Head>,
+        labels: Option<&[String]>,
+        seed: u64,
+        device: Device,
+    ) -> Result<Self> {
+        let mut config = folder::read_config(dir)?;
         let at = |e: Error| e.at(dir.join("config.json").display());
         let family = families::by_model_type(Fields(&config).text("model_type", "").map_err(at)?)
             .map_err(at)?;
@@ -114,7 +135,13 @@ impl Model {
         };
         let prefixes = [prefix(family, head).map_err(at)?, family.prefix];
         let tensors = folder::read_tensors(dir)?;
-        let builder = Builder::loaded(device, prefixes, tensors, seed, wanted.is_none());
+        let mut builder = Builder::loaded(device, prefixes, tensors, seed, wanted.is_none());
+        if let Some(labels) = labels {
+            if heads::names(&config).as_deref() != Some(labels) {
+                builder.forget_head();
+            }
+            heads::set_names(&mut config, labels);
+        }
         Self::assemble(family, config, head, builder).map_err(|e| e.at(dir.display()))
     }
 
@@ -206,6 +233,11 @@ impl Model {
         self.head
     }
 
+    /// Whether a token sees only what stands before it.
+    pub fn causal(&self) -> bool {
+        self.network.causal()
+    }
+
     /// Where it lives.
     pub fn device(&self) -> Device {
         self.device
@@ -233,7 +265,7 @@ impl Model {
     /// If the count does not fit the sizes.
     pub fn input(&self, ids: Vec<i32>, batch: usize, time: usize) -> Input {
         let positions = Ids::new(self.device, self.network.positions(&ids, time), [batch, time]);
-        let mask = Mask { causal: self.network.causal(), ..Mask::default() };
+        let mask = Mask { causal: self.causal(), ..Mask::default() };
         Input { positions, mask, ..Input::causal(self.device, ids, batch, time) }
     }
 
@@ -323,7 +355,23 @@ impl Model {
         targets: &Ids,
         weights: &[f32],
     ) -> (Var, Tensor) {
-        let features = self.stacks[i].features(graph, rows, &mut |x| x);
+        self.dropped_loss(graph, i, rows, targets, weights, &mut |x| x)
+    }
+
+    /// [`stack_loss`](Self::stack_loss) with the head's own dropout, `drop` being the pass's.
+    ///
+    /// # Panics
+    /// If the sizes do not fit or there is no such stack.
+    pub fn dropped_loss(
+        &self,
+        graph: &Graph<'_>,
+        i: usize,
+        rows: &Var,
+        targets: &Ids,
+        weights: &[f32],
+        drop: &mut dyn FnMut(Var) -> Var,
+    ) -> (Var, Tensor) {
+        let features = self.stacks[i].features(graph, rows, drop);
         self.loss_of_features(graph, i, &features, targets, weights)
     }
 
@@ -408,6 +456,23 @@ impl Model {
         let outer = self.network.embeddings().into_iter().chain(scores).chain(self.value_head);
         let matrix = self.params.iter().nth(index).is_some_and(|p| p.value.shape().len() == 2);
         matrix && outer.map(ParamId::index).all(|i| i != index)
+    }
+
+    /// How far up the parameter at `index` stands: 0 for the embeddings and what is with them, 1 for the
+    /// first block, up to the number of blocks and 1 more for what is above them, the head among it.
+    pub fn depth(&self, index: usize) -> usize {
+        // Each family numbers its blocks in their names: `h.0.`, `encoder.layer.0.`.
+        let block = |name: &str| name.split('.').find_map(|part| part.parse::<usize>().ok());
+        let above = self.sizes().layers + 1;
+        let mut passed = false;
+        for (i, p) in self.params.iter().enumerate() {
+            let found = block(&p.name);
+            if i == index {
+                return found.map_or(if passed { above } else { 0 }, |b| (b + 1).min(above));
+            }
+            passed |= found.is_some();
+        }
+        above
     }
 
     /// Floating-point operations of one training step per token at a context of `time`: 6 for each

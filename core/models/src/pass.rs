@@ -75,12 +75,25 @@ pub struct Pass<'a> {
     /// Collects each layer's memory for the next segment, if wanted.
     pub memory: Option<Vec<Tensor>>,
     sites: u64,
+    skips_padding: bool,
+    /// Where the rows begin that stand behind one another without padding.
+    starts: Option<Ids>,
 }
 
 impl<'a> Pass<'a> {
     /// A plain pass.
     pub fn new(graph: &'a Graph<'a>, input: &'a Input) -> Self {
-        Self { graph, input, cache: None, dropout: None, hidden: None, memory: None, sites: 0 }
+        Self {
+            graph,
+            input,
+            cache: None,
+            dropout: None,
+            hidden: None,
+            memory: None,
+            sites: 0,
+            skips_padding: false,
+            starts: None,
+        }
     }
 
     /// With dropout.
@@ -90,11 +103,43 @@ impl<'a> Pass<'a> {
         self
     }
 
+    /// Computes nothing at places that `input.mask.keys` marks as padding, where the family can do that: an
+    /// encoder. The hidden states are zeros there; those of tokens are the same. For callers that read
+    /// tokens only.
+    #[must_use]
+    pub fn skip_padding(mut self) -> Self {
+        self.skips_padding = true;
+        self
+    }
+
+    /// The places of the tokens in [batch · time], if the padding between them is to be skipped. From
+    /// here on [`attend`](Self::attend) takes [1, tokens, …].
+    pub(crate) fn pack(&mut self) -> Option<Vec<i32>> {
+        let keys = self.input.mask.keys.as_ref().filter(|_| self.skips_padding)?.host();
+        let plain = self.hidden.is_none() && self.cache.is_none() && !self.input.mask.causal;
+        let tokens: Vec<i32> = (0..).zip(keys).filter(|(_, k)| **k != 0).map(|(i, _)| i).collect();
+        if !plain || tokens.is_empty() || tokens.len() == keys.len() {
+            return None;
+        }
+        let (batch, time) = self.input.sizes();
+        let mut starts = vec![0];
+        for row in keys.chunks(time) {
+            starts.push(starts[starts.len() - 1] + row.iter().filter(|k| **k != 0).count() as i32);
+        }
+        self.starts = Some(Ids::new(self.input.ids.device(), starts, [batch + 1]));
+        Some(tokens)
+    }
+
     /// With a cache.
     #[must_use]
     pub fn with_cache(mut self, cache: &'a mut KvCache) -> Self {
         self.cache = Some(cache);
         self
+    }
+
+    /// Whether anything is dropped.
+    pub fn drops(&self) -> bool {
+        self.dropout.is_some_and(|d| d.probability > 0.0)
     }
 
     /// Dropout at the next site.
@@ -140,8 +185,11 @@ impl<'a> Pass<'a> {
         window: Option<usize>,
     ) -> Var {
         let Some(cache) = &mut self.cache else {
-            let mask =
-                Mask { window: window.or(self.input.mask.window), ..self.input.mask.clone() };
+            let window = window.or(self.input.mask.window);
+            let mask = match &self.starts {
+                Some(starts) => Mask { window, starts: Some(starts.clone()), ..Mask::default() },
+                None => Mask { window, ..self.input.mask.clone() },
+            };
             return ops::attention(qkv, heads, kv_heads, scale, &mask);
         };
         let (batch, time) = self.input.sizes();

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use athanor_store::{Array, ArrayData, Error, Result, load_arrays, read_json};
-use athanor_tensor::{Device, Graph, Ids, ops::Activation};
+use athanor_tensor::{Device, Graph, ops::Activation};
 use serde_json::{Map, Value};
 
-use crate::{config::Fields, heads::Head, model::Model, pass::Pass};
+use crate::{config::Fields, heads::Head, model::Model, padded::Row, pass::Pass};
 
 /// How the hidden states of a text become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,23 +165,13 @@ impl Sentences {
         if time == 0 {
             return vec![vec![0.0; self.width]; batch];
         }
-        let device = self.model.device();
-        let pad = self.model.token("pad_token_id").unwrap_or(0) as i32;
-        let (mut ids, mut mask) = (vec![pad; batch * time], vec![0; batch * time]);
-        for (b, row) in rows.iter().enumerate() {
-            for (t, &id) in row.iter().enumerate() {
-                ids[b * time + t] = id as i32;
-                mask[b * time + t] = 1;
-            }
-        }
-        let mut input = self.model.input(ids, batch, time);
-        if rows.iter().any(|r| r.len() < time) {
-            input.mask.keys = Some(Ids::new(device, mask, [batch, time]));
-        }
+        let types = &[];
+        let rows: Vec<Row<'_>> = rows.iter().map(|ids| Row { ids, types }).collect();
+        let input = self.model.padded(&rows).input;
         let graph = Graph::inference(&self.model.params);
-        let hidden = self.model.hidden(&mut Pass::new(&graph, &input));
+        let hidden = self.model.hidden(&mut Pass::new(&graph, &input).skip_padding());
         let width = self.model.sizes().hidden;
-        let vector = |(b, row): (usize, &Vec<u32>), states: &[f32]| match row.len() {
+        let vector = |(b, row): (usize, &Row<'_>), states: &[f32]| match row.ids.len() {
             0 => vec![0.0; self.width],
             n => self.finish(&states[b * time * width..][..n * width], width),
         };

@@ -10,7 +10,7 @@ use athanor_models::{
     heads::HEADS,
 };
 use athanor_store::{Array, ArrayData};
-use athanor_tensor::{Device, Graph, Ids, pool_stats};
+use athanor_tensor::{Device, GradSet, Graph, Ids, ops, pool_stats};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -393,5 +393,60 @@ proptest! {
         }
         // The folders have 20 to 40 KB.
         prop_assert!(pool_stats().peak < 4 << 20, "{:?}", pool_stats());
+    }
+}
+
+/// Every gradient of a loss over the tokens' hidden states, and those states.
+fn pass(model: &Model, graph: Graph<'_>, skip: bool) -> (Vec<f32>, Vec<(usize, Vec<f32>)>) {
+    let (batch, time) = (3, 7);
+    let lengths = [7, 1, 4];
+    let place = |i: usize| (i / time, i % time);
+    let tokens: Vec<usize> =
+        (0..batch * time).filter(|&i| place(i).1 < lengths[place(i).0]).collect();
+    let ids = (0..batch * time).map(|i| if tokens.contains(&i) { 2 + i as i32 } else { 0 });
+    let mut input = model.input(ids.collect(), batch, time);
+    let keys = (0..batch * time).map(|i| i32::from(tokens.contains(&i))).collect();
+    input.mask.keys = Some(Ids::new(CPU, keys, [batch, time]));
+    let mut pass = Pass::new(&graph, &input);
+    if skip {
+        pass = pass.skip_padding();
+    }
+    let hidden = model.hidden(&mut pass);
+    assert_eq!(hidden.shape()[..2], [batch, time]);
+    let rows = model.rows(&hidden, tokens.iter().map(|&t| t as i32).collect());
+    let loss = ops::sum(&ops::square(&model.logits(&graph, &rows)));
+    let mut grads = GradSet::new();
+    graph.backward(&loss, &mut grads);
+    (rows.value().to_vec(), grads.iter().map(|(i, g)| (i, g.to_vec())).collect())
+}
+
+#[test]
+fn padding_that_is_skipped_changes_nothing_for_tokens() {
+    for family in ["bert", "roberta", "electra"] {
+        let family = families::by_name(family).unwrap();
+        let model = Model::new(family, &shape(), Head::BARE, 1, CPU).unwrap();
+        let (rows, grads) = pass(&model, Graph::training(&model.params), false);
+        let (same_rows, same_grads) = pass(&model, Graph::training(&model.params), true);
+        let close = |a: &[f32], b: &[f32]| {
+            let top = a.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * top)
+        };
+        assert!(close(&rows, &same_rows), "{}", family.name);
+        for ((i, a), (j, b)) in grads.iter().zip(&same_grads) {
+            let name = &model.params.iter().nth(*i).unwrap().name;
+            // The keys' bias has no gradient but rounding.
+            let fits = i == j && (close(a, b) || name.ends_with("key.bias"));
+            assert!(fits, "{} {name}", family.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_computed_again_has_the_same_bytes() {
+    for family in FAMILIES {
+        let model = Model::new(family, &shape(), heads(family)[0], 1, CPU).unwrap();
+        let kept = pass(&model, Graph::training(&model.params), true);
+        assert!(kept.1.len() > 5);
+        assert!(kept == pass(&model, Graph::recomputing(&model.params), true), "{}", family.name);
     }
 }

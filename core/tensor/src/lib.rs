@@ -17,6 +17,7 @@
 
 mod cpu;
 mod device;
+pub mod host;
 mod limits;
 pub mod mapped;
 pub mod ops;

@@ -137,6 +137,12 @@ impl<'p> Graph<'p> {
         Self { tape: Some(Tape::new()), ..Self::inference(params) }
     }
 
+    /// A pass that can go backward and keeps less for it, computing twice instead: [`Tape::recomputing`].
+    /// The gradients are the same to the byte.
+    pub fn recomputing(params: &'p Params) -> Self {
+        Self { tape: Some(Tape::recomputing()), ..Self::inference(params) }
+    }
+
     /// A pass that keeps nothing.
     pub fn inference(params: &'p Params) -> Self {
         Self { params, tape: None, leaves: RefCell::new(vec![None; params.len()]) }

@@ -72,10 +72,10 @@ impl Buf {
     /// `len` values of arbitrary (but initialised) content.
     pub fn stale(len: usize) -> Self {
         let lines = class(len.div_ceil(16));
-        // A spare buffer up to half again as large will do: batches whose lengths vary would otherwise
-        // leave a spare of every size.
+        // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
+        // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
         let spare = |mut free: MutexGuard<'static, BTreeMap<usize, Vec<Vec<Line>>>>| {
-            free.range_mut(lines..=lines + lines / 2).find_map(|(_, list)| list.pop())
+            free.range_mut(lines..=lines + lines / 4).find_map(|(_, list)| list.pop())
         };
         let reused = spare(free_lists());
         let lines = reused.as_ref().map_or(lines, Vec::len);

@@ -15,6 +15,35 @@ type Backward = Box<dyn FnOnce(Tensor, &mut Grads)>;
 #[derive(Clone, Default)]
 pub struct Tape {
     nodes: Rc<RefCell<Vec<Option<Backward>>>>,
+    recompute: bool,
+}
+
+/// How to make an op's output once more, from what is kept anyway.
+#[derive(Clone)]
+pub(crate) struct Remake {
+    make: Rc<dyn Fn() -> Tensor>,
+    depth: u8,
+}
+
+/// Ops in a row that are made again at most. An input that is used twice is made twice, so this bounds
+/// the work, whatever stands upon what: norm, linear map, activation, product.
+const DEEPEST: u8 = 4;
+
+/// A value that a backward pass needs: kept, or made again where that is cheap, from the same operands
+/// by the same kernels and so to the same bytes.
+#[derive(Clone)]
+pub(crate) enum Operand {
+    Kept(Tensor),
+    Again(Remake),
+}
+
+impl Operand {
+    pub fn get(&self) -> Tensor {
+        match self {
+            Self::Kept(tensor) => tensor.clone(),
+            Self::Again(remake) => (remake.make)(),
+        }
+    }
 }
 
 /// Where an op finds an input's gradient; `None` where none is wanted.
@@ -26,6 +55,13 @@ impl Tape {
         Self::default()
     }
 
+    /// An empty tape whose linear maps are made again in the backward pass instead of being kept: Chen et
+    /// al. 2016, "Training deep nets with sublinear memory cost". What stays are sums of residuals and
+    /// attention's outputs.
+    pub fn recomputing() -> Self {
+        Self { recompute: true, ..Self::default() }
+    }
+
     /// A value whose gradient is wanted.
     pub fn leaf(&self, value: Tensor) -> Var {
         self.push(value, None)
@@ -34,7 +70,7 @@ impl Tape {
     fn push(&self, value: Tensor, backward: Option<Backward>) -> Var {
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(backward);
-        Var { value, node: Some((self.clone(), nodes.len() - 1)) }
+        Var { value, node: Some((self.clone(), nodes.len() - 1)), remake: None }
     }
 
     /// Gradients of `loss` (one element) with respect to every leaf, added to `grads`.
@@ -129,12 +165,13 @@ impl Grads {
 pub struct Var {
     value: Tensor,
     node: Option<(Tape, usize)>,
+    remake: Option<Remake>,
 }
 
 impl Var {
     /// A value without gradient.
     pub fn constant(value: Tensor) -> Self {
-        Self { value, node: None }
+        Self { value, node: None, remake: None }
     }
 
     /// The value.
@@ -156,6 +193,43 @@ impl Var {
     /// Whether a gradient flows to it.
     pub fn needs_grad(&self) -> bool {
         self.node.is_some()
+    }
+
+    /// Whether its tape keeps less and computes twice.
+    pub(crate) fn recomputes(&self) -> bool {
+        self.node.as_ref().is_some_and(|(tape, _)| tape.recompute)
+    }
+
+    /// The value for a backward pass.
+    pub(crate) fn saved(&self) -> Operand {
+        match &self.remake {
+            Some(remake) => Operand::Again(remake.clone()),
+            None => Operand::Kept(self.value.clone()),
+        }
+    }
+
+    /// Says how the value can be made again from what is saved of `inputs`, so that nobody has to keep
+    /// it. Of no use outside of a tape, where nothing is kept.
+    pub(crate) fn remade_by(
+        mut self,
+        inputs: &[&Var],
+        make: impl Fn() -> Tensor + 'static,
+    ) -> Self {
+        let depth = inputs.iter().filter_map(|v| v.remake.as_ref()).map(|r| r.depth).max();
+        let depth = depth.unwrap_or(0) + 1;
+        if self.node.is_some() && depth <= DEEPEST {
+            self.remake = Some(Remake { make: Rc::new(make), depth });
+        }
+        self
+    }
+
+    /// The same for a view, or what is as cheap: it can be made again if `x` can.
+    pub(crate) fn remade_like(mut self, x: &Var, f: impl Fn(Tensor) -> Tensor + 'static) -> Self {
+        self.remake = x.remake.clone().filter(|_| self.node.is_some()).map(|remake| {
+            let Remake { make, depth } = remake;
+            Remake { make: Rc::new(move || f(make())), depth }
+        });
+        self
     }
 
     pub(crate) fn slot(&self) -> Slot {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use athanor_store::{Error, Result, read_json, read_text, write_atomic, write_json};
+use athanor_store::{Error, Result, read_json, read_text, write_atomic_with, write_json};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    SpecialTokens, Tokenizer,
+    SpecialTokens, Tokenizer, json,
     wordpiece::{self, VOCABULARY},
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
             e.hint("a tokeniser is a folder with tokenizer.json, as `athanor tokenizer` writes it")
         })?,
     };
-    let bytes = match file.file_name().is_some_and(|name| name == VOCABULARY) {
+    let text = match file.file_name().is_some_and(|name| name == VOCABULARY) {
         true => {
             wordpiece::complete(&mut config);
             let json = wordpiece::from_lines(&text, &config).map_err(|e| e.at(file.display()))?;
@@ -42,7 +42,7 @@ pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
     // tokenizer_config.json wins, as in transformers.
     let named = |key: &str| [&config, &map].iter().find_map(|m| token_text(m.get(key)?));
     let specials = SpecialTokens::from_roles(named);
-    Tokenizer::from_bytes(bytes.as_bytes(), specials, config)
+    Tokenizer::from_text(&text, specials, config)
         .map(Tokenizer::with_added_specials)
         .map_err(|e| e.at(file.display()))
 }
@@ -59,9 +59,14 @@ fn pair(file: &Path, folder: &Path) -> Result<Option<String>> {
     if file.exists() || !file.ends_with(TOKENIZER) {
         return Ok(None);
     }
-    let vocabulary: Map<String, Value> = read_json(&vocab)?;
+    let vocabulary = read_text(&vocab)?;
+    let end = SpecialTokens::END_OF_TEXT;
+    let mut end_id = None;
+    json::entries(&vocabulary, |token, id| end_id = end_id.or((token == end).then_some(id)))
+        .map_err(|e| Error::input(format!("no vocabulary: {e}")).at(vocab.display()))?;
     let lines = read_text(&merges)?;
-    let mut rules = Vec::new();
+    // The two files become one, without a tree of either.
+    let mut rules = String::with_capacity(lines.len() * 2);
     for (number, line) in lines.lines().enumerate() {
         if (number == 0 && line.starts_with("#version")) || line.is_empty() {
             continue;
@@ -73,11 +78,10 @@ fn pair(file: &Path, folder: &Path) -> Result<Option<String>> {
                 number + 1
             ))
         })?;
-        rules.push(json!([rule.0, rule.1]));
+        let comma = if rules.is_empty() { "" } else { "," };
+        rules += &format!("{comma}[{},{}]", json!(rule.0), json!(rule.1));
     }
-    let end = SpecialTokens::END_OF_TEXT;
-    let added: Vec<Value> = vocabulary
-        .get(end)
+    let added: Vec<Value> = end_id
         .map(|id| {
             json!({"id": id, "content": end, "single_word": false, "lstrip": false,
                    "rstrip": false, "normalized": false, "special": true})
@@ -86,19 +90,18 @@ fn pair(file: &Path, folder: &Path) -> Result<Option<String>> {
         .collect();
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
                        "use_regex": true});
-    let json = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": null, "pre_tokenizer": bytes, "post_processor": bytes, "decoder": bytes,
-        "model": {"type": "BPE", "dropout": null, "unk_token": null,
-                  "continuing_subword_prefix": "", "end_of_word_suffix": "", "fuse_unk": false,
-                  "byte_fallback": false, "ignore_merges": false,
-                  "vocab": vocabulary, "merges": rules},
-    });
-    Ok(Some(json.to_string()))
+    let (added, bytes) = (json!(added), bytes.to_string());
+    Ok(Some(format!(
+        "{{\"version\":\"1.0\",\"added_tokens\":{added},\"pre_tokenizer\":{bytes},\
+         \"post_processor\":{bytes},\"decoder\":{bytes},\"model\":{{\"type\":\"BPE\",\
+         \"continuing_subword_prefix\":\"\",\"end_of_word_suffix\":\"\",\
+         \"vocab\":{vocabulary},\"merges\":[{rules}]}}}}"
+    )))
 }
 
 pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
-    write_atomic(&folder.join(TOKENIZER), tokenizer.to_json()?.as_bytes())?;
+    let path = folder.join(TOKENIZER);
+    write_atomic_with(&path, |out| tokenizer.write_json(out).map_err(|e| e.at(path.display())))?;
     let specials = tokenizer.specials();
     let mut config = tokenizer.config().clone();
     let mut map = Map::new();

@@ -18,6 +18,7 @@ mod chat;
 mod clock;
 mod files;
 mod jinja;
+mod json;
 mod special;
 mod split;
 mod stream;
@@ -28,6 +29,7 @@ mod trie;
 mod wordpiece;
 
 pub use chat::{encode_chat, encode_prompt};
+pub use jinja::{FUEL, bound};
 pub use special::{SPECIAL_SETS, SpecialSet, SpecialTokens};
 pub use stream::TextStream;
 pub use template::{ChatTemplate, Message};

@@ -199,6 +199,11 @@ impl ChatTemplate {
 }
 
 fn failed(error: minijinja::Error) -> Error {
+    if error.kind() == minijinja::ErrorKind::OutOfFuel {
+        return Error::input("the template does too much for one conversation, or never ends")
+            .at("chat template")
+            .hint("a template may take 4 million steps and make 256 MiB of text");
+    }
     let place = match error.line() {
         Some(line) => format!("chat template line {line}"),
         None => "chat template".into(),
@@ -213,7 +218,7 @@ fn generation_marks(source: &str) -> (String, bool) {
     let mut rest = source;
     let mut found = false;
     while let Some(open) = rest.find("{%") {
-        let Some(length) = rest[open..].find("%}") else { break };
+        let Some(length) = rest[open + 2..].find("%}").map(|n| n + 2) else { break };
         let tag = &rest[open + 2..open + length];
         let name = tag.trim_matches(|c: char| matches!(c, '-' | '+') || c.is_whitespace());
         let end = open + length + 2;

@@ -5,9 +5,12 @@ use std::path::Path;
 use athanor_store::{Error, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
-use tokenizers::{AddedToken, ModelWrapper};
+use tokenizers::{AddedToken, Encoding};
 
-use crate::{SpecialTokens, TextStream, files};
+use crate::{
+    SpecialTokens, TextStream, files,
+    json::{self, Inner, Model},
+};
 
 /// A tokeniser: tokenizer.json with the settings that stand beside it.
 ///
@@ -15,9 +18,10 @@ use crate::{SpecialTokens, TextStream, files};
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     /// Leaves special tokens in a text alone: they are plain text.
-    plain: tokenizers::Tokenizer,
+    plain: Inner,
     /// Reads special tokens in a text as such.
-    parsing: tokenizers::Tokenizer,
+    parsing: Inner,
+    id_limit: usize,
     specials: SpecialTokens,
     /// tokenizer_config.json, keys that we do not know included.
     config: Map<String, Value>,
@@ -59,6 +63,41 @@ impl ModelInput {
         self.offsets.drain(cut.clone());
         self.sequence.drain(cut);
     }
+
+    /// Drops tokens from the ends of the texts until `longest` are left: of the longer text first, then
+    /// of both (transformers' `longest_first`). Special tokens stay.
+    pub fn truncate_longest_first(&mut self, longest: usize) {
+        let count = |n: usize| self.sequence.iter().filter(|s| **s == Some(n)).count();
+        let counts = [count(0), count(1)];
+        let room = longest.saturating_sub(self.ids.len() - counts[0] - counts[1]);
+        let (short, long) = (counts[0].min(counts[1]), counts[0].max(counts[1]));
+        let (short, long) = match () {
+            () if short + long <= room => return,
+            () if short + short.max(room.saturating_sub(short)) <= room => (short, room - short),
+            () => (room / 2, room - room / 2),
+        };
+        let mut left = if counts[0] <= counts[1] { [short, long] } else { [long, short] };
+        let keep: Vec<bool> = self
+            .sequence
+            .iter()
+            .map(|sequence| match sequence {
+                None => true,
+                Some(n) => {
+                    let keep = left[*n] > 0;
+                    left[*n] -= usize::from(keep);
+                    keep
+                }
+            })
+            .collect();
+        fn retain<T: Copy>(values: &mut Vec<T>, keep: &[bool]) {
+            let mut kept = keep.iter();
+            values.retain(|_| kept.next().is_none_or(|k| *k));
+        }
+        retain(&mut self.ids, &keep);
+        retain(&mut self.types, &keep);
+        retain(&mut self.offsets, &keep);
+        retain(&mut self.sequence, &keep);
+    }
 }
 
 impl Tokenizer {
@@ -85,29 +124,16 @@ impl Tokenizer {
         specials: &SpecialTokens,
         config: Map<String, Value>,
     ) -> Result<Self> {
-        let bytes = serde_json::to_vec(json).map_err(Error::failed)?;
-        Self::from_bytes(&bytes, specials.clone(), config)
+        Self::from_text(&json.to_string(), specials.clone(), config)
     }
 
-    pub(crate) fn from_bytes(
-        bytes: &[u8],
+    pub(crate) fn from_text(
+        text: &str,
         specials: SpecialTokens,
         config: Map<String, Value>,
     ) -> Result<Self> {
-        // The tokenizers crate panics at some places where the JSON itself is broken.
-        serde_json::from_slice::<serde::de::IgnoredAny>(bytes)
-            .map_err(|e| Error::input(format!("not JSON: {e}")))?;
-        let mut parsing = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|e| Error::input(format!("not a tokeniser that we can read: {e}")))?;
-        // Batches are ours to cut and fill; a saved truncation would silently lose text.
-        parsing.with_padding(None);
-        parsing.with_truncation(None).map_err(Error::failed)?;
-        let mut plain = match without_specials(&parsing, bytes)? {
-            Some(plain) => plain,
-            None => parsing.clone(),
-        };
-        plain.set_encode_special_tokens(true);
-        Ok(Self { plain, parsing, specials, config })
+        let json::Read { plain, parsing, id_limit } = json::read(text)?;
+        Ok(Self { plain, parsing, id_limit, specials, config })
     }
 
     /// The content of tokenizer.json: the same bytes for the same tokeniser.
@@ -116,6 +142,11 @@ impl Tokenizer {
     /// Failed, if the tokeniser cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         self.parsing.to_string(true).map_err(|e| Error::failed(format!("tokenizer.json: {e}")))
+    }
+
+    /// [`to_json`](Self::to_json) without holding it.
+    pub(crate) fn write_json(&self, out: &mut dyn std::io::Write) -> Result<()> {
+        serde_json::to_writer_pretty(out, &self.parsing).map_err(Error::failed)
     }
 
     /// Token ids of `text`. Special tokens are neither added nor read from the text: `<|end|>` in
@@ -199,8 +230,7 @@ impl Tokenizer {
 
     /// All ids are below this: more than [`vocab_size`](Self::vocab_size) where the vocabulary has holes.
     pub fn id_limit(&self) -> usize {
-        let largest = self.parsing.get_vocab(true).into_values().max();
-        largest.map_or(0, |id| id as usize + 1)
+        self.id_limit
     }
 
     /// The id of a token, by its text in the vocabulary.
@@ -298,8 +328,8 @@ impl Tokenizer {
     /// How this tokeniser writes what goes on a word, and spaces.
     pub fn marks(&self) -> Marks {
         match self.parsing.get_model() {
-            ModelWrapper::WordPiece(_) => Marks::WordPiece,
-            ModelWrapper::Unigram(_) => Marks::Metaspace,
+            Model::WordPiece(_) => Marks::WordPiece,
+            Model::Unigram(_) => Marks::Metaspace,
             _ => Marks::Bytes,
         }
     }
@@ -319,8 +349,9 @@ impl Tokenizer {
 
     /// The special added tokens, longest first.
     pub(crate) fn special_added(&self) -> Vec<(u32, AddedToken)> {
-        let decoder = self.parsing.get_added_tokens_decoder();
-        let mut all: Vec<_> = decoder.into_iter().filter(|(_, t)| t.special).collect();
+        let decoder = self.parsing.get_added_vocabulary().get_added_tokens_decoder();
+        let special = decoder.iter().filter(|(_, t)| t.special);
+        let mut all: Vec<_> = special.map(|(id, t)| (*id, t.clone())).collect();
         all.sort_by(|a, b| (b.1.content.len(), a.0).cmp(&(a.1.content.len(), b.0)));
         all
     }
@@ -330,46 +361,13 @@ impl Tokenizer {
     }
 }
 
-/// A Unigram model has its special tokens among its pieces and would find them in a text by itself:
-/// for plain text they are renamed to what no text has. Their ids stay. None where that is not needed.
-fn without_specials(
-    parsing: &tokenizers::Tokenizer,
-    bytes: &[u8],
-) -> Result<Option<tokenizers::Tokenizer>> {
-    if !matches!(parsing.get_model(), ModelWrapper::Unigram(_)) {
-        return Ok(None);
-    }
-    let mut json: Value = serde_json::from_slice(bytes).map_err(Error::input)?;
-    let special: Vec<String> = (parsing.get_added_tokens_decoder().into_values())
-        .filter(|t| t.special)
-        .map(|t| t.content)
-        .collect();
-    for piece in json["model"]["vocab"].as_array_mut().into_iter().flatten() {
-        if let Some(text) = piece.get_mut(0)
-            && text.as_str().is_some_and(|t| special.iter().any(|s| s == t))
-        {
-            // No word has a space in it: texts are cut there, or have metaspaces instead.
-            *text = format!("\0 {}", text.as_str().unwrap_or_default()).into();
-        }
-    }
-    json["added_tokens"] = json["added_tokens"]
-        .as_array()
-        .map(|all| all.iter().filter(|t| t["special"] != true).cloned().collect())
-        .unwrap_or_default();
-    let bytes = serde_json::to_vec(&json).map_err(Error::failed)?;
-    let mut plain = tokenizers::Tokenizer::from_bytes(bytes)
-        .map_err(|e| Error::input(format!("not a tokeniser that we can read: {e}")))?;
-    plain.with_padding(None);
-    plain.with_truncation(None).map_err(Error::failed)?;
-    Ok(Some(plain))
-}
-
-fn input(tokenizer: &tokenizers::Tokenizer, text: &str, pair: Option<&str>) -> Result<ModelInput> {
+fn input(tokenizer: &Inner, text: &str, pair: Option<&str>) -> Result<ModelInput> {
     let encoding = match pair {
         Some(pair) => tokenizer.encode((text, pair), true),
         None => tokenizer.encode(text, true),
     }
-    .map_err(unencodable)?;
+    .map_err(unencodable);
+    let encoding = normalized(encoding)?;
     let special = encoding.get_special_tokens_mask();
     let sequence = (encoding.get_sequence_ids().into_iter().zip(special))
         .map(|(s, &special)| if special == 1 { None } else { s })
@@ -382,15 +380,23 @@ fn input(tokenizer: &tokenizers::Tokenizer, text: &str, pair: Option<&str>) -> R
     })
 }
 
-fn ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
-    let encoding = tokenizer.encode_fast(text, false).map_err(unencodable)?;
+fn ids(tokenizer: &Inner, text: &str) -> Result<Vec<u32>> {
+    let encoding = normalized(tokenizer.encode_fast(text, false).map_err(unencodable))?;
     Ok(encoding.get_ids().to_vec())
 }
 
-fn offsets(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<(u32, usize, usize)>> {
-    let encoding = tokenizer.encode(text, false).map_err(unencodable)?;
+fn offsets(tokenizer: &Inner, text: &str) -> Result<Vec<(u32, usize, usize)>> {
+    let encoding = normalized(tokenizer.encode(text, false).map_err(unencodable))?;
     let offsets = encoding.get_offsets().iter();
     Ok(encoding.get_ids().iter().zip(offsets).map(|(&id, &(a, b))| (id, a, b)).collect())
+}
+
+/// An encoding, unless the text could not be normalised: the crate passes over that.
+fn normalized(encoding: Result<Encoding>) -> Result<Encoding> {
+    match json::failed() {
+        Some(error) => Err(unencodable(error.into())),
+        None => encoding,
+    }
 }
 
 fn unencodable(error: tokenizers::Error) -> Error {

@@ -190,7 +190,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     let mut tokens = 0;
     for (i, micro) in batches.iter().enumerate() {
         let dropout = trainer.dropout(i as u64);
-        let graph = Graph::training(&trainer.model.params);
+        let graph = trainer.section().graph(&trainer.model.params);
         let part = task.loss(&trainer.model, &graph, &micro.batch, total.max(1.0), dropout)?;
         loss += f64::from(part.loss.value().item());
         for (name, value) in part.figures {

@@ -58,7 +58,9 @@ pub fn set_tokens(model: &mut Model, tokenizer: &Tokenizer) -> Result<()> {
     };
     let bos = or(tokenizer.bos_id(), tokenizer.cls_id(), SpecialTokens::END_OF_TEXT)?;
     let eos = or(tokenizer.eos_id(), tokenizer.sep_id(), SpecialTokens::END_OF_TEXT)?;
-    model.set_tokens(bos, eos, or(tokenizer.pad_id(), None, SpecialTokens::PAD)?);
+    // GPT-2 pads with what ends a text, as everybody does who fine-tunes it.
+    let pad = tokenizer.pad_id().or_else(|| tokenizer.id(SpecialTokens::PAD)).unwrap_or(eos);
+    model.set_tokens(bos, eos, pad);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use athanor_models::{Shape, families};
 use athanor_store::{Check, Problem, section};
+use athanor_tensor::{Graph, Params};
 
 use crate::{optimizers, schedule};
 
@@ -111,6 +112,12 @@ section! {
         /// common one's, so on few labels a small share keeps rare words from learning by heart; 0 leaves
         /// the embeddings as they are.
         embedding_rate: f64 = 1.0,
+        /// Learning rate of a block, as a share of that of the block above; the embeddings are below the first
+        /// block, the head above the last (Clark et al. 2020, "ELECTRA", appendix B; also Howard and Ruder 2018).
+        layer_decay: f64 = 1.0,
+        /// How much of the model stays as it is: 1 the embeddings, 2 the first block as well, and so on; 0
+        /// nothing.
+        freeze: usize = 0,
         /// Last learning rate, as a share of the peak.
         final_share: f64 = 0.1,
         /// Steps of linear warm-up.
@@ -135,6 +142,10 @@ section! {
         average: f64 = 0.0,
         /// Probability of dropout after embeddings, attention and feed-forward parts.
         dropout: f64 = 0.0,
+        /// Keep less of the forward pass and compute it again on the way back (Chen et al. 2016): less memory,
+        /// about a fifth more time, the same bytes.
+        #[watch]
+        recompute: bool = false,
         /// Steps between evaluations on held-out data; 0 evaluates at the end only.
         eval_every: u64 = 100,
         /// Most sequences (or pairs) that an evaluation takes.
@@ -154,6 +165,13 @@ section! {
         /// Steps between lines in metrics.jsonl.
         #[watch]
         log_every: u64 = 1,
+    }
+}
+
+impl TrainSection {
+    /// A pass that can go backward, as the recipe wants it.
+    pub fn graph<'p>(&self, params: &'p Params) -> Graph<'p> {
+        if self.recompute { Graph::recomputing(params) } else { Graph::training(params) }
     }
 }
 
@@ -195,6 +213,8 @@ impl Check for TrainSection {
                 format!("is {value}, it must be 0 or more and below 1"),
             )?;
         }
+        let decays = self.layer_decay > 0.0 && self.layer_decay <= 1.0;
+        Problem::unless(decays, "layer_decay", "must be above 0 and at most 1")?;
         Problem::unless((0.0..=1.0).contains(&self.decay_share), "decay_share", "must be 0 to 1")
     }
 }

@@ -230,7 +230,8 @@ impl<'c> Trainer<'c> {
     pub fn update(&mut self, grads: &GradSet, loss: f64) -> Result<Update> {
         let learning_rate =
             schedule::learning_rate(&self.section, self.optimizer.updates(), self.updates_planned);
-        let grad_norm = grads.iter().map(|(_, g)| ops::sum_squares(g)).sum::<f64>().sqrt();
+        let learned = grads.iter().filter(|(i, _)| self.optimizer.learns(*i));
+        let grad_norm = learned.map(|(_, g)| ops::sum_squares(g)).sum::<f64>().sqrt();
         let applied = loss.is_finite() && grad_norm.is_finite();
         if applied {
             let clip = self.section.clip;

@@ -180,7 +180,7 @@ pub(crate) struct Mix<'a> {
 
 impl<'a> Mix<'a> {
     pub(crate) fn new(section: &'a CorpusSection, seed: u64) -> Self {
-        Self { section, seed: splitmix64(seed ^ 0x6D69_78), wanted: 0.0, groups: BTreeMap::new() }
+        Self { section, seed: splitmix64(seed ^ 0x006D_6978), wanted: 0.0, groups: BTreeMap::new() }
     }
 
     /// Whether it has to count all documents first.
@@ -372,7 +372,7 @@ impl Shuffler {
             let file = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
             buckets.push(BufWriter::with_capacity(1 << 16, file));
         }
-        Ok(Self { seed: splitmix64(seed ^ 0x6F72_6465_72), folder: folder.into(), buckets })
+        Ok(Self { seed: splitmix64(seed ^ 0x006F_7264_6572), folder: folder.into(), buckets })
     }
 
     pub(crate) fn add(

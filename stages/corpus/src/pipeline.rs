@@ -11,10 +11,11 @@ use athanor_store::{
     Error, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder, write_atomic,
     write_json,
 };
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::{
-    Account, CorpusSection,
+    Account, CorpusSection, Document,
     clean::{Kept, clean},
     datacard, diversity,
     encode::{self, stop_if_asked},
@@ -22,6 +23,9 @@ use crate::{
     units::Units,
     work::{self, Work},
 };
+
+/// Documents written at once.
+const BATCH: usize = 1024;
 
 /// Makes the corpus that the recipe's `[corpus]` describes in the run's folder, unless it is there. As one
 /// of several tasks ([`Run::task`]) it does its part; the last one writes the shards.
@@ -96,12 +100,12 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
         let made = encode::tokenizer(work, section, &kept, bytes, loaded.as_deref())?;
         let keys = encode::encode(work, &kept, &made, bytes)?;
         encoded = Some((made, keys));
+        account.diversity = diversity::count(work, &kept)?;
     }
-    account.diversity = diversity::count(work, &kept)?;
     // One task writes the result; the others wait for it.
     let last = work::key(&json!(["result", fingerprint.hash()]));
     work.forget(&last, "json");
-    work.all(&[last.clone()], |_| {
+    work.all(std::slice::from_ref(&last), |_| {
         let staged = StagedDir::new(stage.dir())?;
         let folder = staged.path();
         if section.write_texts {
@@ -138,20 +142,27 @@ fn create(folder: &Path) -> Result<PathBuf> {
 fn texts(run: &Run, section: &CorpusSection, kept: &[Kept], path: &Path) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(fail)?);
-    for document in spool::read_all(kept.iter().map(|k| k.path.clone()).collect()) {
+    let mut documents = spool::read_all(kept.iter().map(|k| k.path.clone()).collect());
+    loop {
         stop_if_asked(run)?;
-        let d = document?;
-        let line = json!({
-            "id": d.id,
-            "source": section.sources[d.source].name,
-            "url": d.url,
-            "language": d.language,
-            "heldout": d.heldout,
-            "text": d.text,
-        });
-        writeln!(out, "{line}").map_err(fail)?;
+        let batch: Vec<Document> = documents.by_ref().take(BATCH).collect::<Result<_>>()?;
+        if batch.is_empty() {
+            return out.flush().map_err(fail);
+        }
+        let line = |d: &Document| {
+            let line = json!({
+                "id": d.id,
+                "source": section.sources[d.source].name,
+                "url": d.url,
+                "language": d.language,
+                "heldout": d.heldout,
+                "text": d.text,
+            });
+            format!("{line}\n")
+        };
+        let lines: Vec<String> = batch.par_iter().map(line).collect();
+        lines.iter().try_for_each(|l| out.write_all(l.as_bytes())).map_err(fail)?;
     }
-    out.flush().map_err(fail)
 }
 
 /// The hashes of the files that the steps read: "STEP.NUMBER".

@@ -364,6 +364,70 @@ fn books_and_bombs() {
     assert_eq!(texts(&read(&torn)), ["skip: damaged zip file"]);
 }
 
+/// Small files that would take all memory, or time that grows with the square of their size: with it,
+/// each would take minutes.
+#[test]
+fn files_made_to_fill_memory_or_time() {
+    let files = Files::new();
+    let skipped = |name: &str, bytes: String| {
+        let read = lenient(&files.write(name, bytes));
+        texts(&read).into_iter().map(String::from).collect::<Vec<_>>().join("; ")
+    };
+    // Formatting that a paragraph leaves open is opened again in the next one.
+    let bold: String = (0..250).map(|n| format!("<b a={n}>")).collect();
+    let page = format!("<p>{bold}x</p>{}", "<p>x</p>".repeat(20_000));
+    assert_eq!(skipped("a.html", page), "skip: too many elements");
+    // Ends that end nothing, so that counting them tells nothing of the depth.
+    assert_eq!(skipped("b.html", "<b></x>".repeat(200_000)), "skip: nested too deep");
+    let table = "<b><table><tr><td></b>".repeat(100_000);
+    assert_eq!(skipped("c.html", table), "skip: nested too deep");
+
+    let many = |text: &str| text.repeat((2 << 20) / text.len());
+    for text in [
+        "<ref>",
+        "<code>",
+        "-{",
+        "[//x ",
+        "__A",
+        "__A__",
+        "{{nowrap|",
+        "[[",
+        "{{{",
+        "''",
+        "#*",
+        "|-",
+    ] {
+        let n = sources::wikitext::to_text(&many(text)).len();
+        assert!(n <= 4 << 20, "{text}: {n}");
+    }
+    let nested = |open: &str, close: &str| {
+        let half = 60_000;
+        format!("{}{}{}", open.repeat(half), "word ".repeat(100_000), close.repeat(half))
+    };
+    for (open, close) in [("{{nowrap|", "}}"), ("[[a|", "]]"), ("-{", "}-"), ("{|\n", "\n|}")] {
+        sources::wikitext::to_text(&nested(open, close));
+    }
+    let page = format!("<page>\n{}\n</page>\n", "<a>".repeat(1_000_000));
+    assert_eq!(skipped("a.xml", page), "skip: bad XML page");
+    let text = "x".repeat(9 << 20);
+    let page = format!("<page>\n<revision><text>{text}</text></revision>\n</page>\n");
+    assert_eq!(skipped("b.xml", page), "skip: page too large");
+
+    let row =
+        |n: usize| format!("<row Id=\"1\" PostTypeId=\"1\" Body=\"x\" {}/>\n", " a=\"\"".repeat(n));
+    assert_eq!(skipped("Posts.xml", row(500_000)), "x");
+    let scores = format!(
+        "{}<row Id=\"2\" PostTypeId=\"2\" ParentId=\"1\" Score=\"{}\" Body=\"y\" />\n",
+        row(0),
+        i64::MIN
+    );
+    assert!(skipped("Posts.xml", scores).ends_with('y'));
+    assert!(skipped("a.csv", ",".repeat(20_000)).contains("10000 at most"));
+    let header = "HTTP/1.1 200 OK\r\n".to_string() + &"a:\r\n".repeat(5000) + "\r\nx";
+    let crawl = String::from_utf8(record("response", "a", header.as_bytes())).unwrap();
+    assert_eq!(skipped("a.warc", crawl), "skip: no HTTP response");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(50))]
     #[test]

@@ -2,11 +2,20 @@
 //!
 //! A kind of task is one file and one line in [`tasks::TASKS`].
 
+mod batches;
 mod conversations;
+mod encoding;
+mod examples;
+mod labels;
+mod objective;
+mod predict;
 mod section;
 mod stage;
 
+pub mod metrics;
 pub mod tasks;
 
+pub use labels::Labels;
+pub use predict::{Predictor, Tag};
 pub use section::FinetuneSection;
 pub use stage::{NAME, check_files, keys, resolved, run};

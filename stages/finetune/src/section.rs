@@ -1,8 +1,8 @@
 //! The stage's keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use athanor_data::DialogueSection;
+use athanor_data::{DialogueSection, LabelledSection};
 use athanor_generation::Sampling;
 use athanor_store::{Check, Problem, section};
 use athanor_training::TrainSection;
@@ -12,17 +12,19 @@ use crate::tasks;
 section! {
     /// A source of examples.
     pub struct ExampleSection {
-        /// What the examples are.
-        dialogue: DialogueSection = DialogueSection::default(),
+        /// Conversations; for the task conversation.
+        dialogue: Option<DialogueSection> = None,
+        /// Labelled examples; for the other tasks.
+        examples: Option<LabelledSection> = None,
         /// How often each example is seen in an epoch.
         repeat: usize = 1,
-        /// Weight of each learned token in the loss. Answers of a word or two are a small part of all tokens;
-        /// a weight above 1 gives them a larger part of the loss.
+        /// Weight of each learned token, or label, in the loss. Answers of a word or two are a small part of
+        /// all tokens; a weight above 1 gives them a larger part of the loss.
         weight: f64 = 1.0,
-        /// Figure for held-out examples after training: accuracy (the greedy answer is the expected
-        /// one, word for word), or none.
+        /// Figure for held-out conversations after training: accuracy (the greedy answer is the expected
+        /// one, word for word), or none. Other tasks have theirs.
         metric: String = "none".into(),
-        /// Held-out examples that the figure is taken over, at most.
+        /// Held-out conversations that the figure is taken over, at most.
         metric_items: usize = 200,
     }
 }
@@ -36,10 +38,20 @@ impl Check for ExampleSection {
     }
 }
 
+impl ExampleSection {
+    /// Its files, with the names of their keys.
+    pub fn files(&self) -> Vec<(String, &Path)> {
+        let dialogue = self.dialogue.iter().map(|d| ("dialogue.path".into(), d.path.as_path()));
+        let examples = self.examples.iter().flat_map(LabelledSection::files);
+        dialogue.chain(examples.map(|(key, path)| (format!("examples.{key}"), path))).collect()
+    }
+}
+
 section! {
     /// Supervised fine-tuning.
     pub struct FinetuneSection {
-        /// The kind of task: conversation.
+        /// The kind of task: conversation, classification (of a text or a pair), token_classification (of
+        /// words), regression (a number for a text or a pair).
         task: String = "conversation".into(),
         /// Model folder to start from; that of this run's pretrain stage if not set.
         model: Option<PathBuf> = None,
@@ -47,7 +59,13 @@ section! {
         data: Vec<ExampleSection> = Vec::new(),
         /// Examples held out, of a thousand.
         heldout_per_thousand: usize = 50,
-        /// Longest packed row in tokens; 0 takes the model's context.
+        /// Of the others, examples of a thousand that choose the best weights (train.keep_best,
+        /// train.patience) and are not learned from, so that the held-out ones only measure; 0: the
+        /// held-out ones choose. Not for conversations.
+        validation_per_thousand: usize = 0,
+        /// The labels, in their order; those of the examples (without a held-out file's), sorted, if none are named.
+        labels: Vec<String> = Vec::new(),
+        /// Longest row in tokens; 0 takes the model's context.
         context: usize = 0,
         /// How the model is trained.
         train: TrainSection = TrainSection::default(),
@@ -67,6 +85,29 @@ impl Check for FinetuneSection {
             "heldout_per_thousand",
             "must be below 1000",
         )?;
+        Problem::unless(
+            self.heldout_per_thousand + self.validation_per_thousand < 1000,
+            "validation_per_thousand",
+            "must be below 1000 together with heldout_per_thousand",
+        )?;
+        let mut labels = self.labels.clone();
+        labels.sort();
+        labels.dedup();
+        Problem::unless(labels.len() == self.labels.len(), "labels", "names a label twice")?;
+        let conversation = self.task == "conversation";
+        for (i, data) in self.data.iter().enumerate() {
+            let (wanted, other, good) = match conversation {
+                true => {
+                    ("dialogue", "examples", data.dialogue.is_some() && data.examples.is_none())
+                }
+                false => {
+                    ("examples", "dialogue", data.examples.is_some() && data.dialogue.is_none())
+                }
+            };
+            let task = &self.task;
+            let what = format!("must have `{wanted}` and no `{other}`: the task is {task}");
+            Problem::unless(good, format!("data.{i}"), what)?;
+        }
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
     }
 }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
+use athanor_models::Model;
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
-use athanor_text::{ChatTemplate, SpecialTokens, Tokenizer};
-use athanor_training::{
-    StageContext, Trainer, load_tokenizer, load_writer, save_model, stage_model,
-};
-use serde_json::{Value, json};
+use athanor_text::{ChatTemplate, Tokenizer};
+use athanor_training::{Figures, StageContext, Trainer, save_model, stage_model};
+use serde_json::{Map, Value, json};
 
 use crate::{section::FinetuneSection, tasks};
 
@@ -39,23 +38,69 @@ pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
         None => recipe.needs_stage(run, NAME, "pretrain", "model")?,
     }
     for (i, data) in section.data.iter().enumerate() {
-        recipe.needs_file(&format!("{NAME}.data.{i}.dialogue.path"), &data.dialogue.path)?;
+        for (key, path) in data.files() {
+            recipe.needs_file(&format!("{NAME}.data.{i}.{key}"), path)?;
+        }
     }
     Ok(())
 }
 
 /// What a task works with.
-pub(crate) struct Materials<'a> {
+pub(crate) struct Job<'a> {
+    pub run: &'a Run,
     pub section: &'a FinetuneSection,
-    pub recipe: &'a Recipe,
-    pub tokenizer: &'a Tokenizer,
-    pub template: &'a ChatTemplate,
+    pub context: &'a StageContext<'a>,
+    /// The model that it starts from.
+    pub folder: &'a Path,
 }
 
-impl Materials<'_> {
-    /// Tokens of a row.
-    pub fn context(&self, model: usize) -> usize {
-        if self.section.context == 0 { model } else { self.section.context.min(model) }
+/// What training a task leaves.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Figures on held-out data, the loss first.
+    pub figures: Figures,
+    /// What the progress bar ends with.
+    pub told: String,
+    /// One entry for each source and metric, as summary.json has them.
+    pub tasks: Vec<Value>,
+    /// More for summary.json.
+    pub details: Map<String, Value>,
+}
+
+impl<'a> Job<'a> {
+    /// A trainer, begun or gone on with.
+    pub fn trainer(&self, model: Model) -> Result<Trainer<'a>> {
+        let train = &self.section.train;
+        Trainer::open(self.context, train, model, train.steps, train.steps)
+    }
+
+    /// Writes the model and the summary.
+    pub fn finish(
+        &self,
+        trainer: Trainer<'_>,
+        tokenizer: &Tokenizer,
+        template: Option<&ChatTemplate>,
+        outcome: Outcome,
+    ) -> Result<()> {
+        let Outcome { figures, told, tasks, details } = outcome;
+        let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
+        let parameters = trainer.model.params.count();
+        let mut model = trainer.close(&told)?;
+        save_model(&self.context.folder.path("model"), &mut model, tokenizer, template)?;
+        let mut summary = json!({
+            "seconds": seconds,
+            "parameters": parameters,
+            "tokens": tokens,
+            "heldout_loss": figure("loss"),
+            "heldout_perplexity": figure("perplexity"),
+            "tasks": tasks,
+            "withheld_updates": withheld,
+        });
+        if let Value::Object(summary) = &mut summary {
+            summary.extend(details);
+        }
+        self.context.folder.finish(&self.context.fingerprint, seconds, &summary)
     }
 }
 
@@ -70,43 +115,15 @@ pub fn run(run: &Run) -> Result<()> {
             .at(format!("{}: [finetune]", run.recipe.name()))
             .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
     }
+    let kind = tasks::by_name(&section.task)?;
     let folder = stage_model(run, "pretrain", "finetune.model", section.model.as_deref())?;
     let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
     for (i, data) in section.data.iter().enumerate() {
-        let path = run.recipe.resolve(&data.dialogue.path);
-        fingerprint = fingerprint.input(&format!("data.{i}"), sha256_file(&path)?);
+        for (n, (key, path)) in data.files().into_iter().enumerate() {
+            let name = if n == 0 { format!("data.{i}") } else { format!("data.{i}.{key}") };
+            fingerprint = fingerprint.input(&name, sha256_file(&run.recipe.resolve(path))?);
+        }
     }
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
-
-    let model = load_writer(&folder)?;
-    let tokenizer = load_tokenizer(&folder, &model)?.with_eos(SpecialTokens::END)?;
-    let template = ChatTemplate::load(&folder).unwrap_or_default();
-    let parameters = model.params.count();
-    let steps = section.train.steps;
-    let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
-    let kind = tasks::TASKS.iter().find(|t| t.name == section.task);
-    let kind = kind.ok_or_else(|| Error::input(format!("unknown task {:?}", section.task)))?;
-    let materials = Materials {
-        section: &section,
-        recipe: &run.recipe,
-        tokenizer: &tokenizer,
-        template: &template,
-    };
-    let outcome = (kind.train)(&mut trainer, &materials)?;
-
-    let figure = |name: &str| outcome.figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-    let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
-    let told = figure("loss").map_or(String::new(), |l| format!("held-out loss {l:.3}"));
-    let mut model = trainer.close(&told)?;
-    save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
-    let summary = json!({
-        "seconds": seconds,
-        "parameters": parameters,
-        "tokens": tokens,
-        "heldout_loss": figure("loss"),
-        "heldout_perplexity": figure("perplexity"),
-        "tasks": outcome.tasks,
-        "withheld_updates": withheld,
-    });
-    context.folder.finish(&context.fingerprint, seconds, &summary)
+    (kind.run)(&Job { run, section: &section, context: &context, folder: &folder })
 }

@@ -4,7 +4,7 @@
 use athanor_data::{Shards, Split};
 use athanor_models::{Input, Model};
 use athanor_store::{Check, Error, Problem, Result, section};
-use athanor_tensor::{Device, Ids, Rng, ops::Mask};
+use athanor_tensor::{Device, Ids, Rng, host, ops::Mask};
 use athanor_text::Tokenizer;
 use athanor_training::Walk;
 use serde_json::{Map, Value, json};
@@ -83,11 +83,22 @@ struct Part {
     rows: Vec<Row>,
 }
 
+/// Steps whose rows have one length.
+struct Phase {
+    train: Part,
+    /// Over rows and their static copies.
+    walk: Walk,
+    /// The step it begins with.
+    first: u64,
+    /// Rows of a micro-batch.
+    batch_size: usize,
+}
+
 /// Rows of training and held-out text, and how tokens are hidden in them.
 pub(crate) struct MaskedRows {
-    train: Part,
+    /// In their order; one, or short rows and then whole ones.
+    phases: Vec<Phase>,
     heldout: Option<Part>,
-    walk: Walk,
     /// How often each row is there: static copies.
     copies: usize,
     dynamic: bool,
@@ -116,6 +127,8 @@ pub(crate) struct MaskedBatch {
     pub targets: Vec<i32>,
     /// Label of each row that is a pair.
     pub labels: Vec<i32>,
+    /// Rows of the whole step.
+    pub rows_of_step: usize,
     pub counts: Counts,
     /// A stream of random numbers for this batch alone.
     pub rng: Rng,
@@ -179,13 +192,13 @@ impl MaskedRows {
             return Err(Error::input(format!("{time}, at least {} are needed", special + 2))
                 .at("pretrain.model.context"));
         }
-        let room = time - special;
         let ends = Ends::new(tokenizer);
         let rng = Rng::new(seed).fork("pretrain").fork(objective);
         let dynamic = section.schedule == "dynamic";
-        let open = |split: Split, copies: usize| -> Result<Part> {
+        let open = |split: Split, copies: usize, time: usize| -> Result<Part> {
             let shards = m.open(split)?;
             let sentences = Sentences::of(&shards, &ends);
+            let room = time - special;
             let rows = match layout {
                 Layout::Sentences { across } => sentences.full(room, across),
                 Layout::Pairs(pairs) => (0..copies as u64)
@@ -198,27 +211,44 @@ impl MaskedRows {
             };
             Ok(Part { shards, rows })
         };
-        let train = open(Split::Train, section.copies)?;
-        if train.rows.is_empty() {
-            return Err(Error::input("no row could be made of the training text")
-                .at(m.corpus.display())
-                .hint(
-                    "segment pairs need documents of two sentences and more; full_sentences takes any",
-                ));
-        }
         let copies = match layout {
             Layout::Sentences { .. } if !dynamic => section.copies,
             _ => 1,
         };
-        let heldout = Some(open(Split::Heldout, 1)?).filter(|part| !part.rows.is_empty());
+        let phase = |time: usize, first: u64, batch_size: usize| -> Result<Phase> {
+            let train = open(Split::Train, section.copies, time)?;
+            if train.rows.is_empty() {
+                return Err(Error::input("no row could be made of the training text")
+                    .at(m.corpus.display())
+                    .hint(
+                        "segment pairs need documents of two sentences and more; full_sentences takes any",
+                    ));
+            }
+            let walk = Walk::new(train.rows.len() * copies, seed);
+            Ok(Phase { train, walk, first, batch_size })
+        };
+        let (short_rows, train) = (&m.section.short_rows, &m.section.train);
+        let whole = short_rows.steps(train.steps);
+        let mut phases = Vec::new();
+        if whole > 0 {
+            if !(special + 2..time).contains(&short_rows.context) {
+                let wrong =
+                    format!("{}, it must be {} to {}", short_rows.context, special + 2, time - 1);
+                return Err(Error::input(wrong).at("pretrain.short_rows.context"));
+            }
+            // As many tokens in a step.
+            let rows = train.batch_size * time / short_rows.context;
+            phases.push(phase(short_rows.context, 0, rows)?);
+        }
+        phases.push(phase(time, whole, train.batch_size)?);
+        let heldout = Some(open(Split::Heldout, 1, time)?).filter(|part| !part.rows.is_empty());
         let mut words = Words::new(tokenizer);
         if section.unit != "token" && section.chinese_words > 0 {
-            words = words.learn(&train.shards, section.chinese_words);
+            words = words.learn(&phases[0].train.shards, section.chinese_words);
         }
         let first = first_plain(tokenizer);
         Ok(Self {
-            walk: Walk::new(train.rows.len() * copies, seed),
-            train,
+            phases,
             heldout,
             copies,
             dynamic,
@@ -236,32 +266,43 @@ impl MaskedRows {
             },
             words,
             special: [cls, sep, pad],
-            batch_size: m.section.train.batch_size,
-            accumulate: m.section.train.accumulate,
-            eval_items: m.section.train.eval_items,
+            batch_size: train.batch_size,
+            accumulate: train.accumulate,
+            eval_items: train.eval_items,
             rng,
         })
     }
 
+    /// Where a step's phase is in `phases`.
+    fn phase(&self, step: u64) -> usize {
+        self.phases.iter().rposition(|p| p.first <= step).unwrap_or(0)
+    }
+
     /// The micro-batches of a step.
     pub fn batches(&mut self, step: u64) -> Vec<MaskedBatch> {
-        let per_step = self.batch_size * self.accumulate;
-        let items = (self.train.rows.len() * self.copies) as u64;
-        let position = step * per_step as u64;
-        let taken = self.walk.items(step, per_step);
+        let (which, accumulate) = (self.phase(step), self.accumulate);
+        let phase = &mut self.phases[which];
+        let (batch_size, items) = (phase.batch_size, (phase.train.rows.len() * self.copies) as u64);
+        let per_step = batch_size * accumulate;
+        let position = (step - phase.first) * per_step as u64;
+        let taken = phase.walk.items(step - phase.first, per_step);
+        let rows_of = phase.train.rows.len();
         let drawn: Vec<(usize, Rng)> = taken
             .into_iter()
             .zip(position..)
             .map(|(item, at)| {
                 let epoch = if self.dynamic { at / items } else { 0 };
                 let rng = self.rng.fork("mask").at(epoch).at(item as u64);
-                (item % self.train.rows.len(), rng)
+                (item % rows_of, rng)
             })
             .collect();
-        (drawn.chunks(self.batch_size).zip(0..))
+        let part = &self.phases[which].train;
+        (drawn.chunks(batch_size).zip(0..))
             .map(|(rows, i)| {
                 let rng = self.rng.fork("batch").at(step).at(i);
-                self.batch(&self.train, rows, &self.masking, rng)
+                let mut batch = self.batch(part, rows, &self.masking, rng);
+                batch.rows_of_step = per_step;
+                batch
             })
             .collect()
     }
@@ -311,6 +352,7 @@ impl MaskedRows {
             places: Vec::new(),
             targets: Vec::new(),
             labels: Vec::new(),
+            rows_of_step: rows.len(),
             counts: Counts::default(),
             rng,
         };
@@ -362,7 +404,7 @@ impl MaskedRows {
 
     /// The training tokens.
     pub fn shards(&self) -> &Shards {
-        &self.train.shards
+        &self.phases[0].train.shards
     }
 
     /// The mask's id.
@@ -372,12 +414,8 @@ impl MaskedRows {
 
     /// Where a step begins.
     pub fn cursor(&self, step: u64) -> Value {
-        json!(self.walk.cursor(step, self.batch_size * self.accumulate))
-    }
-
-    /// Rows of a step.
-    pub fn per_step(&self) -> usize {
-        self.batch_size * self.accumulate
+        let phase = &self.phases[self.phase(step)];
+        json!(phase.walk.cursor(step - phase.first, phase.batch_size * self.accumulate))
     }
 }
 
@@ -403,16 +441,5 @@ pub(crate) fn ids(device: Device, values: &[i32]) -> Ids {
 
 /// Place of the greatest value in each row of `width`; the first of equal ones.
 pub(crate) fn argmax(values: &[f32], width: usize) -> Vec<usize> {
-    values
-        .chunks(width.max(1))
-        .map(|row| {
-            let mut best = 0;
-            for (i, v) in row.iter().enumerate() {
-                if *v > row[best] {
-                    best = i;
-                }
-            }
-            best
-        })
-        .collect()
+    values.chunks(width.max(1)).map(host::argmax).collect()
 }

@@ -9,6 +9,31 @@ use athanor_training::{ModelSection, TrainSection};
 use crate::objectives::{self, MaskedLmSection, PermutationLmSection, ReplacedTokenSection};
 
 section! {
+    /// Short rows first: with learned positions attention finds neighbours sooner where few places compete
+    /// (Press et al. 2021, "Shortformer"); BERT had rows of 128 for 90 % of its steps and then of 512.
+    pub struct ShortRowsSection {
+        /// Tokens of a short row; 0: all rows are whole.
+        context: usize = 0,
+        /// Share of the steps that have short rows, as many tokens a step as the others.
+        share: f64 = 0.9,
+    }
+}
+
+impl Check for ShortRowsSection {
+    fn check(&self) -> Result<(), Problem> {
+        let good = (0.0..1.0).contains(&self.share);
+        Problem::unless(good, "share", "must be 0 or more and below 1")
+    }
+}
+
+impl ShortRowsSection {
+    /// Steps with short rows, of so many.
+    pub fn steps(&self, steps: u64) -> u64 {
+        if self.context == 0 { 0 } else { (steps as f64 * self.share).round() as u64 }
+    }
+}
+
+section! {
     /// Pretraining: what is learned, by which model, how.
     pub struct PretrainSection {
         /// What is predicted: causal (the next token) masked_lm (hidden tokens; BERT,
@@ -27,6 +52,8 @@ section! {
         replaced_token: ReplacedTokenSection = ReplacedTokenSection::default(),
         /// Keys of permutation_lm.
         permutation_lm: PermutationLmSection = PermutationLmSection::default(),
+        /// Short rows first (masked_lm, replaced_token).
+        short_rows: ShortRowsSection = ShortRowsSection::default(),
         /// The model, if it is new.
         model: ModelSection = ModelSection::default(),
         /// How it is trained.
@@ -42,6 +69,12 @@ impl Check for PretrainSection {
     fn check(&self) -> Result<(), Problem> {
         let names: Vec<&str> = objectives::OBJECTIVES.iter().map(|o| o.name).collect();
         Problem::unless_one_of("objective", &self.objective, &names)?;
+        let masked = ["masked_lm", "replaced_token"].contains(&self.objective.as_str());
+        Problem::unless(
+            self.short_rows.context == 0 || masked,
+            "short_rows",
+            "is for masked_lm and replaced_token; leave it out",
+        )?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
     }
 }

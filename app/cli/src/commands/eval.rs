@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use athanor_data::LabelledSection;
 use athanor_report::table::{Align, Table};
-use athanor_store::Result;
+use athanor_store::{Check, Result};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -22,13 +23,14 @@ pub struct Args {
     /// What is measured
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// JSON lines (plain or gzip), or a text file, which is one document (repeatable)
+    /// JSON lines (plain or gzip), or a text file, which is one document; labelled examples also in the
+    /// other forms of --format (repeatable)
     #[arg(long, value_name = "FILE", required = true)]
     data: Vec<PathBuf>,
-    /// The field of a JSON line that holds the text
+    /// The field that holds the text; of labelled examples also a template, as in '{{ title }} {{ body }}'
     #[arg(long, value_name = "FIELD", default_value = "text")]
     text: String,
-    /// Documents at most; 0: all
+    /// Documents or examples at most; 0: all
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: usize,
     /// Tokens that the model sees at once; 0: its context, but at most 2048
@@ -37,6 +39,35 @@ pub struct Args {
     /// Tokens by which the window moves on in a longer document; 0: half of the window
     #[arg(long, value_name = "N", default_value_t = 0)]
     stride: usize,
+    #[command(flatten)]
+    labelled: Labelled,
+}
+
+/// Where labelled examples have what
+#[derive(clap::Args)]
+#[command(next_help_heading = "Labelled examples")]
+struct Labelled {
+    /// The form of the data: jsonl, csv, tsv, conll or brown [default: by the file's name]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    format: String,
+    /// The field, or template, of a pair's second text
+    #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true)]
+    pair: String,
+    /// The field, or template, of the label
+    #[arg(long, value_name = "FIELD", default_value = "label")]
+    label: String,
+    /// Expression that gives the list of a sentence's words
+    #[arg(long, value_name = "FIELD", default_value = "words")]
+    words: String,
+    /// Expression that gives the list of the words' labels
+    #[arg(long, value_name = "FIELD", default_value = "labels")]
+    labels: String,
+    /// Names of the columns, where the file does not name them, as in word,pos,chunk,label
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Expression over the fields: examples for which it is false are left out
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    only: String,
 }
 
 fn after_help() -> String {
@@ -45,14 +76,37 @@ fn after_help() -> String {
         TASKS.iter().map(|t| format!("  {:width$}  {}\n", t.name, t.about)).collect();
     format!(
         "Tasks:\n{tasks}\nExamples:\n  athanor eval runs/demo --task bits-per-byte --data \
-         held-out.jsonl.gz\n  athanor eval models/gpt2 --task perplexity --data book.txt --json"
+         held-out.jsonl.gz\n  athanor eval models/gpt2 --task perplexity --data book.txt --json\n  athanor eval runs/classify \
+         --task classification --data dev.tsv --text sentence --label label\n  athanor eval runs/ner --task \
+         token-classification --data test.conll"
     )
+}
+
+fn section(args: &Args) -> Result<LabelledSection> {
+    let own = &args.labelled;
+    let section = LabelledSection {
+        path: args.data[0].clone(),
+        format: own.format.clone(),
+        columns: own.columns.clone(),
+        only: own.only.clone(),
+        text: args.text.clone(),
+        pair: own.pair.clone(),
+        label: own.label.clone(),
+        words: own.words.clone(),
+        labels: own.labels.clone(),
+        limit: args.limit,
+        ..LabelledSection::default()
+    };
+    section.check().map_err(|p| p.of_option())?;
+    Ok(section)
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
     let task = tasks::by_name(&args.task)?;
     context.set_threads(0);
-    let model = model_path::resolve(context, &args.model, Want::Writer)?;
+    let want = if task.writes { Want::Writer } else { Want::Any };
+    let model = model_path::resolve(context, &args.model, want)?;
+    let labelled = section(&args)?;
     let figures = (task.run)(
         context,
         &Subject {
@@ -62,6 +116,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             limit: args.limit,
             window: args.window,
             stride: args.stride,
+            labelled: &labelled,
         },
     )?;
     if context.json {

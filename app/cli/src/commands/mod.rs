@@ -37,10 +37,12 @@ commands! {
     Demo = demo,
     Run = run,
     // The stages come here in the help.
+    Compare = compare,
     Tokenizer = tokenizer,
     Eval = eval,
     Generate = generate,
     Chat = chat,
+    Classify = classify,
     Fill = fill,
     Embed = embed,
     Forward = forward,

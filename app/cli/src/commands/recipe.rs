@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use athanor_store::{Error, Key, Result, describe, nearest, recipe::section_key};
+use athanor_store::{Error, Key, Recipe, Result, describe, nearest, recipe::section_key};
 use serde_json::{Value, json};
 
 use crate::{
+    comparison::{self, ComparisonSection},
     context::Context,
     out,
     plan::{self, RUN, RunArgs, RunSection},
@@ -33,6 +34,15 @@ pub struct Args {
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
     if let Some(path) = args.check {
+        if Recipe::load(&path, &args.set)?.has(comparison::NAME) {
+            let found = comparison::load(&path, &args.set, None)?;
+            let runs = comparison::check(&found)?;
+            if context.json {
+                return out::json(&json!({ "good": true, "runs": runs, "out": found.out }));
+            }
+            let (path, folder) = (path.display(), found.out.display());
+            return out::line(&format!("{path}: good; a comparison of {runs} runs; folder: {folder}"));
+        }
         let plan = plan::load(&path, &RunArgs { set: args.set, ..RunArgs::default() })?;
         let stages: Vec<&str> = plan.stages.iter().map(|s| s.name).collect();
         if context.json {
@@ -44,6 +54,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let mut keys = vec![section_key::<RunSection>(RUN, "The run as a whole.")];
     keys.extend(STAGES.iter().map(|s| s.key()));
     if let Some(name) = args.section {
+        // Not part of a run's recipe, so not in the list of all keys.
+        keys.push(section_key::<ComparisonSection>(comparison::NAME, "A comparison of recipes."));
         let names: Vec<String> = keys.iter().map(|k| k.name.clone()).collect();
         keys.retain(|k| k.name == name);
         if keys.is_empty() {

@@ -1,11 +1,15 @@
 //! Tasks of `athanor eval`: one file each, with one line in [`TASKS`].
 
 mod bits_per_byte;
+mod classification;
 mod perplexity;
+mod regression;
 mod score;
+mod token_classification;
 
 use std::path::{Path, PathBuf};
 
+use athanor_data::LabelledSection;
 use athanor_store::{Error, Result, nearest};
 
 use crate::context::Context;
@@ -24,6 +28,8 @@ pub struct Subject<'a> {
     pub window: usize,
     /// Tokens by which the window moves on; 0: half of it.
     pub stride: usize,
+    /// Where labelled examples have their texts and labels.
+    pub labelled: &'a LabelledSection,
 }
 
 /// One number of the result.
@@ -54,12 +60,20 @@ pub struct Task {
     pub name: &'static str,
     /// What it measures, for the help.
     pub about: &'static str,
+    /// Whether it wants a model that writes.
+    pub writes: bool,
     /// Does it; the first figure is the task's own.
     pub run: fn(&Context, &Subject<'_>) -> Result<Vec<Figure>>,
 }
 
 /// All tasks.
-pub static TASKS: &[Task] = &[perplexity::TASK, bits_per_byte::TASK];
+pub static TASKS: &[Task] = &[
+    perplexity::TASK,
+    bits_per_byte::TASK,
+    classification::TASK,
+    token_classification::TASK,
+    regression::TASK,
+];
 
 /// A task by its name.
 ///

@@ -8,10 +8,12 @@ mod bars;
 mod line;
 mod scale;
 mod scatter;
+mod strip;
 
 pub use bars::{Bar, grouped, histogram, stacked};
 pub use line::LinePlot;
 pub use scatter::{Dot, calibration, frontier};
+pub use strip::strip;
 
 use serde::Serialize;
 

@@ -56,18 +56,27 @@ pub fn common(stage: &StageFiles) -> Value {
         "heldout_bits_per_byte",
         "baseline",
         "tasks",
+        "per_label",
+        "per_entity",
+        "confusion",
+        "confused",
     ];
     let steps = column(&stage.metrics, Rows::Train, &["loss"]).last().map(|p| p.0);
-    let baseline = stage.summary.get("baseline");
+    let baseline = stage.summary.get("baseline").is_some_and(|b| b.is_number());
+    let told: Vec<&str> =
+        TOLD.iter().copied().filter(|name| baseline || *name != "baseline").collect();
+    // Where labels are learned there are no bytes to be told.
+    let labelled = stage.summary.get("per_label").is_some();
     view! {
-        stage => header(stage, if baseline.is_some_and(|b| b.is_number()) { TOLD } else { &TOLD[..5] }),
+        stage => header(stage, &told),
         summary => stage.summary,
         baseline => number(&stage.summary, &["baseline"]),
         loss => heldout(stage, "heldout_loss", &["loss", "heldout_loss"]),
         bits => heldout(stage, "heldout_bits_per_byte", &["bits_per_byte", "heldout_bits_per_byte"]),
         steps => steps,
         speed => stage.seconds().zip(number(&stage.summary, &["tokens"])).filter(|(s, _)| *s > 0.0).map(|(s, n)| n / s),
-        figures => curves(&stage.metrics, "nats", true),
+        labelled => labelled,
+        figures => curves(&stage.metrics, "nats", !labelled),
         grid => samples::first_and_last(stage),
     }
 }

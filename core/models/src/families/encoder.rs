@@ -8,7 +8,7 @@ use athanor_tensor::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Init, Shape, Sizes};
+use super::{Architecture, Builder, Init, Shape, Sizes, layers::feed_forward};
 use crate::{config::Fields, pass::Pass};
 
 /// Where positions begin.
@@ -223,7 +223,20 @@ impl Architecture for Encoder {
     fn forward(&self, pass: &mut Pass<'_>) -> Var {
         let g = pass.graph;
         let Sizes { heads, head_dim, .. } = self.sizes;
-        let (batch, time) = pass.input.sizes();
+        let (input, packed) = (pass.input, pass.pack());
+        let (batch, time) = match &packed {
+            Some(tokens) => (1, tokens.len()),
+            None => input.sizes(),
+        };
+        // Of each token, or of those that are not padding.
+        let of = |all: &Ids| match &packed {
+            Some(tokens) => {
+                let all = all.host();
+                let some = tokens.iter().map(|&t| all[t as usize]).collect();
+                Ids::new(input.ids.device(), some, [batch, time])
+            }
+            None => all.clone(),
+        };
         let scale = 1.0 / (head_dim as f32).sqrt();
         let map = |x: &Var, a: Affine, activation| {
             ops::linear(x, &g.param(a.weight), Some(&g.param(a.bias)), Weights::OutIn, activation)
@@ -233,13 +246,13 @@ impl Architecture for Encoder {
             ops::add_layer_norm(x, y, &g.param(n.weight), Some(&g.param(n.bias)), self.epsilon).1
         };
         let [words, places, types] = self.tables.map(|t| g.param(t));
-        let zeros = || Ids::new(pass.input.ids.device(), vec![0; batch * time], [batch, time]);
-        let type_ids = pass.input.types.clone().unwrap_or_else(zeros);
+        let zeros = || Ids::new(input.ids.device(), vec![0; batch * time], [batch, time]);
+        let type_ids = input.types.as_ref().map_or_else(zeros, of);
         let padding = self.padding.map(|p| p as i32);
-        let word = ops::embedding_with_padding(&words, &pass.input.ids, padding);
+        let word = ops::embedding_with_padding(&words, &of(&input.ids), padding);
         let typed = ops::add(&word, &ops::embedding(&types, &type_ids));
         let fixed = padding.filter(|_| self.positions == Positions::BehindPadding);
-        let place = ops::embedding_with_padding(&places, &pass.input.positions, fixed);
+        let place = ops::embedding_with_padding(&places, &of(&input.positions), fixed);
         let mut x = pass.drop(norm(&typed, &place, self.norm));
         if let Some(project) = self.project {
             x = map(&x, project, none);
@@ -251,11 +264,16 @@ impl Architecture for Encoder {
             let seen = pass.attend(i, &Qkv::Separate(&q, &k, &v), heads, heads, scale);
             let attended = pass.drop(map(&seen, block.attended, none));
             x = norm(&attended, &x, block.attended_norm);
-            let fed = pass.drop(map(&map(&x, block.up, self.activation), block.down, none));
+            let maps = [block.up, block.down].map(|a| [a.weight, a.bias]);
+            let fed = pass.drop(feed_forward(g, &x, maps, Weights::OutIn, self.activation));
             x = norm(&fed, &x, block.down_norm);
             pass.note(&x);
         }
-        x
+        let Some(tokens) = packed else { return x };
+        let (batch, time) = input.sizes();
+        let tokens = Ids::new(input.ids.device(), tokens, [x.shape()[1]]);
+        let whole = ops::spread_rows(&x, &tokens, batch * time);
+        ops::reshape(&whole, [batch, time, self.sizes.hidden])
     }
 
     fn embeddings(&self) -> Vec<ParamId> {

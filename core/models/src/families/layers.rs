@@ -3,7 +3,7 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     Graph, ParamId, Var,
-    ops::{self, Activation, Weights},
+    ops::{self, Activation, Affine, Weights},
 };
 
 use super::{Builder, Init, Sizes};
@@ -52,6 +52,19 @@ impl Linear {
         let bias = self.bias.map(|b| g.param(b));
         ops::linear(x, &g.param(self.weight), bias.as_ref(), Weights::OutIn, Activation::None)
     }
+}
+
+/// activation(x·W + b)·V + c of two pairs of weight and bias.
+pub(super) fn feed_forward(
+    g: &Graph<'_>,
+    x: &Var,
+    maps: [[ParamId; 2]; 2],
+    layout: Weights,
+    activation: Activation,
+) -> Var {
+    let maps = maps.map(|m| m.map(|p| g.param(p)));
+    let [up, down] = maps.each_ref().map(|[weight, bias]| Affine { weight, bias });
+    ops::feed_forward(x, up, down, layout, activation)
 }
 
 /// act(gate)·up: SwiGLU and GeGLU (Shazeer 2020, eq. 5 and 6).

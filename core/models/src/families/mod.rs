@@ -218,6 +218,8 @@ pub struct Builder {
     loaded: Option<Stored>,
     /// Whether a head that the file lacks is an error.
     whole: bool,
+    /// Whether a head that the file has is for something else.
+    other_head: bool,
     /// A guest's: what its own names begin with, and the host's parameters that it shares.
     outer: &'static str,
     shared: HashMap<String, ParamId>,
@@ -234,6 +236,7 @@ impl Builder {
             rng: Rng::new(seed).fork("init"),
             loaded: None,
             whole: false,
+            other_head: false,
             outer: "",
             shared: HashMap::new(),
         }
@@ -268,6 +271,11 @@ impl Builder {
     ) -> Self {
         let headed = headed.into();
         Self { loaded: Some(tensors), headed, whole, ..Self::random(device, prefix, seed) }
+    }
+
+    /// Lets the head start by chance even where the file has one: it was for something else.
+    pub fn forget_head(&mut self) {
+        self.other_head = true;
     }
 
     /// The name under which the file has a tensor of the trunk.
@@ -320,6 +328,7 @@ impl Builder {
     /// # Errors
     /// Input, if it is missing from a file that must be whole, or has another shape.
     pub fn head(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
+        self.drop_other(name);
         self.declare(name, name, shape, init, !self.whole)
     }
 
@@ -342,9 +351,17 @@ impl Builder {
         shape: &[usize],
         init: Init,
     ) -> Result<ParamId> {
+        self.drop_other(name);
+        self.drop_other(other);
         let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains_key(n));
         let stored = if !has(name) && has(other) { other } else { name };
         self.declare(name, stored, shape, init, !self.whole)
+    }
+
+    fn drop_other(&mut self, name: &str) {
+        if let (true, Some(tensors)) = (self.other_head, &mut self.loaded) {
+            tensors.remove(name);
+        }
     }
 
     fn declare(

@@ -191,6 +191,22 @@ impl Head {
     }
 }
 
+/// The names of a labelled head's scores, as config.json's `id2label` has them; none where it has not.
+pub fn names(config: &Map<String, Value>) -> Option<Vec<String>> {
+    let names = config.get("id2label")?.as_object()?;
+    (0..names.len()).map(|i| Some(names.get(&i.to_string())?.as_str()?.to_owned())).collect()
+}
+
+/// Gives a labelled head's scores names.
+pub(crate) fn set_names(config: &mut Map<String, Value>, labels: &[String]) {
+    let names = labels.iter().enumerate().map(|(i, l)| (i.to_string(), l.as_str().into()));
+    let back = labels.iter().enumerate().map(|(i, l)| (l.clone(), i.into()));
+    config.insert("id2label".into(), names.collect::<Map<_, _>>().into());
+    config.insert("label2id".into(), back.collect::<Map<_, _>>().into());
+    config.shift_remove("num_labels");
+    config.shift_remove("problem_type");
+}
+
 impl PartialEq for Head {
     fn eq(&self, other: &Self) -> bool {
         self.kind.name == other.kind.name && self.labels == other.labels

@@ -98,6 +98,11 @@ impl Problem {
         Self { key, what: self.what }
     }
 
+    /// As an error about a command line's option of the key's name.
+    pub fn of_option(&self) -> Error {
+        Error::input(&self.what).at(format!("--{}", self.key))
+    }
+
     /// The problem in words, for a section of this name.
     pub(super) fn in_section(&self, section: &str) -> String {
         let whole = self.clone().within(section).key;

@@ -10,7 +10,7 @@ use super::{
     simd::simd,
 };
 
-pub(super) const QUERIES: usize = 64;
+pub(super) const QUERIES: usize = 128;
 pub(super) const KEYS: usize = 128;
 
 /// Heads laid out inside token rows: element (b, t, h, i) is at
@@ -32,7 +32,7 @@ pub(crate) struct Dims {
 }
 
 impl Dims {
-    fn group(&self) -> usize {
+    pub(crate) fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
 }
@@ -47,9 +47,25 @@ pub(crate) struct MaskView<'a> {
     pub keys: Option<&'a [i32]>,
     /// Keys that many places before a query, or more, are not seen by it.
     pub window: usize,
+    /// Where each row begins, where they are of different lengths; one more than rows.
+    pub starts: Option<&'a [i32]>,
 }
 
 impl MaskView<'_> {
+    /// First token and length of row `b`.
+    fn row(&self, b: usize, time: usize) -> (usize, usize) {
+        match self.starts {
+            Some(starts) => (starts[b] as usize, (starts[b + 1] - starts[b]) as usize),
+            None => (b * time, time),
+        }
+    }
+
+    /// Queries of a tile: in short causal rows half as many, since half of a square tile on the diagonal
+    /// is computed for nothing.
+    fn tile(&self, time: usize) -> usize {
+        if self.causal && time < 4 * QUERIES { QUERIES / 2 } else { QUERIES }
+    }
+
     /// The keys from 0 on that some query of a block may see, as far as the order says.
     fn reach(&self, q: &std::ops::Range<usize>, time: usize) -> usize {
         if self.causal { q.end } else { time }
@@ -177,17 +193,6 @@ simd! {
             *o += scale * x;
         }
     }
-
-    fn softmax_in_place(s: &mut [f32]) {
-        let top = math::max(s);
-        for v in s.iter_mut() {
-            *v = math::exp(*v - top);
-        }
-        let scale = 1.0 / math::sum(s);
-        for v in s.iter_mut() {
-            *v *= scale;
-        }
-    }
 }
 
 /// Strided [tokens, dim] of one head.
@@ -215,14 +220,14 @@ pub(crate) fn forward(
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    let Dims { time, heads, dim, .. } = dims;
+    let Dims { heads, dim, .. } = dims;
     let (out, lse) = (Shared::new(out), Shared::new(lse));
     tasks(dims.batch * heads, |task| {
         let (b, h) = (task / heads, task % heads);
-        let (row, kv) = (b * time, h / dims.group());
+        let ((row, time), kv) = (mask.row(b, dims.time), h / dims.group());
         let mut s = vec![0.0f32; QUERIES * KEYS];
         let mut acc = vec![0.0f32; QUERIES * dim];
-        for qr in blocks(time, QUERIES) {
+        for qr in blocks(time, mask.tile(time)) {
             let n = qr.len();
             let acc = &mut acc[..n * dim];
             acc.fill(0.0);
@@ -280,7 +285,10 @@ pub(crate) fn forward(
                 // SAFETY: head h of token t, and its log-sum-exp, belong to this task alone.
                 #[allow(unsafe_code)]
                 let (o, l) = unsafe {
-                    (out.slice(((row + t) * heads + h) * dim, dim), lse.slice(task * time + t, 1))
+                    (
+                        out.slice(((row + t) * heads + h) * dim, dim),
+                        lse.slice(row * heads + h * time + t, 1),
+                    )
                 };
                 finish_row(&acc[i * dim..(i + 1) * dim], scale, o);
                 l[0] = log;
@@ -310,7 +318,7 @@ pub(crate) fn backward(
     mask: MaskView<'_>,
     [dq, dk, dv]: [Shared; 3],
 ) {
-    let Dims { time, heads, kv_heads, dim, .. } = dims;
+    let Dims { heads, kv_heads, dim, .. } = dims;
     let own = Layout { offset: 0, stride: heads * dim };
     let place = |base: Shared, layout: Layout, token: usize, head: usize| {
         base.at(layout.offset + token * layout.stride + head * dim)
@@ -318,18 +326,18 @@ pub(crate) fn backward(
     // A task owns one key head: the queries of its group, and the gradients of its keys and values.
     tasks(dims.batch * kv_heads, |task| {
         let (b, kv) = (task / kv_heads, task % kv_heads);
-        let row = b * time;
+        let (row, time) = mask.row(b, dims.time);
         let mut p = vec![0.0f32; QUERIES * KEYS];
         let mut dp = vec![0.0f32; QUERIES * KEYS];
         for h in kv * dims.group()..(kv + 1) * dims.group() {
-            let lse = &saved.lse[(b * heads + h) * time..][..time];
+            let lse = &saved.lse[row * heads + h * time..][..time];
             let delta: Vec<f32> = (0..time)
                 .map(|t| {
                     let at = ((row + t) * heads + h) * dim;
                     inner(&saved.out[at..at + dim], &saved.dout[at..at + dim])
                 })
                 .collect();
-            for qr in blocks(time, QUERIES) {
+            for qr in blocks(time, mask.tile(time)) {
                 let n = qr.len();
                 let qm = head(saved.q, saved.ql, &dims, row + qr.start, h);
                 let dom = head(saved.dout, own, &dims, row + qr.start, h);
@@ -371,47 +379,6 @@ pub(crate) fn backward(
                         matmul_raw(dk, saved.kl.stride, [w, dim, n], ds.t(), qm, 1.0, true, one);
                     }
                 }
-            }
-        }
-    });
-}
-
-/// Attention of new tokens over a cache of keys and values [batch, capacity, kv_heads, dim], the new
-/// ones already written. Query t of row b sees keys 0..=starts[b] + t, the last `window` of them.
-/// `dims.time` is that of the queries [batch, time, heads, dim].
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn cached(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    capacity: usize,
-    starts: &[i32],
-    dims: Dims,
-    window: usize,
-    out: &mut [f32],
-) {
-    let Dims { time, heads, kv_heads, dim, .. } = dims;
-    let out = Shared::new(out);
-    tasks(dims.batch * heads, |task| {
-        let (b, h) = (task / heads, task % heads);
-        let kv = h / dims.group();
-        let mut s = vec![0.0f32; capacity];
-        for t in 0..time {
-            let seen = starts[b] as usize + t + 1;
-            let from = seen.saturating_sub(window);
-            let at = ((b * time + t) * heads + h) * dim;
-            let query = &q[at..at + dim];
-            let place = |j: usize| ((b * capacity + j) * kv_heads + kv) * dim;
-            for (j, s) in s[..seen].iter_mut().enumerate().skip(from) {
-                *s = inner(query, &k[place(j)..place(j) + dim]) * dims.scale;
-            }
-            softmax_in_place(&mut s[from..seen]);
-            // SAFETY: head h of this query belongs to this task alone.
-            #[allow(unsafe_code)]
-            let o = unsafe { out.slice(at, dim) };
-            o.fill(0.0);
-            for (j, &p) in s[..seen].iter().enumerate().skip(from) {
-                axpy(o, p, &v[place(j)..place(j) + dim]);
             }
         }
     });

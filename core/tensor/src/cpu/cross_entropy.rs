@@ -61,6 +61,35 @@ pub(crate) fn entropy(
     });
 }
 
+/// A token of each row of logits, drawn with its probability by the row's uniform number, and the likeliest:
+/// out[i] = [drawn, likeliest].
+pub(crate) fn draw(
+    logits: &[f32],
+    vocabulary: usize,
+    uniform: impl Fn(usize) -> f64 + Sync,
+    out: &mut [[i32; 2]],
+) {
+    let step = super::parallel::rows_per_task(vocabulary);
+    out.par_chunks_mut(step).enumerate().for_each(|(i, out)| {
+        let mut shares = vec![0.0; vocabulary];
+        for (j, out) in out.iter_mut().enumerate() {
+            let r = i * step + j;
+            let row = &logits[r * vocabulary..(r + 1) * vocabulary];
+            let top = math::max(row);
+            let likeliest = row.iter().position(|&v| v == top).unwrap_or(0);
+            shares.copy_from_slice(row);
+            softmax_row(&mut shares, log_sum_exp(row), 1.0);
+            let mut left = uniform(r);
+            let drawn = shares.iter().position(|&p| {
+                left -= f64::from(p);
+                left < 0.0
+            });
+            // Rounding may leave a little behind the last; so do logits that are not numbers.
+            *out = [drawn.unwrap_or(likeliest) as i32, likeliest as i32];
+        }
+    });
+}
+
 /// Turns logits into the gradient of Σ weights[i] · -log p(targets[i]): w · (softmax - one-hot).
 pub(crate) fn gradient(
     logits: &mut [f32],

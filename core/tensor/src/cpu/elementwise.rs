@@ -59,26 +59,41 @@ fn log_sigmoid(v: f32) -> f32 {
     v.min(0.0) - math::ln_1p(math::exp(-v.abs()))
 }
 
+/// GELU's tanh form and its slope. With u the argument of tanh, (1 + tanh u)/2 is sigmoid(2u).
 #[inline(always)]
-fn gelu_tanh(v: f32) -> f32 {
-    0.5 * v * (1.0 + math::tanh(GELU_A * (v + GELU_B * v * v * v)))
+fn gelu_tanh(v: f32) -> (f32, f32) {
+    let square = GELU_B * v * v;
+    let s = math::sigmoid(2.0 * GELU_A * (v + v * square));
+    let inner = 2.0 * GELU_A + 6.0 * GELU_A * square;
+    (v * s, s + v * s * (1.0 - s) * inner)
+}
+
+/// x·Φ(x) and its slope Φ(x) + x·φ(x). The exponential of Φ's approximation (Abramowitz and Stegun
+/// 7.1.26, as in [`math::erf`]) is the density's.
+#[inline(always)]
+fn gelu(v: f32) -> (f32, f32) {
+    let e = math::exp(-0.5 * (v * v));
+    let t = 1.0 / (1.0 + (0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2) * v.abs());
+    let tail = 0.5 * math::erf_tail(t) * e;
+    let below = if v < 0.0 { tail } else { 1.0 - tail };
+    (v * below, below + v * (0.398_942_3 * e))
 }
 
 #[inline(always)]
-fn gelu_tanh_slope(v: f32) -> f32 {
-    let t = math::tanh(GELU_A * (v + GELU_B * v * v * v));
-    0.5 * (1.0 + t) + 0.5 * v * (1.0 - t * t) * GELU_A * (1.0 + 3.0 * GELU_B * v * v)
+fn silu(v: f32) -> (f32, f32) {
+    let s = math::sigmoid(v);
+    (v * s, s + v * s * (1.0 - s))
 }
 
 #[inline(always)]
-fn gelu(v: f32) -> f32 {
-    0.5 * v * (1.0 + math::erf(v * std::f32::consts::FRAC_1_SQRT_2))
+fn relu(v: f32) -> (f32, f32) {
+    (if v < 0.0 { 0.0 } else { v }, if v > 0.0 { 1.0 } else { 0.0 })
 }
 
 #[inline(always)]
-fn gelu_slope(v: f32) -> f32 {
-    let density = 0.398_942_3 * math::exp(-0.5 * v * v);
-    0.5 * (1.0 + math::erf(v * std::f32::consts::FRAC_1_SQRT_2)) + v * density
+fn tanh(v: f32) -> (f32, f32) {
+    let t = math::tanh(v);
+    (t, 1.0 - t * t)
 }
 
 simd! {
@@ -90,10 +105,10 @@ simd! {
             Unary::LogSigmoid => map(x, out, log_sigmoid),
             Unary::Square => map(x, out, |v| v * v),
             Unary::Tanh => map(x, out, math::tanh),
-            Unary::Gelu => map(x, out, gelu),
-            Unary::GeluTanh => map(x, out, gelu_tanh),
-            Unary::Silu => map(x, out, |v| v * math::sigmoid(v)),
-            Unary::Relu => map(x, out, |v| if v < 0.0 { 0.0 } else { v }),
+            Unary::Gelu => map(x, out, |v| gelu(v).0),
+            Unary::GeluTanh => map(x, out, |v| gelu_tanh(v).0),
+            Unary::Silu => map(x, out, |v| silu(v).0),
+            Unary::Relu => map(x, out, |v| relu(v).0),
             Unary::Scale(c) => map(x, out, |v| v * c),
             Unary::Offset(c) => map(x, out, |v| v + c),
             // Selects instead of f32::clamp, which asserts lo <= hi inside the loop; NaN passes.
@@ -115,11 +130,11 @@ simd! {
             Unary::Sigmoid => times(x, grad, |v| { let s = math::sigmoid(v); s * (1.0 - s) }),
             Unary::LogSigmoid => times(x, grad, |v| math::sigmoid(-v)),
             Unary::Square => times(x, grad, |v| 2.0 * v),
-            Unary::Tanh => times(x, grad, |v| { let t = math::tanh(v); 1.0 - t * t }),
-            Unary::Gelu => times(x, grad, gelu_slope),
-            Unary::GeluTanh => times(x, grad, gelu_tanh_slope),
-            Unary::Silu => times(x, grad, |v| { let s = math::sigmoid(v); s * (1.0 + v * (1.0 - s)) }),
-            Unary::Relu => times(x, grad, |v| if v > 0.0 { 1.0 } else { 0.0 }),
+            Unary::Tanh => times(x, grad, |v| tanh(v).1),
+            Unary::Gelu => times(x, grad, |v| gelu(v).1),
+            Unary::GeluTanh => times(x, grad, |v| gelu_tanh(v).1),
+            Unary::Silu => times(x, grad, |v| silu(v).1),
+            Unary::Relu => times(x, grad, |v| relu(v).1),
             Unary::Scale(c) => times(x, grad, |_| c),
             Unary::Offset(_) => {}
             Unary::Clamp(lo, hi) => times(x, grad, |v| if v < lo || v > hi { 0.0 } else { 1.0 }),
@@ -173,6 +188,53 @@ simd! {
         for row in z.chunks_exact_mut(bias.len()) {
             for (z, &b) in row.iter_mut().zip(bias) {
                 *z += b;
+            }
+        }
+    }
+
+    /// z += bias, y = op(z).
+    fn biased_piece(op: Unary, z: &mut [f32], bias: &[f32], y: &mut [f32]) {
+        #[inline(always)]
+        fn each(z: &mut [f32], bias: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
+            for (z, y) in z.chunks_exact_mut(bias.len()).zip(y.chunks_exact_mut(bias.len())) {
+                for ((z, y), &b) in z.iter_mut().zip(y).zip(bias) {
+                    *z += b;
+                    *y = f(*z);
+                }
+            }
+        }
+        match op {
+            Unary::Gelu => each(z, bias, y, |v| gelu(v).0),
+            Unary::GeluTanh => each(z, bias, y, |v| gelu_tanh(v).0),
+            Unary::Silu => each(z, bias, y, |v| silu(v).0),
+            Unary::Relu => each(z, bias, y, |v| relu(v).0),
+            other => {
+                bias_piece(z, bias);
+                unary_piece(other, z, y);
+            }
+        }
+    }
+
+    /// y = op(z), grad *= op'(z).
+    fn both_piece(op: Unary, z: &[f32], y: &mut [f32], grad: &mut [f32]) {
+        #[inline(always)]
+        fn each(z: &[f32], y: &mut [f32], grad: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
+            let n = z.len();
+            for ((&z, y), g) in z.iter().zip(&mut y[..n]).zip(&mut grad[..n]) {
+                let (value, slope) = f(z);
+                *y = value;
+                *g *= slope;
+            }
+        }
+        match op {
+            Unary::Gelu => each(z, y, grad, gelu),
+            Unary::GeluTanh => each(z, y, grad, gelu_tanh),
+            Unary::Silu => each(z, y, grad, silu),
+            Unary::Relu => each(z, y, grad, relu),
+            Unary::Tanh => each(z, y, grad, tanh),
+            other => {
+                unary_piece(other, z, y);
+                unary_grad_piece(other, z, grad);
             }
         }
     }
@@ -237,6 +299,19 @@ pub(crate) fn add_into(sum: &mut [f32], x: &[f32]) {
 /// Adds `bias` to every row.
 pub(crate) fn add_bias(z: &mut [f32], bias: &[f32]) {
     rows(z, bias.len(), |_, z| bias_piece(z, bias));
+}
+
+/// z += bias on every row, y = op(z): in one pass, while a row is near.
+pub(crate) fn biased(op: Unary, z: &mut [f32], bias: &[f32], y: &mut [f32]) {
+    let width = bias.len();
+    super::parallel::rows2(z, width, y, width, |_, z, y| biased_piece(op, z, bias, y));
+}
+
+/// y = op(z), grad *= op'(z).
+pub(crate) fn both(op: Unary, z: &[f32], y: &mut [f32], grad: &mut [f32]) {
+    super::parallel::rows2(y, 1, grad, 1, |i, y, grad| {
+        both_piece(op, &z[i..i + y.len()], y, grad);
+    });
 }
 
 /// Sum over rows of `width`.

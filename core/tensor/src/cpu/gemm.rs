@@ -3,6 +3,8 @@
 
 use gemm::Parallelism;
 
+use super::skinny;
+
 /// A strided view of a matrix inside a slice.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat<'a> {
@@ -89,6 +91,17 @@ pub(crate) unsafe fn matmul_raw(
     a.check("left side", m, k);
     b.check("right side", k, n);
     if m == 0 || n == 0 {
+        return;
+    }
+    // Few rows, and weights as they lie.
+    if m <= skinny::MOST_ROWS
+        && (alpha, accumulate) == (1.0, false)
+        && (a.col_stride, b.row_stride) == (1, 1)
+        && skinny::available()
+    {
+        let (x, w) = ((a.data, a.row_stride), (b.data, b.col_stride));
+        // SAFETY: both inputs were checked to hold their matrices; the caller vouches for the output.
+        unsafe { skinny::product(out, out_stride, [m, n, k], x, w, threads == Threads::All) };
         return;
     }
     let parallelism = match threads {

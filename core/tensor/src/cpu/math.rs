@@ -67,14 +67,17 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 }
 
 /// erf within 1.5e-7 absolute: Abramowitz and Stegun 7.1.26.
-#[inline(always)]
+#[cfg(test)]
 pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * a);
-    let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_8) * t - 0.284_496_74) * t
-        + 0.254_829_6)
-        * t;
-    (1.0 - p * exp(-a * a)).copysign(x)
+    (1.0 - erf_tail(t) * exp(-a * a)).copysign(x)
+}
+
+/// erfc(a)·exp(a²) of t = 1 / (1 + 0.3275911·a), a at least 0.
+#[inline(always)]
+pub(crate) fn erf_tail(t: f32) -> f32 {
+    ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_8) * t - 0.284_496_74) * t + 0.254_829_6) * t
 }
 
 #[inline(always)]

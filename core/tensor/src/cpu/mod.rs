@@ -2,6 +2,7 @@
 //! of threads, and each element is computed by one task in one order: same bytes on any count.
 
 pub(crate) mod attention;
+pub(crate) mod cached;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod embedding;
@@ -14,3 +15,4 @@ pub(crate) mod peak;
 pub(crate) mod relative;
 pub(crate) mod rotary;
 pub(crate) mod simd;
+pub(crate) mod skinny;

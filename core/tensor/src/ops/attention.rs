@@ -4,10 +4,11 @@
 use crate::{
     cpu::{
         attention::{self as cpu, Dims, Layout, MaskView, Saved},
+        cached,
         parallel::Shared,
     },
     device::Device,
-    tape::Var,
+    tape::{Operand, Var},
     tensor::{Ids, Tensor},
 };
 
@@ -23,6 +24,9 @@ pub struct Mask {
     /// Only keys fewer than this many places before the query: a sliding window (Beltagy et al. 2020,
     /// section 3.1), which counts the query itself.
     pub window: Option<usize>,
+    /// Rows of different lengths behind one another in a batch of one, so that no padding is computed:
+    /// row i is the tokens `starts[i]..starts[i + 1]`, and nobody sees another row's. [rows + 1].
+    pub starts: Option<Ids>,
 }
 
 impl Mask {
@@ -37,6 +41,7 @@ impl Mask {
             documents: self.documents.as_ref().map(Ids::host),
             keys: self.keys.as_ref().map(Ids::host),
             window: self.window.unwrap_or(usize::MAX),
+            starts: self.starts.as_ref().map(Ids::host),
         }
     }
 }
@@ -59,14 +64,16 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
         Qkv::Packed(x) => x,
         Qkv::Separate(q, ..) => q,
     };
-    let (batch, time) = (first.shape()[0], first.shape()[1]);
+    let [batch, time] = [first.shape()[0], first.shape()[1]];
+    let tokens = batch * time;
     let dim = first.value().len()
-        / (batch * time).max(1)
+        / tokens.max(1)
         / match qkv {
             Qkv::Packed(_) => heads + 2 * kv_heads,
             Qkv::Separate(..) => heads,
         };
-    let dims = Dims { batch, time, heads, kv_heads, dim, scale };
+    let rows = mask.starts.as_ref().map_or(batch, |s| s.len().saturating_sub(1));
+    let dims = Dims { batch: rows, time, heads, kv_heads, dim, scale };
     let (wide, narrow) = (heads * dim, kv_heads * dim);
     let (inputs, layouts): (Vec<&Var>, [Layout; 3]) = match qkv {
         Qkv::Packed(x) => {
@@ -78,13 +85,19 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
         }
     };
     let fits = match &inputs[..] {
-        [x] => x.value().len() == batch * time * (wide + 2 * narrow),
-        all => all.iter().zip(&layouts).all(|(x, l)| x.value().len() == batch * time * l.stride),
+        [x] => x.value().len() == tokens * (wide + 2 * narrow),
+        all => all.iter().zip(&layouts).all(|(x, l)| x.value().len() == tokens * l.stride),
     };
-    let masks =
-        [&mask.documents, &mask.keys].into_iter().flatten().all(|m| m.len() == batch * time);
+    let masks = [&mask.documents, &mask.keys].into_iter().flatten().all(|m| m.len() == tokens);
+    let starts = mask.starts.as_ref().is_none_or(|starts| {
+        let starts = starts.host();
+        batch == 1
+            && starts.first() == Some(&0)
+            && starts.last() == Some(&(tokens as i32))
+            && starts.windows(2).all(|w| w[0] <= w[1])
+    });
     assert!(
-        fits && masks && heads.is_multiple_of(kv_heads),
+        fits && masks && starts && heads.is_multiple_of(kv_heads),
         "attention: {:?} with {heads} heads, {kv_heads} key heads",
         first.shape()
     );
@@ -110,8 +123,12 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
         ),
     }
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
+    let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
     let (mask, saved_out) = (mask.clone(), out.clone());
+    drop((values, q, k, v));
     Var::record(out, &inputs, move |grad, grads| {
+        let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
+        let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
         let mut outs: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
         match grad.device() {
@@ -207,7 +224,7 @@ pub fn attention_cached(
     match q.device() {
         Device::Cpu => {
             let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
-            cpu::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
+            cached::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
         }
     }
     out

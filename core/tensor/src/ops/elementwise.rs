@@ -8,26 +8,43 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-fn unary(op: Unary, x: &Var) -> Var {
-    let mut y = Tensor::stale(x.value().device(), *x.shape());
-    match x.value().device() {
-        Device::Cpu => cpu::unary(op, x.value().cpu(), y.cpu_mut()),
+fn unary_of(op: Unary, x: &Tensor) -> Tensor {
+    let mut y = Tensor::stale(x.device(), *x.shape());
+    match x.device() {
+        Device::Cpu => cpu::unary(op, x.cpu(), y.cpu_mut()),
     }
-    let (slot, saved) = (x.slot(), x.value().clone());
-    Var::record(y, &[x], move |mut grad, grads| {
-        match saved.device() {
-            Device::Cpu => cpu::unary_grad(op, saved.cpu(), grad.cpu_mut()),
+    y
+}
+
+fn unary(op: Unary, x: &Var) -> Var {
+    let (slot, saved) = (x.slot(), x.saved());
+    let again = saved.clone();
+    let y = Var::record(unary_of(op, x.value()), &[x], move |mut grad, grads| {
+        match grad.device() {
+            Device::Cpu => cpu::unary_grad(op, saved.get().cpu(), grad.cpu_mut()),
         }
         grads.add(slot, grad);
-    })
+    });
+    match op {
+        // What stands between wide layers.
+        Unary::Gelu | Unary::GeluTanh | Unary::Silu | Unary::Relu => {
+            y.remade_by(&[x], move || unary_of(op, &again.get()))
+        }
+        _ => y,
+    }
+}
+
+fn binary_of(op: Binary, a: &Tensor, b: &Tensor) -> Tensor {
+    let mut y = Tensor::stale(a.device(), *a.shape());
+    match a.device() {
+        Device::Cpu => cpu::binary(op, a.cpu(), b.cpu(), y.cpu_mut()),
+    }
+    y
 }
 
 fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
     assert_eq!(a.shape(), b.shape(), "{name}: shapes {:?} and {:?}", a.shape(), b.shape());
-    let mut y = Tensor::stale(a.value().device(), *a.shape());
-    match a.value().device() {
-        Device::Cpu => cpu::binary(op, a.value().cpu(), b.value().cpu(), y.cpu_mut()),
-    }
+    let y = binary_of(op, a.value(), b.value());
     let (sa, sb) = (a.slot(), b.slot());
     if matches!(op, Binary::Add) {
         // No memory to save and none to write: both sides share the gradient.
@@ -36,8 +53,10 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
             grads.add(sb, grad);
         });
     }
-    let (va, vb) = (a.value().clone(), b.value().clone());
-    Var::record(y, &[a, b], move |grad, grads| {
+    let (va, vb) = (a.saved(), b.saved());
+    let again = (va.clone(), vb.clone());
+    let y = Var::record(y, &[a, b], move |grad, grads| {
+        let (va, vb) = (va.get(), vb.get());
         let mut da = Tensor::stale(va.device(), *va.shape());
         let mut db = Tensor::stale(va.device(), *va.shape());
         match va.device() {
@@ -47,7 +66,13 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
         }
         grads.add(sa, da);
         grads.add(sb, db);
-    })
+    });
+    match op {
+        Binary::SwiGlu | Binary::Mul => {
+            y.remade_by(&[a, b], move || binary_of(op, &again.0.get(), &again.1.get()))
+        }
+        _ => y,
+    }
 }
 
 /// sum += x, outside of any tape.
@@ -155,8 +180,8 @@ pub fn mean(x: &Var) -> Var {
 /// # Panics
 /// If the count differs.
 pub fn reshape(x: &Var, shape: impl Into<Shape>) -> Var {
-    let (slot, old) = (x.slot(), *x.shape());
-    Var::record(x.value().reshape(shape), &[x], move |grad, grads| {
-        grads.add(slot, grad.reshape(old))
-    })
+    let (slot, old, shape) = (x.slot(), *x.shape(), shape.into());
+    let y = x.value().reshape(shape);
+    Var::record(y, &[x], move |grad, grads| grads.add(slot, grad.reshape(old)))
+        .remade_like(x, move |x| x.reshape(shape))
 }

@@ -47,3 +47,29 @@ pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> V
         });
     })
 }
+
+/// Rows of `x` [.., width] at the places `places` of `count` rows, zeros at the others: [count, width].
+/// The other way round of a gather without repeats.
+///
+/// # Panics
+/// If there are not as many places as rows, or one is beyond `count` or stands twice.
+pub fn spread_rows(x: &Var, places: &Ids, count: usize) -> Var {
+    let (rows, width) = x.value().rows();
+    let mut taken = vec![false; count];
+    let fits = places.host().iter().all(|&p| {
+        p >= 0 && (p as usize) < count && !std::mem::replace(&mut taken[p as usize], true)
+    });
+    assert!(fits && places.len() == rows, "spread_rows: {:?} over {count} rows", x.shape());
+    let mut out = Tensor::zeros(x.value().device(), [count, width]);
+    match x.value().device() {
+        Device::Cpu => cpu::scatter_add(out.cpu_mut(), places.host(), None, width, x.value().cpu()),
+    }
+    let (slot, like, places) = (x.slot(), *x.shape(), places.clone());
+    Var::record(out, &[x], move |grad, grads| {
+        let mut dx = Tensor::stale(grad.device(), like);
+        match grad.device() {
+            Device::Cpu => cpu::gather(grad.cpu(), places.host(), width, dx.cpu_mut()),
+        }
+        grads.add(slot, dx);
+    })
+}

@@ -6,7 +6,7 @@ use crate::{
         gemm::{Mat, Threads, matmul},
     },
     device::Device,
-    tape::{Grads, Var},
+    tape::{Grads, Slot, Var},
     tensor::Tensor,
 };
 
@@ -82,37 +82,20 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
     if let Some(b) = b {
         assert_eq!(b.shape()[..], [out], "linear: bias {:?} for {out} outputs", b.shape());
     }
-    let device = x.value().device();
-    let mut shape = x.shape().to_vec();
-    *shape.last_mut().expect("a matrix product needs a dimension") = out;
-    let mut z = Tensor::stale(device, &shape[..]);
-    match device {
-        Device::Cpu => {
-            let xm = Mat::new(x.value().cpu(), inner);
-            let wm = layout.view(w.value().cpu(), w.shape()[1]);
-            let z = z.cpu_mut();
-            matmul(z, out, [rows, out, inner], xm, wm, 1.0, false, Threads::All);
-            if let Some(b) = b {
-                elementwise::add_bias(z, b.value().cpu());
-            }
-        }
-    }
+    let z = mapped(x.value(), w.value(), b.map(Var::value), layout);
     let kernel = activation.kernel();
     let (y, saved_z) = match kernel {
         None => (z, None),
-        Some(op) => {
-            let mut y = Tensor::stale(device, *z.shape());
-            match device {
-                Device::Cpu => elementwise::unary(op, z.cpu(), y.cpu_mut()),
-            }
-            (y, Some(z))
-        }
+        Some(op) => (activated(op, &z), Some(z)),
     };
     let mut inputs = vec![x, w];
     inputs.extend(b);
     let (sx, sw, sb) = (x.slot(), w.slot(), b.and_then(Var::slot));
-    let (x, w) = (x.value().clone(), w.value().clone());
-    Var::record(y, &inputs, move |mut grad, grads| {
+    let (recomputes, like) = (x.recomputes() || w.recomputes(), *x.shape());
+    let (saved, bias) = (x.saved(), b.map(|b| b.value().clone()));
+    let (input, x, w) = (x, saved, w.value().clone());
+    let again = (x.clone(), w.clone(), saved_z.clone());
+    let y = Var::record(y, &inputs, move |mut grad, grads| {
         let width = w.shape()[1];
         match grad.device() {
             Device::Cpu => {
@@ -124,30 +107,10 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
                     let sums = elementwise::sum_rows(grad.cpu(), out);
                     grads.add(sb, Tensor::from_slice(grad.device(), &sums, [out]));
                 }
+                let x = if Grads::wants(sw) { x.get() } else { grad.clone() };
                 let xm = Mat::new(x.cpu(), inner);
-                grads.accumulate(sw, *w.shape(), &grad, |sum, fresh| match layout {
-                    Weights::OutIn => matmul(
-                        sum.cpu_mut(),
-                        width,
-                        [out, inner, rows],
-                        g.t(),
-                        xm,
-                        1.0,
-                        !fresh,
-                        Threads::All,
-                    ),
-                    Weights::InOut => matmul(
-                        sum.cpu_mut(),
-                        width,
-                        [inner, out, rows],
-                        xm.t(),
-                        g,
-                        1.0,
-                        !fresh,
-                        Threads::All,
-                    ),
-                });
-                grads.accumulate(sx, *x.shape(), &grad, |sum, fresh| {
+                weight_gradient(grads, sw, layout, &w, [inner, out, rows], xm, g);
+                grads.accumulate(sx, like, &grad, |sum, fresh| {
                     let wt = layout.view(w.cpu(), width).t();
                     matmul(
                         sum.cpu_mut(),
@@ -162,5 +125,61 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
                 });
             }
         }
-    })
+    });
+    let (x, w, z) = again;
+    match (kernel, z) {
+        (Some(op), Some(z)) => y.remade_by(&[], move || activated(op, &z)),
+        _ if recomputes => {
+            y.remade_by(&[input], move || mapped(&x.get(), &w, bias.as_ref(), layout))
+        }
+        _ => y,
+    }
+}
+
+/// Adds xᵀ·G to the gradient of the weights `w` for `[in, out, rows]`.
+pub(super) fn weight_gradient(
+    grads: &mut Grads,
+    slot: Slot,
+    layout: Weights,
+    w: &Tensor,
+    [inner, out, rows]: [usize; 3],
+    x: Mat<'_>,
+    g: Mat<'_>,
+) {
+    let (dims, left, right) = match layout {
+        Weights::OutIn => ([out, inner, rows], g.t(), x),
+        Weights::InOut => ([inner, out, rows], x.t(), g),
+    };
+    grads.accumulate(slot, *w.shape(), w, |sum, fresh| {
+        let width = dims[1];
+        matmul(sum.cpu_mut(), width, dims, left, right, 1.0, !fresh, Threads::All);
+    });
+}
+
+/// x·W + b.
+fn mapped(x: &Tensor, w: &Tensor, b: Option<&Tensor>, layout: Weights) -> Tensor {
+    let (rows, inner) = x.rows();
+    let (_, out) = layout.sizes(w.shape());
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().expect("a matrix product needs a dimension") = out;
+    let mut z = Tensor::stale(x.device(), &shape[..]);
+    match x.device() {
+        Device::Cpu => {
+            let (xm, wm) = (Mat::new(x.cpu(), inner), layout.view(w.cpu(), w.shape()[1]));
+            let z = z.cpu_mut();
+            matmul(z, out, [rows, out, inner], xm, wm, 1.0, false, Threads::All);
+            if let Some(b) = b {
+                elementwise::add_bias(z, b.cpu());
+            }
+        }
+    }
+    z
+}
+
+fn activated(op: Unary, z: &Tensor) -> Tensor {
+    let mut y = Tensor::stale(z.device(), *z.shape());
+    match z.device() {
+        Device::Cpu => elementwise::unary(op, z.cpu(), y.cpu_mut()),
+    }
+    y
 }

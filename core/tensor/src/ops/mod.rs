@@ -4,7 +4,9 @@
 //! | op | output |
 //! |---|---|
 //! | [`linear`] | x·W + b, then an activation |
+//! | [`feed_forward`] | two linear maps with an activation between |
 //! | [`embedding`] | rows of a table; also a gather of rows |
+//! | [`spread_rows`] | rows at given places, zeros elsewhere |
 //! | [`layer_norm`], [`rms_norm`], [`add_layer_norm`], [`add_rms_norm`] | normalised rows, the latter two of a sum |
 //! | [`rotary`] | rotary position embedding |
 //! | [`attention`] | tiled attention; [`attention_cached`] for generation |
@@ -13,6 +15,7 @@
 //! | [`swiglu`], [`activate`] | activations |
 //! | [`dropout`] | dropout by counter |
 //! | [`linear_cross_entropy`], [`linear_log_prob`] | losses over a vocabulary without whole logits |
+//! | [`draw_rows`] | a token drawn from each row of logits |
 //! | [`add`] … [`clamp`], [`sum`], [`mean`] | what losses are made of |
 
 mod attention;
@@ -21,6 +24,7 @@ mod cross_entropy;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod feed_forward;
 mod linear;
 mod norm;
 mod optim;
@@ -30,7 +34,8 @@ mod rotary;
 pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
 pub use concat::{concat, places};
 pub use cross_entropy::{
-    LogProb, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob, log_softmax,
+    LogProb, draw_rows, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob,
+    log_softmax,
 };
 pub use dropout::dropout;
 pub(crate) use elementwise::add_into;
@@ -38,7 +43,8 @@ pub use elementwise::{
     activate, add, add_scalar, clamp, div, exp, log, log_sigmoid, maximum, mean, minimum, mul, neg,
     reshape, scale, sigmoid, square, sub, sum, swiglu, tanh,
 };
-pub use embedding::{embedding, embedding_with_padding};
+pub use embedding::{embedding, embedding_with_padding, spread_rows};
+pub use feed_forward::{Affine, feed_forward};
 pub use linear::{Activation, Weights, linear};
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{

@@ -26,6 +26,7 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
     inputs.extend(bias);
     let (sx, sw, sb) = (x.slot(), weight.slot(), bias.and_then(Var::slot));
     let (x, w) = (x.value().clone(), weight.value().clone());
+    let again = (x.clone(), w.clone(), bias.map(|b| b.value().clone()));
     Var::record(y, &inputs, move |grad, grads| {
         let mut dx = Tensor::stale(x.device(), *x.shape());
         let (dw, db) = match x.device() {
@@ -39,17 +40,26 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
         }
         grads.add(sx, dx);
     })
+    // The rows that it normalises are kept for its own backward pass.
+    .remade_by(&[], move || {
+        let (x, w, bias) = &again;
+        normalised(kind, x, w, bias.as_ref(), eps)
+    })
+}
+
+fn normalised(kind: Norm, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, eps: f32) -> Tensor {
+    let mut y = Tensor::stale(x.device(), *x.shape());
+    match x.device() {
+        Device::Cpu => {
+            cpu::forward(kind, x.cpu(), w.cpu(), bias.map(Tensor::cpu), eps, y.cpu_mut())
+        }
+    }
+    y
 }
 
 fn norm(name: &str, kind: Norm, x: &Var, weight: &Var, bias: Option<&Var>, eps: f32) -> Var {
     check(name, x, weight, bias);
-    let mut y = Tensor::stale(x.value().device(), *x.shape());
-    match x.value().device() {
-        Device::Cpu => {
-            let bias = bias.map(|b| b.value().cpu());
-            cpu::forward(kind, x.value().cpu(), weight.value().cpu(), bias, eps, y.cpu_mut());
-        }
-    }
+    let y = normalised(kind, x.value(), weight.value(), bias.map(Var::value), eps);
     record(kind, y, x, weight, bias, eps)
 }
 

@@ -7,7 +7,7 @@ use crate::{
         relative::{self as cpu, Dims, Inputs, Outputs, Saved, View},
     },
     device::Device,
-    tape::Var,
+    tape::{Operand, Var},
     tensor::{Ids, Tensor},
 };
 
@@ -106,8 +106,11 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
         }
     }
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
+    let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
     let (sight, saved_out) = (sight.clone(), out.clone());
+    drop(values);
     Var::record(out, &inputs, move |grad, grads| {
+        let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
         let mut outs: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
         match grad.device() {

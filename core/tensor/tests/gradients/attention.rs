@@ -72,7 +72,8 @@ fn masks(batch: usize, time: usize) -> Vec<(&'static str, Mask)> {
         all.push(("plain", Mask { causal, ..Mask::default() }));
         all.push(("documents", Mask { causal, documents: documents.clone(), ..Mask::default() }));
         all.push(("keys", Mask { causal, keys: keys.clone(), ..Mask::default() }));
-        let both = Mask { causal, documents: documents.clone(), keys: keys.clone(), window: None };
+        let both =
+            Mask { causal, documents: documents.clone(), keys: keys.clone(), ..Mask::default() };
         all.push(("window", Mask { causal, window: Some(time / 3 + 1), ..Mask::default() }));
         all.push(("all", Mask { window: Some(time / 2 + 1), ..both.clone() }));
         all.push(("both", both));
@@ -136,6 +137,39 @@ fn packed() {
                     let v = cut(&x[0], wide + narrow, narrow);
                     vec![reference(size, &q, &k, &v, &mask)]
                 },
+            );
+        }
+    }
+}
+
+/// Rows of different lengths behind one another are what documents in one long row are.
+#[test]
+fn rows_without_padding() {
+    for lengths in [&[5usize, 0, 1, 9][..], &[3, 131, 70]] {
+        let (mut starts, mut row) = (vec![0], Vec::new());
+        for (i, &n) in lengths.iter().enumerate() {
+            row.resize(row.len() + n, i as i32);
+            starts.push(row.len() as i32);
+        }
+        let time = row.len();
+        let size = Size { batch: 1, time, heads: 2, kv: 1, dim: 3 };
+        let starts = Some(Ids::new(CPU, starts, [lengths.len() + 1]));
+        let documents = Some(Ids::new(CPU, row, [1, time]));
+        for (causal, window) in [(false, None), (true, None), (true, Some(4))] {
+            let mask = Mask { causal, window, starts: starts.clone(), documents: None, keys: None };
+            let same = Mask { documents: documents.clone(), starts: None, ..mask.clone() };
+            check(
+                &format!("attention rows {lengths:?} {causal} {window:?}"),
+                &[
+                    normal(&[1, time, 2, 3], 1),
+                    normal(&[1, time, 1, 3], 2),
+                    normal(&[1, time, 1, 3], 3),
+                ],
+                |v| {
+                    let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
+                    vec![ops::attention(&qkv, 2, 1, SCALE, &mask)]
+                },
+                |x| vec![reference(size, &x[0], &x[1], &x[2], &same)],
             );
         }
     }

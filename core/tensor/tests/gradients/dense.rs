@@ -134,6 +134,26 @@ fn embedding() {
     );
 }
 
+#[test]
+fn spread_rows() {
+    for (places, count) in [(vec![2, 0], 3), (vec![], 2), (vec![4, 1, 7], 9), (vec![0], 1)] {
+        let (n, width) = (places.len(), 65);
+        let at = Ids::new(CPU, places.clone(), [n]);
+        check(
+            &format!("spread_rows {places:?}"),
+            &[normal(&[1, n, width], 1)],
+            |v| vec![ops::spread_rows(&v[0], &at, count)],
+            |x| {
+                let mut out = vec![0.0; count * width];
+                for (row, &p) in x[0].chunks(width).zip(&places) {
+                    out[p as usize * width..][..width].copy_from_slice(row);
+                }
+                vec![out]
+            },
+        );
+    }
+}
+
 fn norm_reference(x: &[f64], w: &[f64], b: Option<&[f64]>, centre: bool, eps: f64) -> Vec<f64> {
     let width = w.len();
     let mut y = Vec::new();

@@ -4,6 +4,7 @@ mod attention;
 mod common;
 mod dense;
 mod elementwise;
+mod feed_forward;
 mod losses;
 mod relative;
 mod tape;

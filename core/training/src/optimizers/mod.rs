@@ -55,6 +55,8 @@ struct Slot {
     decays: bool,
     /// Share of the learning rate.
     rate: f64,
+    /// Whether it never changes.
+    frozen: bool,
 }
 
 /// All parameters' rules and states.
@@ -69,6 +71,7 @@ impl Optimizer {
     pub fn new(section: &TrainSection, model: &Model) -> Self {
         let kind = OPTIMIZERS.iter().find(|o| o.name == section.optimizer);
         let rule_for = kind.unwrap_or(&OPTIMIZERS[0]).rule;
+        let top = model.sizes().layers + 1;
         let slots = model.params.iter().enumerate().map(|(i, p)| {
             let rule = rule_for(section, model, i);
             let state = rule
@@ -76,8 +79,13 @@ impl Optimizer {
                 .iter()
                 .map(|_| Tensor::zeros(p.value.device(), *p.value.shape()))
                 .collect();
-            let rate = if model.is_embedding(i) { section.embedding_rate } else { 1.0 };
-            Slot { rule, state, decays: p.value.shape().len() >= 2, rate }
+            let depth = model.depth(i);
+            let mut rate = if model.is_embedding(i) { section.embedding_rate } else { 1.0 };
+            if section.layer_decay < 1.0 {
+                rate *= section.layer_decay.powi((top - depth.min(top)) as i32);
+            }
+            let frozen = depth < section.freeze;
+            Slot { rule, state, decays: p.value.shape().len() >= 2, rate, frozen }
         });
         Self { slots: slots.collect(), weight_decay: section.weight_decay, updates: 0 }
     }
@@ -92,7 +100,9 @@ impl Optimizer {
     ) {
         let updates = self.updates;
         let mut params: Vec<_> = model.params.iter_mut().collect();
-        for (i, gradient) in grads.iter() {
+        for (i, gradient) in
+            grads.iter().filter(|(i, _)| !self.slots[*i].frozen).collect::<Vec<_>>()
+        {
             let slot = &mut self.slots[i];
             let weight_decay = if slot.decays { self.weight_decay } else { 0.0 };
             let learning_rate = learning_rate * slot.rate;
@@ -105,6 +115,11 @@ impl Optimizer {
     /// Updates done.
     pub fn updates(&self) -> u64 {
         self.updates
+    }
+
+    /// Whether the parameter at `index` changes.
+    pub fn learns(&self, index: usize) -> bool {
+        !self.slots[index].frozen
     }
 
     /// The state as (name, tensor), for a checkpoint.

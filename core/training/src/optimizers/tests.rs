@@ -117,3 +117,38 @@ fn embeddings_have_a_rate_of_their_own() {
         }
     }
 }
+
+#[test]
+fn lower_layers_learn_slower_and_frozen_ones_not_at_all() {
+    let model = model();
+    let top = model.sizes().layers + 1;
+    let depth = |name: &str| {
+        let i = model.params.iter().position(|p| p.name.contains(name));
+        model.depth(i.unwrap_or_else(|| panic!("no parameter {name}")))
+    };
+    assert_eq!([depth("embed_tokens"), depth("layers.0."), depth("model.norm")], [0, 1, top]);
+    for freeze in 0..=2 {
+        let section =
+            TrainSection { layer_decay: 0.5, freeze, weight_decay: 0.0, ..TrainSection::default() };
+        let mut moved = self::model();
+        let mut optimizer = Optimizer::new(&section, &moved);
+        let (grads, _) = pull(&moved);
+        optimizer.update(&mut moved, &grads, 0.01, 1.0);
+        for (i, (before, after)) in model.params.iter().zip(moved.params.iter()).enumerate() {
+            let (a, b) = (before.value.to_vec(), after.value.to_vec());
+            let most = a.iter().zip(&b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+            // Adam's first step is the learning rate.
+            let rate = 0.01 * 0.5f32.powi((top - model.depth(i)) as i32);
+            let expected = if model.depth(i) < freeze { 0.0 } else { rate };
+            assert_eq!(optimizer.learns(i), expected > 0.0, "{}", before.name);
+            // Norms begin at 1, where `pull` leaves them.
+            if !before.name.contains("norm") {
+                assert!(
+                    (most - expected).abs() < 0.02 * rate,
+                    "{}: {most} {expected}",
+                    before.name
+                );
+            }
+        }
+    }
+}

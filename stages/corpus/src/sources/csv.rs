@@ -8,6 +8,8 @@ use super::{Body, Input, Item, Items, record::Reading};
 
 /// A larger row is an error: a quote that is never closed would take the rest of the file.
 const MAX_ROW_BYTES: u64 = 64 << 20;
+/// Nor has a header more names.
+const MAX_FIELDS: usize = 10_000;
 
 pub(super) fn open(input: &Input) -> Result<Items> {
     let reading = Reading::new(input.source)?;
@@ -33,6 +35,10 @@ pub(super) fn open(input: &Input) -> Result<Items> {
         .iter()
         .map(|n| String::from_utf8_lossy(n).trim_start_matches('\u{FEFF}').to_string())
         .collect();
+    if names.len() > MAX_FIELDS {
+        let what = format!("a header of {} fields, {MAX_FIELDS} at most are read", names.len());
+        return Err(Error::input(what).at(&place).hint("is this a CSV file?"));
+    }
     let mut row = csv::ByteRecord::new();
     let mut before = rows.position().byte();
     let mut ended = false;

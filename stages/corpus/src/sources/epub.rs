@@ -18,6 +18,8 @@ use super::{Body, Converted, Input, Item, Items, charset, files::is_stdin, html}
 const MAX_CHAPTER_BYTES: u64 = 32 << 20;
 /// Nor is a book: beyond it lies what was packed to burst.
 const MAX_BOOK_BYTES: u64 = 256 << 20;
+/// Attributes of an element that are looked at.
+const MAX_ATTRIBUTES: usize = 100;
 /// Chapters of a book.
 const MAX_CHAPTERS: usize = 20_000;
 
@@ -176,7 +178,8 @@ fn elements(
             Event::Start(e) | Event::Empty(e) => {
                 let name = e.local_name().as_ref().to_string();
                 let mut attributes = HashMap::new();
-                for a in e.attributes().flatten() {
+                // Looking for those that stand there twice takes the square of their number.
+                for a in e.attributes().with_checks(false).take(MAX_ATTRIBUTES).flatten() {
                     let key = a.key.local_name().as_ref().to_string();
                     attributes
                         .insert(key, html_escape::decode_html_entities(&a.value).into_owned());

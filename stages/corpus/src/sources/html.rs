@@ -2,10 +2,17 @@
 //! dom_smoothie); what it finds is written as text here, with headings, lists, tables and preformatted
 //! lines kept. A page in which it finds nothing gives its body without navigation.
 
-use std::io::Read;
+use std::{cell::Cell, io::Read};
 
-use dom_query::{Document, NodeRef};
+use dom_query::{Document, NodeId, NodeRef};
 use dom_smoothie::{Config, Readability};
+use html5ever::{
+    ParseOpts,
+    interface::Tracer,
+    parse_document,
+    tendril::{StrTendril, TendrilSink},
+    tree_builder::TreeBuilderOpts,
+};
 
 use super::{Converted, Input, Item, Items, charset};
 use athanor_store::Result;
@@ -15,7 +22,9 @@ pub(super) const MAX_PAGE_BYTES: usize = 16 << 20;
 /// Deeper trees are left out: they are attacks or damage.
 const MAX_DEPTH: usize = 400;
 /// A page's elements at most.
-const MAX_NODES: usize = 2_000_000;
+const MAX_NODES: usize = 1_000_000;
+/// Bytes that are parsed between two looks at the tree.
+const CHUNK: usize = 512;
 
 pub(super) fn open(input: &Input) -> Result<Items> {
     let mut reader = input.reader()?;
@@ -91,55 +100,49 @@ pub fn whole_text(html: &str) -> Converted {
     Ok(text_of(&parse(html)?.root()))
 }
 
-/// Elements that end without an end tag, or have none.
-const UNCLOSED: &[&str] = &[
-    "p", "li", "td", "th", "tr", "dt", "dd", "option", "optgroup", "thead", "tbody", "tfoot",
-    "colgroup", "rp", "rt", "br", "hr", "img", "input", "meta", "link", "col", "area", "base",
-    "embed", "param", "source", "track", "wbr",
-];
+/// Counts what the parser keeps open: elements, and formatting to be opened again.
+struct Open(Cell<usize>);
 
-/// About how deep a page's elements are nested, from its tags alone: the parser takes time that grows
-/// with the square of it.
-fn nesting(html: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    let mut name = String::new();
-    for (at, _) in html.match_indices('<') {
-        let tag = &html.as_bytes()[at + 1..];
-        let closes = tag.first() == Some(&b'/');
-        let letters = tag[usize::from(closes)..].iter().take(16);
-        name.clear();
-        name.extend(
-            letters
-                .take_while(|b| b.is_ascii_alphanumeric())
-                .map(|b| b.to_ascii_lowercase() as char),
-        );
-        if name.is_empty() || UNCLOSED.contains(&name.as_str()) {
-            continue;
-        }
-        if closes {
-            depth = depth.saturating_sub(1);
-        } else {
-            depth += 1;
-            deepest = deepest.max(depth);
-        }
+impl Tracer for Open {
+    type Handle = NodeId;
+
+    fn trace_handle(&self, _: &NodeId) {
+        self.0.set(self.0.get() + 1);
     }
-    deepest
 }
 
+/// Parses a page, a little at a time: between them the tree is looked at, since a small page may make a
+/// huge one (formatting that is left open is opened again in each paragraph), and the parser takes time
+/// that grows with the square of its depth.
 fn parse(html: &str) -> std::result::Result<Document, &'static str> {
-    if nesting(html) > 2 * MAX_DEPTH {
-        return Err("nested too deep");
-    }
-    let document = Document::from(html);
-    let mut stack = vec![(document.root(), 0)];
-    let mut nodes = 0;
-    while let Some((node, depth)) = stack.pop() {
-        nodes += 1;
-        if depth > MAX_DEPTH {
+    let options = ParseOpts {
+        tree_builder: TreeBuilderOpts { scripting_enabled: false, ..TreeBuilderOpts::default() },
+        ..ParseOpts::default()
+    };
+    let mut parser = parse_document(Document::default(), options);
+    let mut rest = html;
+    while !rest.is_empty() {
+        let at = (0..=CHUNK.min(rest.len())).rev().find(|&n| rest.is_char_boundary(n));
+        let (chunk, behind) = rest.split_at(at.filter(|&n| n > 0).unwrap_or(rest.len()));
+        rest = behind;
+        parser.process(StrTendril::from_slice(chunk));
+        let builder = &parser.tokenizer.sink;
+        let open = Open(Cell::new(0));
+        builder.trace_handles(&open);
+        if open.0.get() > 2 * MAX_DEPTH {
             return Err("nested too deep");
         }
-        if nodes > MAX_NODES {
+        if builder.sink.tree.len() > MAX_NODES {
             return Err("too many elements");
+        }
+        // Nobody reads them, and a page of nothing else has one a byte.
+        builder.sink.errors.borrow_mut().clear();
+    }
+    let document = parser.finish();
+    let mut stack = vec![(document.root(), 0)];
+    while let Some((node, depth)) = stack.pop() {
+        if depth > MAX_DEPTH {
+            return Err("nested too deep");
         }
         stack.extend(node.children_it(false).map(|c| (c, depth + 1)));
     }

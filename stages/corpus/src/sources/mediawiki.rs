@@ -11,8 +11,12 @@ use quick_xml::{Reader as Xml, events::Event};
 
 use super::{Body, Converted, Input, Item, Items, wikitext};
 
-/// A larger page is left out; MediaWiki itself allows 2 MiB of wikitext.
+/// A larger page, with all its revisions, is left out,
 const MAX_PAGE_BYTES: usize = 64 << 20;
+/// and one of more wikitext; MediaWiki itself allows 2 MiB.
+const MAX_TEXT_BYTES: usize = 8 << 20;
+/// Elements within each other.
+const MAX_DEPTH: usize = 100;
 
 pub(super) fn open(input: &Input) -> Result<Items> {
     let mut pages = Pages {
@@ -59,6 +63,9 @@ pub(super) fn open(input: &Input) -> Result<Items> {
         }
         if page.redirect {
             return Some(Ok(Item::skip(id, size, "redirect")));
+        }
+        if page.text.len() > MAX_TEXT_BYTES {
+            return Some(Ok(Item::skip(id, size, "page too large")));
         }
         if !page.wikitext {
             return Some(Ok(Item::skip(id, size, "no wikitext")));
@@ -157,6 +164,9 @@ fn page(xml: &str) -> std::result::Result<Page, &'static str> {
         match reader.read_event().map_err(|_| "bad XML page")? {
             Event::Start(e) => {
                 path.push(e.local_name().as_ref().to_string());
+                if path.len() > MAX_DEPTH {
+                    return Err("bad XML page");
+                }
                 // Of several revisions the last one counts.
                 if path.last().is_some_and(|n| n == "text") {
                     page.text.clear();

@@ -2,9 +2,9 @@
 //! document. The file has answers anywhere behind their questions; it is read once for every
 //! [`PART_BYTES`] of it, each time for the questions of one part, so that memory stays bounded.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap, path::Path};
 
-use athanor_data::compressed::{Line, Reader};
+use athanor_data::compressed::{Compression, Line, Reader};
 use athanor_store::{Error, Result};
 use quick_xml::{Reader as Xml, events::Event};
 
@@ -12,7 +12,9 @@ use super::{Bad, Body, Converted, Input, Item, Items, files::is_stdin, html};
 
 /// A post's row is no longer; the site allows 30,000 characters.
 const MAX_ROW_BYTES: usize = 4 << 20;
-/// Bytes of the file, packed or not, whose posts are held at once.
+/// Attributes of a row that are looked at; the site writes some twenty.
+const MAX_ATTRIBUTES: usize = 100;
+/// Bytes of the file, unpacked, whose posts are held at once.
 const PART_BYTES: u64 = 256 << 20;
 
 /// A post.
@@ -29,8 +31,10 @@ struct Post {
 }
 
 pub(super) fn open(input: &Input) -> Result<Items> {
-    let size = std::fs::metadata(input.path).map_or(0, |m| m.len());
-    let parts = if is_stdin(input.path) { 1 } else { size / PART_BYTES + 1 };
+    let parts = match is_stdin(input.path) {
+        true => 1,
+        false => unpacked_size(input.path)? / PART_BYTES + 1,
+    };
     let path = input.path.to_path_buf();
     let (bad, file) = (input.bad(), input.name());
     // The first pass counts what is read, and names what is no post.
@@ -62,11 +66,23 @@ pub(super) fn open(input: &Input) -> Result<Items> {
     })))
 }
 
+/// How long a file is, unpacked; one that is packed is read for it.
+fn unpacked_size(path: &Path) -> Result<u64> {
+    let mut reader = athanor_data::compressed::open(path)?;
+    if reader.compression() == Compression::None {
+        return std::fs::metadata(path).map(|m| m.len()).map_err(|e| Error::io("read", path, e));
+    }
+    // Damage is told where it is met again, with the place.
+    let _ = reader.skip(u64::MAX);
+    Ok(reader.counts().unpacked())
+}
+
 /// One pass over the file: the threads of one part, in the order of their numbers.
 fn pass(mut reader: Reader, file: &str, bad: Bad, part: u64, parts: u64) -> Vec<Result<Item>> {
     let place = reader.path().display().to_string();
     let mut out = Vec::new();
     let mut threads: BTreeMap<u64, Vec<Post>> = BTreeMap::new();
+    let mut held = 0;
     let mut line = Vec::new();
     let mut number = 0;
     loop {
@@ -101,6 +117,13 @@ fn pass(mut reader: Reader, file: &str, bad: Bad, part: u64, parts: u64) -> Vec<
                             }
                         } else if thread % parts == part {
                             post.bytes = bytes;
+                            held += bytes;
+                            if parts == 1 && held > 4 * PART_BYTES {
+                                out.push(Err(Error::input("too many posts for standard input")
+                                    .at(format!("{place}:{number}"))
+                                    .hint("give the file, which can be read more than once")));
+                                break;
+                            }
                             threads.entry(thread).or_default().push(post);
                         }
                     }
@@ -138,7 +161,7 @@ fn pass(mut reader: Reader, file: &str, bad: Bad, part: u64, parts: u64) -> Vec<
 /// A question, and its answers: the accepted one first among equals, then by number.
 fn thread(mut posts: Vec<Post>) -> Converted {
     let accepted = posts.iter().find(|p| p.kind == 1).map_or(0, |p| p.accepted);
-    posts.sort_by_key(|p| (p.kind, -p.score, p.id != accepted, p.id));
+    posts.sort_by_key(|p| (p.kind, Reverse(p.score), p.id != accepted, p.id));
     let mut out = String::new();
     for (n, post) in posts.iter().enumerate() {
         if n > 0 {
@@ -159,7 +182,8 @@ fn post(row: &str) -> Option<Post> {
     let mut reader = Xml::from_str(row);
     let (Event::Empty(e) | Event::Start(e)) = reader.read_event().ok()? else { return None };
     let mut post = Post::default();
-    for attribute in e.attributes() {
+    // Looking for attributes that stand there twice takes the square of their number.
+    for attribute in e.attributes().with_checks(false).take(MAX_ATTRIBUTES) {
         let attribute = attribute.ok()?;
         let value: &str = &attribute.value;
         let number = || value.parse::<i64>().ok();

@@ -193,6 +193,9 @@ fn response(bytes: &[u8]) -> Converted {
         } else if text.is_empty() {
             break;
         } else if let Some((name, value)) = text.split_once(':') {
+            if header.0.len() == MAX_HEADERS {
+                return Err("no HTTP response");
+            }
             header.0.push((name.trim().to_ascii_lowercase(), value.trim().to_string()));
         }
     }

@@ -6,16 +6,28 @@ use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{Device, Graph, Ids, ops};
-use athanor_text::{Message, encode_prompt};
-use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
+use athanor_text::{ChatTemplate, Message, SpecialTokens, Tokenizer, encode_prompt};
+use athanor_training::{
+    Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit, load_tokenizer, load_writer,
+};
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::TaskKind;
 use crate::{
     conversations::{Batch, Rows, encode},
-    section::ExampleSection,
-    stage::Materials,
+    section::FinetuneSection,
+    stage::{Job, Outcome},
 };
+
+/// The task's line in the registry.
+pub const TASK: TaskKind = TaskKind { name: "conversation", run };
+
+/// What a model reads and writes with.
+struct Materials<'a> {
+    section: &'a FinetuneSection,
+    tokenizer: &'a Tokenizer,
+    template: &'a ChatTemplate,
+}
 
 struct Conversation<'a> {
     materials: &'a Materials<'a>,
@@ -26,17 +38,29 @@ struct Conversation<'a> {
 }
 
 /// Held-out conversations of a source whose answers are compared.
-struct Measured<'a> {
-    section: &'a ExampleSection,
+struct Measured {
+    title: String,
     items: Vec<(Vec<Message>, String)>,
     majority: f64,
 }
 
-pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
-    let limit = m.context(trainer.model.sizes().context);
+fn run(job: &Job<'_>) -> Result<()> {
+    let model = load_writer(job.folder)?;
+    let tokenizer = load_tokenizer(job.folder, &model)?.with_eos(SpecialTokens::END)?;
+    let template = ChatTemplate::load(job.folder).unwrap_or_default();
+    let mut trainer = job.trainer(model)?;
+    let materials = Materials { section: job.section, tokenizer: &tokenizer, template: &template };
+    let outcome = train(&mut trainer, job, &materials)?;
+    job.finish(trainer, &tokenizer, Some(&template), outcome)
+}
+
+fn train(trainer: &mut Trainer<'_>, job: &Job<'_>, m: &Materials<'_>) -> Result<Outcome> {
+    let model = trainer.model.sizes().context;
+    let limit = if m.section.context == 0 { model } else { m.section.context.min(model) };
     let (mut train, mut heldout, mut measured) = (Vec::new(), Vec::new(), Vec::new());
     for section in &m.section.data {
-        let dialogues = section.dialogue.read(m.recipe, m.section.heldout_per_thousand as u32)?;
+        let Some(source) = &section.dialogue else { continue };
+        let dialogues = source.read(&job.run.recipe, m.section.heldout_per_thousand as u32)?;
         let mut items = Vec::new();
         let mut answers: std::collections::BTreeMap<String, usize> = Default::default();
         for dialogue in dialogues {
@@ -61,7 +85,7 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outc
         if !items.is_empty() {
             let most = answers.values().copied().max().unwrap_or(0);
             let majority = most as f64 / items.len() as f64;
-            measured.push(Measured { section, items, majority });
+            measured.push(Measured { title: source.title(), items, majority });
         }
     }
     let train = Rows::new(train, limit);
@@ -76,11 +100,13 @@ pub(crate) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outc
     };
     let figures = fit(trainer, &mut task)?;
     let tasks = measured.iter().map(|s| measure(&trainer.model, m, s)).collect::<Result<_>>()?;
-    Ok(Outcome { figures, tasks })
+    let loss = figures.first().filter(|(name, _)| *name == "loss");
+    let told = loss.map_or(String::new(), |(_, l)| format!("held-out loss {l:.3}"));
+    Ok(Outcome { figures, told, tasks, ..Outcome::default() })
 }
 
 /// Share of held-out requests whose greedy answer is the expected one.
-fn measure(model: &Model, m: &Materials<'_>, measured: &Measured<'_>) -> Result<Value> {
+fn measure(model: &Model, m: &Materials<'_>, measured: &Measured) -> Result<Value> {
     let prompts = measured
         .items
         .iter()
@@ -98,7 +124,7 @@ fn measure(model: &Model, m: &Materials<'_>, measured: &Measured<'_>) -> Result<
     }
     let n = measured.items.len();
     Ok(json!({
-        "name": measured.section.dialogue.title(),
+        "name": measured.title,
         "metric": "accuracy",
         "value": right as f64 / n as f64,
         "baseline": measured.majority,

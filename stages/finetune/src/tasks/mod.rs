@@ -1,27 +1,27 @@
 //! Kinds of supervised tasks. One is a file and a line here.
 
+pub mod classification;
 mod conversation;
+pub mod regression;
+pub mod token_classification;
 
-use athanor_store::Result;
-use athanor_training::{Figures, Trainer};
-use serde_json::Value;
+use athanor_store::{Error, Result};
 
-use crate::stage::Materials;
-
-/// What training a task leaves.
-pub(crate) struct Outcome {
-    /// Figures on held-out data, the loss first.
-    pub figures: Figures,
-    /// One entry for each source with a metric, as summary.json has them.
-    pub tasks: Vec<Value>,
-}
+use crate::stage::Job;
 
 /// A kind of task.
 pub struct TaskKind {
     /// Its name in a recipe.
     pub name: &'static str,
-    pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Outcome>,
+    /// Trains, measures and writes the result.
+    pub(crate) run: fn(&Job<'_>) -> Result<()>,
 }
 
 /// All kinds.
-pub static TASKS: &[TaskKind] = &[TaskKind { name: "conversation", train: conversation::train }];
+pub static TASKS: &[TaskKind] =
+    &[conversation::TASK, classification::TASK, token_classification::TASK, regression::TASK];
+
+pub(crate) fn by_name(name: &str) -> Result<&'static TaskKind> {
+    let found = TASKS.iter().find(|t| t.name == name);
+    found.ok_or_else(|| Error::input(format!("unknown task {name:?}")))
+}

@@ -125,7 +125,8 @@ impl MaskedLm<'_> {
         dropout: Option<Dropout>,
     ) -> (Var, Var, Var) {
         let input = batch.input(model, batch.ids.clone());
-        let hidden = model.hidden(&mut Pass::new(graph, &input).with_dropout(dropout));
+        let pass = Pass::new(graph, &input).with_dropout(dropout);
+        let hidden = model.hidden(&mut pass.skip_padding());
         let rows = model.rows(&hidden, batch.places.clone());
         let targets = ids(model.device(), &batch.targets);
         let weights = vec![(1.0 / total) as f32; batch.targets.len()];
@@ -175,7 +176,7 @@ impl Task for MaskedLm<'_> {
         let (tokens, _, hidden) = Self::tokens(model, graph, batch, total, dropout);
         let mut figures = vec![("masked_loss", f64::from(tokens.value().item()))];
         let mut loss = tokens;
-        if let Some((pairs, _)) = Self::pairs(model, graph, batch, &hidden, self.rows.per_step()) {
+        if let Some((pairs, _)) = Self::pairs(model, graph, batch, &hidden, batch.rows_of_step) {
             figures.push(("pairs_loss", f64::from(pairs.value().item())));
             loss = ops::add(&loss, &pairs);
         }

@@ -7,14 +7,13 @@
 
 use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::{Check, Problem, Result, section};
-use athanor_tensor::{Graph, Rng, Tensor, Var, ops};
+use athanor_tensor::{Graph, Tensor, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
 use super::{Objective, Outcome, masked_lm::guesses};
 use crate::{
-    inputs::draw::Draw,
-    masked::{MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
+    masked::{MaskedBatch, MaskedRows, MaskingSection, ids, layout},
     ngrams::Ngrams,
     section::PretrainSection,
     stage::Materials,
@@ -151,25 +150,23 @@ impl ReplacedToken<'_> {
         let generator = self.generator;
         let side = |name: &str| dropout.map(|d| Dropout { rng: d.rng.fork(name), ..d });
         let input = batch.input(generator, batch.ids.clone());
-        let hidden =
-            generator.hidden(&mut Pass::new(graph, &input).with_dropout(side("generator")));
+        let pass = Pass::new(graph, &input).with_dropout(side("generator"));
+        let hidden = generator.hidden(&mut pass.skip_padding());
         let rows = generator.rows(&hidden, batch.places.clone());
         let targets = ids(model.device(), &batch.targets);
         let weights = vec![(1.0 / total) as f32; batch.targets.len()];
         let (loss, _) = generator.token_loss(graph, &rows, &targets, &weights);
         // Drawn from the generator, without gradient.
-        let logits = generator.logits(graph, &rows.detach()).value().to_vec();
-        let width = model.sizes().vocabulary;
-        let drawn = sample(&logits, width, batch.rng);
-        let right = argmax(&logits, width);
-        let right = right.iter().zip(&batch.targets).filter(|(g, t)| **g == **t as usize).count();
+        let logits = generator.logits(graph, &rows.detach());
+        let (drawn, right) = ops::draw_rows(logits.value(), batch.rng.fork("sample"));
+        let right = right.iter().zip(&batch.targets).filter(|(g, t)| g == t).count();
         let mut seen = batch.whole.clone();
         for (&place, &token) in batch.places.iter().zip(&drawn) {
             seen[place as usize] = token;
         }
         let input = batch.input(model, seen.clone());
-        let hidden =
-            model.hidden(&mut Pass::new(graph, &input).with_dropout(side("discriminator")));
+        let pass = Pass::new(graph, &input).with_dropout(side("discriminator"));
+        let hidden = model.hidden(&mut pass.skip_padding());
         let places: Vec<i32> =
             (0..seen.len()).filter(|&i| batch.keys[i] != 0).map(|i| i as i32).collect();
         let replaced = places
@@ -188,27 +185,6 @@ fn binary_cross_entropy(x: &Var, y: &[f32]) -> Var {
     let sign: Vec<f32> = y.iter().map(|y| 2.0 * y - 1.0).collect();
     let sign = Var::constant(Tensor::from_slice(x.value().device(), &sign, [y.len()]));
     ops::neg(&ops::sum(&ops::log_sigmoid(&ops::mul(x, &sign))))
-}
-
-/// One token of each row of logits, drawn with its probability (Gumbel's maximum would do as well).
-fn sample(logits: &[f32], width: usize, rng: Rng) -> Vec<i32> {
-    let mut draw = Draw::new(rng.fork("sample"));
-    logits
-        .chunks(width.max(1))
-        .map(|row| {
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let weight = |x: f32| f64::from(x - most).exp();
-            let mut left = draw.uniform() * row.iter().map(|&x| weight(x)).sum::<f64>();
-            for (i, &x) in row.iter().enumerate() {
-                left -= weight(x);
-                if left < 0.0 {
-                    return i as i32;
-                }
-            }
-            // Rounding, or logits that are not numbers: the loss will say so.
-            width as i32 - 1
-        })
-        .collect()
 }
 
 impl Task for ReplacedToken<'_> {
@@ -294,20 +270,5 @@ impl Task for ReplacedToken<'_> {
 
     fn cursor(&self, step: u64) -> Value {
         self.rows.cursor(step)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_drawn_with_their_probabilities() {
-        let logits: Vec<f32> =
-            (0..4000).flat_map(|_| [0.0, 3f32.ln(), f32::NEG_INFINITY]).collect();
-        let drawn = sample(&logits, 3, Rng::new(1));
-        let ones = drawn.iter().filter(|t| **t == 1).count();
-        assert!(drawn.iter().all(|t| *t < 2) && (2900..3100).contains(&ones), "{ones}");
-        assert_eq!(drawn, sample(&logits, 3, Rng::new(1)));
     }
 }

@@ -8,7 +8,7 @@ use athanor_tensor::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Family, Init, Shape, Sizes};
+use super::{Architecture, Builder, Family, Init, Shape, Sizes, layers::feed_forward};
 use crate::{
     config::Fields,
     heads::{Place, Stack, Start, Variant, Width},
@@ -177,8 +177,9 @@ impl Architecture for Gpt2 {
             let seen = pass.attend(i, &Qkv::Packed(&qkv), heads, heads, scale);
             let attended = pass.drop(project(&seen, block.projection, Activation::None));
             (x, normed) = norm(&x, &attended, block.ln_2);
-            let inner = project(&normed, block.up, self.activation);
-            let fed = pass.drop(project(&inner, block.down, Activation::None));
+            let maps = [block.up, block.down];
+            let fed = feed_forward(g, &normed, maps, Weights::InOut, self.activation);
+            let fed = pass.drop(fed);
             let next = self.blocks.get(i + 1).map_or(self.ln_f, |b| b.ln_1);
             (x, normed) = norm(&x, &fed, next);
         }

@@ -12,7 +12,7 @@ use athanor_tensor::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Family, Init, Shape, Sizes};
+use super::{Architecture, Builder, Family, Init, Shape, Sizes, layers::feed_forward};
 use crate::{
     config::Fields,
     heads::{Activate, Layer, Place, Stack, Variant, Width},
@@ -335,8 +335,17 @@ impl Architecture for XlNet {
                 let o = flat(block.output);
                 let attended = ops::linear(&seen, &o, None, Weights::OutIn, Activation::None);
                 let x = norm(&pass.drop(attended), x, block.norm);
-                let inner = pass.drop(map(&x, block.up, self.activation));
-                norm(&pass.drop(map(&inner, block.down, Activation::None)), &x, block.fed_norm)
+                let fed = match pass.drops() {
+                    false => {
+                        let maps = [block.up, block.down];
+                        feed_forward(g, &x, maps, Weights::OutIn, self.activation)
+                    }
+                    true => {
+                        let inner = pass.drop(map(&x, block.up, self.activation));
+                        map(&inner, block.down, Activation::None)
+                    }
+                };
+                norm(&pass.drop(fed), &x, block.fed_norm)
             };
             let next = stream(&h, &content);
             asked = asked.map(|x| stream(&x, &query));

@@ -204,15 +204,8 @@ fn inline(text: &str) -> String {
             out = out.replace(marks, "");
         }
     }
-    while let Some(at) = out.find("__") {
-        let behind = &out[at + 2..];
-        match behind.find("__").filter(|&n| {
-            (1..=30).contains(&n)
-                && behind[..n].chars().all(|c| c.is_alphabetic() && !c.is_lowercase())
-        }) {
-            Some(n) => out.replace_range(at..at + n + 4, ""),
-            None => break,
-        }
+    if out.contains("__") {
+        out = without_magic_words(&out);
     }
     if out.contains('&') {
         out = html_escape::decode_html_entities(&html_escape::decode_html_entities(&out))
@@ -220,6 +213,29 @@ fn inline(text: &str) -> String {
     }
     let out = out.replace('\u{A0}', " ");
     brackets(&out)
+}
+
+/// A text without `__NOTOC__` and its like.
+fn without_magic_words(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("__") {
+        let behind = &rest[at + 2..];
+        // The name and what closes it, no further.
+        let near = behind.char_indices().nth(32).map_or(behind.len(), |(n, _)| n);
+        let word = behind[..near].find("__").filter(|&n| {
+            (1..=30).contains(&n)
+                && behind[..n].chars().all(|c| c.is_alphabetic() && !c.is_lowercase())
+        });
+        let Some(n) = word else {
+            // As ever: from the first that is none on, all stays.
+            break;
+        };
+        out.push_str(&rest[..at]);
+        rest = &behind[n + 2..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// "( ; , )" goes, "(; 1 May 1900, )" becomes "(1 May 1900)", spaces become single, and so does what

@@ -8,6 +8,18 @@
 mod lines;
 mod templates;
 
+/// Templates or links within each other, as in MediaWiki; deeper ones are taken for text. A pass over
+/// what is inside costs its length at each level.
+const DEEPEST: usize = 100;
+/// Bytes in which the end of an external link or a language variant is looked for.
+const NEAR: usize = 4096;
+
+/// The text's first bytes, [`NEAR`] at most.
+fn near(text: &str) -> &str {
+    let end = (0..=NEAR.min(text.len())).rev().find(|&n| text.is_char_boundary(n));
+    &text[..end.unwrap_or(0)]
+}
+
 /// Characters of markup inside `<nowiki>` and its like wait here, in Unicode's private use area.
 const LITERAL: &[(char, char)] = &[
     ('[', '\u{F0000}'),
@@ -68,9 +80,21 @@ const DROPPED: &[&str] = &[
 const VERBATIM: &[&str] = &["nowiki", "pre", "source", "syntaxhighlight", "code", "tt", "math"];
 
 /// Comments, references, verbatim parts and HTML's tags.
-fn tags(text: &str) -> String {
+fn tags<'a>(text: &'a str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // Elements that nothing closes any more.
+    let mut unclosed: Vec<String> = Vec::new();
+    let mut close = |text: &'a str, name: &str| {
+        if unclosed.iter().any(|n| n == name) {
+            return None;
+        }
+        let found = close(text, name);
+        if found.is_none() {
+            unclosed.push(name.to_owned());
+        }
+        found
+    };
     while let Some(at) = rest.find('<') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -215,13 +239,14 @@ fn braces(text: &str) -> String {
     while at < bytes.len() {
         let rest = &text[at..];
         let line_start = text[..at].trim_end_matches([' ', ':', '\t']).ends_with('\n') || at == 0;
-        if rest.starts_with("{{{") && !rest.starts_with("{{{{") {
+        let room = stack.len() < DEEPEST;
+        if room && rest.starts_with("{{{") && !rest.starts_with("{{{{") {
             stack.push(Open::Parameter(String::new()));
             at += 3;
-        } else if rest.starts_with("{{") {
+        } else if room && rest.starts_with("{{") {
             stack.push(Open::Template(String::new()));
             at += 2;
-        } else if line_start && rest.starts_with("{|") {
+        } else if room && line_start && rest.starts_with("{|") {
             stack.push(Open::Table(String::new()));
             at += 2;
         } else if rest.starts_with("}}}") && matches!(stack.last(), Some(Open::Parameter(_))) {
@@ -257,7 +282,7 @@ fn braces(text: &str) -> String {
             stack.truncate(table);
             at += 2;
         } else if rest.starts_with("-{")
-            && let Some(end) = rest.find("}-")
+            && let Some(end) = near(rest).find("}-")
             && !rest[2..end].contains("-{")
         {
             push(&mut stack, &mut out, templates::variant(&rest[2..end]));
@@ -305,7 +330,7 @@ fn links(text: &str) -> String {
     while let Some(at) = rest.find(['[', ']']) {
         stack.last_mut().unwrap_or(&mut out).push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some(tail) = rest.strip_prefix("[[") {
+        if let Some(tail) = rest.strip_prefix("[[").filter(|_| stack.len() < DEEPEST) {
             stack.push(String::new());
             rest = tail;
         } else if rest.starts_with("]]") && !stack.is_empty() {
@@ -411,7 +436,7 @@ fn external(text: &str) -> Option<(&str, usize)> {
     let inside = text.strip_prefix('[')?;
     let known = ["http://", "https://", "ftp://", "//", "mailto:", "irc://", "news:"];
     known.iter().find(|k| inside.starts_with(**k))?;
-    let end = inside.find([']', '\n'])?;
+    let end = near(inside).find([']', '\n'])?;
     if !inside[end..].starts_with(']') {
         return None;
     }

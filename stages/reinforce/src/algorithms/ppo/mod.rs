@@ -28,7 +28,7 @@ mod section;
 use athanor_generation::Sampling;
 use athanor_models::Model;
 use athanor_store::Result;
-use athanor_tensor::{GradSet, Graph, Tensor, Var, ops};
+use athanor_tensor::{GradSet, Tensor, Var, ops};
 use athanor_training::{Figures, Trainer, Walk};
 use serde_json::json;
 
@@ -372,7 +372,7 @@ fn surrogate(
     let (old, advantages) = (gather(&e.log_probs), gather(&e.advantages));
     let (returns, old_values) = (gather(&e.returns), gather(&e.values));
 
-    let graph = Graph::training(&model.params);
+    let graph = section.train.graph(&model.params);
     let now = opinion(model, &graph, &batch, section.temperature, true);
     let values = now.values.unwrap_or_else(|| old_values.clone());
 

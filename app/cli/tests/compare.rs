@@ -1,0 +1,136 @@
+//! `athanor compare` on a small grid: two models, a task of texts and one of words, two seeds.
+
+mod small;
+
+use std::fs;
+
+use serde_json::Value;
+use small::{Small, good, stderr};
+
+const TRAIN: &str = "[pretrain.train]\nsteps = 20\nbatch_size = 4\nwarmup_steps = 2\neval_every = 0\neval_items = 4\n";
+
+fn recipes(small: &Small) {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");
+    let write = |name: &str, text: String| fs::write(small.path(name), text).unwrap();
+    let sources = format!(
+        "[[corpus.sources]]\nname = \"brown\"\npath = {:?}\nmax_bytes = 200000\n",
+        data.join("brown.jsonl.gz")
+    );
+    let sizes = "hidden_size = 16\nlayers = 1\nheads = 2\ncontext = 32\n";
+    for (name, family, objective) in [("bert", "bert", "masked_lm"), ("gpt", "gpt2", "causal")] {
+        write(
+            &format!("{name}.toml"),
+            format!(
+                "[corpus]\nheldout_per_thousand = 200\ntokenizer.kind = \"wordpiece\"\n\
+                 tokenizer.vocab_size = 400\n{sources}[pretrain]\nobjective = \"{objective}\"\n\
+                 [pretrain.model]\nfamily = \"{family}\"\n{sizes}{TRAIN}"
+            ),
+        );
+    }
+    let train = TRAIN.replace("pretrain", "finetune");
+    write(
+        "mood.toml",
+        format!(
+            "[finetune]\ntask = \"classification\"\nheldout_per_thousand = 300\n[[finetune.data]]\n\
+             [finetune.data.examples]\npath = \"all.jsonl\"\nlimit = 300\n\
+             label = \"{{{{ 'good' if (ratings | mean) > 0 else 'bad' }}}}\"\n{train}"
+        ),
+    );
+    write(
+        "tags.toml",
+        format!(
+            "[finetune]\ntask = \"token_classification\"\nheldout_per_thousand = 300\n[[finetune.data]]\n\
+             [finetune.data.examples]\npath = {:?}\nformat = \"brown\"\nlimit = 200\n\
+             labels = \"labels | map('first')\"\n{train}",
+            data.join("brown_tagged.txt.gz")
+        ),
+    );
+    write(
+        "small.toml",
+        "[comparison]\nseeds = [1, 2]\n\
+         [[comparison.models]]\nname = \"BERT, small\"\nrecipe = \"bert.toml\"\n\
+         [[comparison.models]]\nname = \"GPT\"\nrecipe = \"gpt.toml\"\nset = [\"pretrain.train.steps=10\"]\n\
+         [[comparison.tasks]]\nname = \"mood\"\nrecipe = \"mood.toml\"\nmetric = \"macro_f1\"\n\
+         [[comparison.tasks]]\nname = \"tags\"\nrecipe = \"tags.toml\"\n"
+            .to_owned(),
+    );
+}
+
+#[test]
+fn a_grid_is_run_once_and_told() {
+    let small = Small::new(0);
+    recipes(&small);
+    let check = small.athanor(&["recipe", "--check", "small.toml"]).output().unwrap();
+    good(&check);
+    // One corpus for both, four models, eight fine-tunings.
+    assert!(String::from_utf8_lossy(&check.stdout).contains("a comparison of 13 runs"));
+    let output = small.command("compare", "grid", &["--threads", "2"]).output().unwrap();
+    let told = good(&output);
+    assert!(told.contains("13 of 13"), "{told}");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["BERT, small", "GPT", "mood: macro f1", "tags: accuracy", "±", "(baseline)"] {
+        assert!(table.contains(word), "{word} is not in\n{table}");
+    }
+    let text = fs::read_to_string(small.path("grid/comparison.json")).unwrap();
+    let all: Value = serde_json::from_str(&text).unwrap();
+    let values = |pointer: &str| all.pointer(pointer).and_then(Value::as_array).unwrap().clone();
+    assert_eq!(values("/models").len(), 2);
+    for model in 0..2 {
+        for task in 0..2 {
+            let at = format!("/models/{model}/tasks/{task}");
+            let seeds: Vec<f64> =
+                values(&format!("{at}/values")).iter().map(|v| v.as_f64().unwrap()).collect();
+            let mean = all.pointer(&format!("{at}/mean")).unwrap().as_f64().unwrap();
+            assert_eq!(seeds.len(), 2);
+            assert!((seeds.iter().sum::<f64>() / 2.0 - mean).abs() < 1e-12);
+        }
+    }
+    let steps = |path: &str| {
+        let text = fs::read_to_string(small.path("grid").join(path)).unwrap();
+        text.lines().filter(|l| l.contains("\"train\"")).count()
+    };
+    assert_eq!(steps("bert-small/seed-1/pretrain/metrics.jsonl"), 20);
+    assert_eq!(steps("gpt/seed-2/pretrain/metrics.jsonl"), 10);
+    let page = fs::read_to_string(small.path("grid/report.html")).unwrap();
+    assert!(page.contains("BERT, small") && page.matches("<circle").count() == 8);
+    assert!(fs::read_to_string(small.path("grid/comparison.md")).unwrap().contains("| GPT |"));
+
+    // Again: nothing is trained, the result is the same; one model more trains that one only.
+    let model = small.path("grid/gpt/seed-1/pretrain/model/model.safetensors");
+    let before = model.metadata().unwrap().modified().unwrap();
+    good(&small.command("compare", "grid", &[]).output().unwrap());
+    assert_eq!(fs::read_to_string(small.path("grid/comparison.json")).unwrap(), text);
+    assert_eq!(model.metadata().unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn what_is_wrong_is_told_before_anything_runs() {
+    let small = Small::new(0);
+    recipes(&small);
+    let good_text = fs::read_to_string(small.path("small.toml")).unwrap();
+    for (from, to, says) in [
+        ("bert.toml", "bret.toml", "there is no such recipe"),
+        ("bert.toml", "mood.toml", "has no section [pretrain]"),
+        ("mood.toml", "gpt.toml", "has no section [finetune]"),
+        ("\"GPT\"", "\"bert small\"", "two entries of the same name"),
+        ("seeds = [1, 2]", "seeds = [1, 1]", "names a seed twice"),
+        ("seeds = [1, 2]", "seeds = []", "at least one seed"),
+        ("pretrain.train.steps=10", "pretrain.train.stepz=10", "did you mean `steps`"),
+        ("metric =", "metrik =", "did you mean `metric`"),
+        ("[comparison]", "[run]\n[comparison]", "[run]"),
+    ] {
+        assert!(good_text.contains(from), "{from}");
+        fs::write(small.path("small.toml"), good_text.replace(from, to)).unwrap();
+        let output = small.command("compare", "bad", &[]).output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
+        assert!(told.contains(says), "{to}: {told}");
+        assert!(!small.path("bad").exists(), "{to}: something was written");
+    }
+    fs::remove_file(small.path("all.jsonl")).unwrap();
+    fs::write(small.path("small.toml"), good_text).unwrap();
+    let told = stderr(&small.command("compare", "bad", &[]).output().unwrap());
+    assert!(told.contains("there is no file or folder") && !small.path("bad").exists(), "{told}");
+    let told = stderr(&small.athanor(&["compare", "bert.toml"]).output().unwrap());
+    assert!(told.contains("no section [comparison]"), "{told}");
+}

@@ -1,0 +1,106 @@
+//! What we read of a tokenizer.json cuts texts as the tokenizers crate does, and is written as it writes.
+
+use std::{fs, io::Read, path::PathBuf};
+
+use athanor_text::{ALGORITHMS, Tokenizer, Training};
+use serde_json::{Value, json};
+use tokenizers::Tokenizer as Theirs;
+
+fn texts(file: &str) -> Vec<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(file);
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    let field =
+        |l: &str| serde_json::from_str::<Value>(l).unwrap()["text"].as_str().unwrap().to_string();
+    text.lines().map(field).collect()
+}
+
+fn compare(name: &str, json: &str, texts: &[String]) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("tokenizer.json"), json).unwrap();
+    let ours = Tokenizer::load(dir.path()).unwrap();
+    let theirs: Theirs = json.parse().unwrap();
+    for text in texts {
+        let want = theirs.encode(text.as_str(), true).unwrap();
+        let got = ours.encode_input_with_specials(text, None).unwrap();
+        assert_eq!(got.ids, want.get_ids(), "{name}: {text:?}");
+        assert_eq!(got.offsets, want.get_offsets(), "{name}: {text:?}");
+        assert_eq!(
+            ours.decode_with_specials(&got.ids).unwrap(),
+            theirs.decode(&got.ids, false).unwrap(),
+            "{name}: {text:?}"
+        );
+    }
+    assert!(ours.to_json().unwrap() == theirs.to_string(true).unwrap(), "{name} is written anew");
+    assert_eq!(ours.vocab_size(), theirs.get_vocab_size(true), "{name}");
+    let largest = theirs.get_vocab(true).into_values().max();
+    assert_eq!(ours.id_limit(), largest.unwrap() as usize + 1, "{name}");
+}
+
+/// Patterns of GPT-4 and Llama 3, of Qwen 2, of DeepSeek, of right-to-left groups of digits, and some
+/// that match nothing or at odd places.
+const PATTERNS: &[&str] = &[
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"\p{N}{1,3}(?=(?:\p{N}{3})*(?:\P{N}|$))",
+    r"(?<=[a-z])(?=[A-Z])",
+    r"(?<!\d)\d(?!\d)",
+    r"\b",
+    r"(?x) [a-c]+ (?!z) # a comment",
+    r"(?=a)|b*",
+    "",
+];
+
+#[test]
+fn texts_are_cut_as_the_library_cuts_them() {
+    let mut all = texts("zh.jsonl.gz");
+    all.extend(texts("human_ratings.jsonl.gz").into_iter().take(2000));
+    let mut some: Vec<String> = all.iter().step_by(17).take(120).cloned().collect();
+    some.extend(
+        [
+            "",
+            " ",
+            "  \n\n  x",
+            "12345678 1,234 fooBarBaz\u{301} 'S",
+            "[MASK] <s></s> <|end|>  [SEP]\t",
+        ]
+        .map(String::from),
+    );
+    for algorithm in ALGORITHMS {
+        let specials = algorithm.specials("").unwrap();
+        let training =
+            Training { vocab_size: 1500, lowercase: algorithm.name != "byte_bpe", specials };
+        let tokenizer = algorithm.train(&mut all.iter().cloned(), &training).unwrap();
+        let mut base: Value = serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap();
+        compare(algorithm.name, &base.to_string(), &some);
+        if algorithm.name != "byte_bpe" {
+            continue;
+        }
+        let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                            "use_regex": false });
+        for pattern in PATTERNS {
+            for (behavior, invert) in [("Isolated", false), ("MergedWithPrevious", true)] {
+                base["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [
+                    { "type": "Split", "pattern": { "Regex": pattern }, "behavior": behavior,
+                      "invert": invert },
+                    bytes,
+                ]});
+                compare(pattern, &base.to_string(), &some);
+            }
+        }
+        base["pre_tokenizer"] = bytes.clone();
+        base["normalizer"] = json!({ "type": "Sequence", "normalizers": [
+            { "type": "NFKC" },
+            { "type": "Replace", "pattern": { "Regex": "\\s+" }, "content": " " },
+            { "type": "Replace", "pattern": { "String": "the" }, "content": "" },
+            { "type": "Prepend", "prepend": "_" },
+        ]});
+        base["decoder"] = json!({ "type": "Sequence", "decoders": [
+            { "type": "Replace", "pattern": { "String": "Ġ" }, "content": " " },
+            { "type": "Fuse" },
+            { "type": "Strip", "content": "_", "start": 1, "stop": 0 },
+        ]});
+        compare("normalised", &base.to_string(), &some);
+    }
+}
