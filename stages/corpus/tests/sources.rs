@@ -476,33 +476,3 @@ fn numbers_and_sounds_of_wikitext_keep_their_meaning() {
     assert_eq!(text("({{IPA-fr|alɛ̃ kɔn|lang}}; born 1947)"), "([alɛ̃ kɔn]; born 1947)");
     assert_eq!(text("no breaks{{Clarify|date=2011}}in the chain"), "no breaks in the chain");
 }
-
-/// tests/fixtures/make_parquet.py.
-#[test]
-fn parquet_as_arrow_writes_it() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/parquet");
-    for packing in ["none", "snappy", "gzip", "brotli", "lz4"] {
-        let got = lenient(&folder.join(format!("{packing}.parquet")));
-        let want = [
-            "The first of four.",
-            "春眠不覺曉，處處聞啼鳥。",
-            "skip: no such text in the record",
-            "Last & least.\nTwo lines.",
-        ];
-        assert_eq!(texts(&got), want, "{packing}");
-        let first = got[0].as_ref().unwrap();
-        assert_eq!(first.0, "a");
-    }
-    // Damage is told, wherever it is.
-    let files = Files::new();
-    let whole = std::fs::read(folder.join("snappy.parquet")).unwrap();
-    for (name, bytes) in [("torn.parquet", &whole[..whole.len() / 2]), ("empty.parquet", &[])] {
-        let path = files.write(name, bytes);
-        assert!(texts(&read(&path)).pop().unwrap().contains("not a Parquet file"), "{name}");
-    }
-    for at in (0..whole.len()).step_by(7) {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 0x5A;
-        let _ = texts(&lenient(&files.write("bent.parquet", bytes)));
-    }
-}

@@ -9,6 +9,7 @@ mod jsonl;
 mod mediawiki;
 mod parquet;
 mod record;
+pub mod remote;
 mod stackexchange;
 mod text;
 mod warc;
