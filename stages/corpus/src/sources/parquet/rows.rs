@@ -297,10 +297,12 @@ impl Node {
     }
 }
 
+type ToJson<T> = Box<dyn Fn(&T, &mut Draft) -> Value>;
+
 /// A column and how its values become JSON.
 struct Leaf<T: DataType> {
     reader: ColumnReaderImpl<T>,
-    json: Box<dyn Fn(&T::T, &mut Draft) -> Value>,
+    json: ToJson<T::T>,
     defined: i16,
     repeats: bool,
     defs: Vec<i16>,

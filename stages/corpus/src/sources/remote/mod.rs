@@ -234,6 +234,9 @@ pub fn fetched(path: &Path, console: &dyn Console, interrupt: &Interrupt) -> Res
     Ok(now)
 }
 
+type Check<'a> = Box<dyn Fn() -> bool + Sync + Send + 'a>;
+type Get<'a> = Box<dyn Fn(&AtomicU64) -> Result<()> + Sync + Send + 'a>;
+
 /// A file to be fetched into a cache.
 struct Wanted<'a> {
     /// Bytes, if they are known.
@@ -241,9 +244,9 @@ struct Wanted<'a> {
     /// What programs lock while they fetch it.
     lock: PathBuf,
     /// Whether it is there.
-    is_there: Box<dyn Fn() -> bool + Sync + Send + 'a>,
+    is_there: Check<'a>,
     /// Fetches it, adding to the bytes that have come.
-    fetch: Box<dyn Fn(&AtomicU64) -> Result<()> + Sync + Send + 'a>,
+    fetch: Get<'a>,
 }
 
 /// Fetches what is not there, several at once. What another process is fetching is left for later, and then
