@@ -226,11 +226,12 @@ fn get(
 fn explain(error: object_store::Error) -> Error {
     use object_store::Error as E;
     let what = without_queries(&error.to_string());
+    // Of a refused list the crate knows the text alone.
+    let refused = ["401 Unauthorized", "403 Forbidden"].iter().any(|s| what.contains(s));
     match error {
         E::NotFound { .. } => Error::input(what).hint("check bucket, region and key"),
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Error::input(what).hint(
-            "check the credentials in the environment (AWS_ACCESS_KEY_ID and so on); AWS_SKIP_SIGNATURE=true reads public buckets",
-        ),
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => no_right(what),
+        E::Generic { .. } if refused => no_right(what),
         E::Precondition { .. } => {
             Error::failed(what).hint("the object was changed while it came; run again")
         }
@@ -239,6 +240,13 @@ fn explain(error: object_store::Error) -> Error {
             "check the network and the environment (AWS_REGION, AWS_ENDPOINT_URL …); run again: it goes on with what it has",
         ),
     }
+}
+
+fn no_right(what: String) -> Error {
+    Error::input(what).hint(
+        "check the credentials in the environment (AWS_ACCESS_KEY_ID and so on); with \
+         AWS_SKIP_SIGNATURE=true public buckets need none",
+    )
 }
 
 /// Queries of addresses may hold signatures.
@@ -258,7 +266,7 @@ mod tests {
     fn addresses() {
         for (address, path, pattern) in [
             ("s3://b/k/x.jsonl", "/k/x.jsonl", None),
-            ("s3://b", "/", None),
+            ("s3://b", "", None),
             ("gs://b/k/*.parquet", "/k", Some("k/*.parquet")),
             ("az://c/**/x?.jsonl", "/", Some("**/x?.jsonl")),
         ] {
