@@ -166,11 +166,7 @@ impl<'a> Client<'a> {
             for (name, value) in headers {
                 request = request.header(*name, value);
             }
-            let answer = request.call().map_err(|e| Failure::Connection {
-                url: shown(&at),
-                reached: is_reached(&e),
-                what: e.to_string(),
-            })?;
+            let answer = request.call().map_err(|e| no_answer(&at, &e))?;
             let code = answer.status().as_u16();
             match code {
                 200..=299 | 304 => return Ok(answer),
@@ -358,6 +354,18 @@ impl<'a> Client<'a> {
 /// An answer that broke off.
 fn cut(url: &str, what: impl std::fmt::Display) -> Failure {
     Failure::Connection { url: shown(url), what: what.to_string(), reached: true }
+}
+
+/// What stands in the way of an answer. A certificate that is not trusted will not be at the next try, either.
+fn no_answer(url: &str, error: &ureq::Error) -> Failure {
+    let what = error.to_string();
+    if what.contains("certificate") {
+        let error = Error::failed(format!("the server's certificate is not trusted: {what}"));
+        return Failure::Other(error.at(shown(url)).hint(
+            "SSL_CERT_FILE names a file of authorities (PEM) to trust instead of Mozilla's list",
+        ));
+    }
+    Failure::Connection { url: shown(url), what, reached: is_reached(error) }
 }
 
 /// Whether there was a server at all.
