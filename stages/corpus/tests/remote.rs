@@ -5,7 +5,10 @@ mod hub;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -139,8 +142,11 @@ fn cut_connections_and_a_busy_hub() {
     assert_eq!(std::fs::read_dir(place.hub().join("blobs")).unwrap().count(), 1);
 
     // It never gets further: told, and what has come stays for the next time.
-    let elsewhere = Server::start(|r, before| match before {
+    let mended = Arc::new(AtomicBool::new(false));
+    let now = mended.clone();
+    let elsewhere = Server::start(move |r, before| match before {
         0 => Response { cut: 100_000, ..store(r) },
+        _ if now.load(Ordering::SeqCst) => store(r),
         _ => answer(500, ""),
     });
     let address = elsewhere.address.clone();
@@ -151,6 +157,10 @@ fn cut_connections_and_a_busy_hub() {
     assert!(!error.to_string().contains("secret"), "{error}");
     let blobs = std::fs::read_dir(place.hub().join("blobs")).unwrap();
     assert!(blobs.flatten().any(|b| b.metadata().unwrap().len() == 100_000));
+    mended.store(true, Ordering::SeqCst);
+    let got = place.fetch("hf://datasets/o/n/data/train-1.jsonl").unwrap();
+    assert_eq!(std::fs::read(&got[0]).unwrap(), files()[3].1);
+    assert_eq!(elsewhere.asked().last().unwrap().headers["range"], "bytes=100000-");
 }
 
 #[test]

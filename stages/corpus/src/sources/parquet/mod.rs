@@ -6,7 +6,12 @@ mod footer;
 mod pages;
 mod rows;
 
-use std::{fs::File, panic, sync::Arc};
+use std::{
+    cell::Cell,
+    fs::File,
+    panic,
+    sync::{Arc, Once},
+};
 
 use athanor_data::{Record, compressed::Counts, records::MAX_LINE_BYTES};
 use athanor_store::{Error, Result};
@@ -147,9 +152,22 @@ impl Rows {
 /// A row's fields, or why it is no record.
 type Row = (Map<String, Value>, Option<&'static str>);
 
-/// The parser's panics on crafted files become errors.
+/// The parser's panics on crafted files become errors, and are not shown as if the program had broken down.
 fn caught<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> std::result::Result<T, String> {
-    match panic::catch_unwind(panic::AssertUnwindSafe(work)) {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                before(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    QUIET.set(false);
+    match result {
         Ok(Ok(result)) => Ok(result),
         // Without the crate's own "Parquet error:".
         Ok(Err(ParquetError::General(what))) => Err(what),
