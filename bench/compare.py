@@ -1,10 +1,11 @@
-"""Athanor's training step against PyTorch's, in turn on the same machine; writes bench/RESULTS.md.
+"""Athanor's training step against PyTorch's, and its writing against transformers' and llama.cpp's, in turn on the
+same machine; writes bench/RESULTS.md.
 
     cargo build --release
-    .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet]
+    .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet decode]
 
 PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
-lesser of the two its memory. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
+lesser of the two its memory. llama.cpp is measured where --llama names a Python that has llama-cpp-python. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
 asked for keeps what it has there, and with --add those that are asked for do, too: long comparisons can be made
 in pieces.
 """
@@ -28,6 +29,7 @@ SHAPES = {
     "encoder": "BERT, 4 layers of 512, 16 rows of 32 to 128 padded to 128, vocabulary 30,522, masked LM",
     "xlnet": "XLNet, 4 layers of 512, 16 rows of 128, vocabulary 30,522, permutation LM, two streams",
 }
+BATCHES = ["decode batch 1", "decode batch 8", "decode batch 32"]
 
 
 def busy():
@@ -37,14 +39,14 @@ def busy():
 
 
 def run(command, **environment):
-    """What a program prints, and `others`: the share of all processors that other programs took meanwhile."""
+    """The lines that a program prints, each with `others`: the share of all processors that other programs took."""
     before, began = (busy(), sum(os.times()[2:4])), time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}:\n{done.stderr[-2000:]}")
     took = busy() - before[0] - (sum(os.times()[2:4]) - before[1])
     others = max(0.0, took / (time.perf_counter() - began) / os.cpu_count())
-    return {**json.loads(done.stdout.splitlines()[-1]), "others": round(others, 3)}
+    return [{**json.loads(line), "others": round(others, 3)} for line in done.stdout.splitlines()]
 
 
 def compare(shape, args):
@@ -56,19 +58,38 @@ def compare(shape, args):
         ways |= {"eager, targets": ["--rows"], "compiled, targets": ["--rows", "--compile"]}
     for _ in range(args.rounds):
         ours = [ROOT / "target/release/athanor", "bench", "train", "--json", *common]
-        found = {"athanor": run(ours)}
+        found = {"athanor": run(ours)[-1]}
         if shape in ["S", "M"]:
             ours[ours.index(shape)] = f"{shape}-recompute"
-            found["recompute"] = run(ours)
+            found["recompute"] = run(ours)[-1]
         for name, extra in ways.items():
-            found[name] = run([*peer, *extra], **MALLOC)
-        print(shape, {n: (round(r["tokens_per_second"]), r["others"]) for n, r in found.items()}, flush=True)
-        if max(r["others"] for r in found.values()) > args.others:
-            print("other programs took too much: round thrown away", flush=True)
-            continue
-        with open(ROUNDS, "a") as file:
-            line = {"shape": shape, "seconds": args.seconds, "threads": args.threads, "found": found}
-            file.write(json.dumps(line) + "\n")
+            found[name] = run([*peer, *extra], **MALLOC)[-1]
+        keep(shape, found, args)
+
+
+def compare_decode(args):
+    """The same for writing text, a line for each batch."""
+    common = ["--seconds", str(3 * args.seconds), "--threads", str(args.threads)]
+    ways = {
+        "athanor": [ROOT / "target/release/athanor", "bench", "decode", "--json"],
+        "transformers": [sys.executable, ROOT / "bench/peers/decode_transformers.py"],
+    }
+    if args.llama:
+        ways["llama.cpp"] = [args.llama, ROOT / "bench/peers/decode_llama_cpp.py"]
+    for _ in range(args.rounds):
+        found = {name: {line["name"]: line for line in run([*way, *common])} for name, way in ways.items()}
+        for batch in BATCHES:
+            keep(batch, {name: lines[batch] for name, lines in found.items()}, args)
+
+
+def keep(shape, found, args):
+    print(shape, {n: (round(r["tokens_per_second"]), r["others"]) for n, r in found.items()}, flush=True)
+    if max(r["others"] for r in found.values()) > args.others:
+        print("other programs took too much: round thrown away", flush=True)
+        return
+    with open(ROUNDS, "a") as file:
+        line = {"shape": shape, "seconds": args.seconds, "threads": args.threads, "found": found}
+        file.write(json.dumps(line) + "\n")
 
 
 def row(shape, label, rounds, ways, us="athanor"):
@@ -84,12 +105,40 @@ def row(shape, label, rounds, ways, us="athanor"):
     )
 
 
+def decode_row(batch, rounds):
+    """A line of the table of writing: ours, and against each of the others, round by round."""
+    rates = lambda name: [r[name]["tokens_per_second"] for r in rounds if name in r]
+    cells = [f"{batch.removeprefix('decode ')} | {statistics.median(rates('athanor')):,.0f}"]
+    for peer in ["transformers", "llama.cpp"]:
+        pairs = [r["athanor"]["tokens_per_second"] / r[peer]["tokens_per_second"] for r in rounds if peer in r]
+        if pairs:
+            ratio = f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
+            cells.append(f"{statistics.median(rates(peer)):,.0f} | {ratio}")
+        else:
+            cells.append("not measured | ")
+    return f"| {' | '.join(cells)} |"
+
+
 def write():
     by_shape, last, settings = {}, {}, {}
     for line in map(json.loads, ROUNDS.read_text().splitlines()):
         by_shape.setdefault(line["shape"], []).append(line["found"])
         last, settings = line["found"], line
+    versions = {}
+    for result in (r for rounds in by_shape.values() for found in rounds for r in found.values()):
+        versions |= {name: result[name] for name in ["torch", "transformers", "llama_cpp"] if name in result}
     lines = []
+    decode = [decode_row(batch, by_shape[batch]) for batch in BATCHES if batch in by_shape]
+    writing = f"""
+## Writing text (greedy, keys and values cached, f32)
+
+A llama of 30 million parameters: 8 layers of 512, vocabulary 8,192, prompts of 32 tokens, 96 new ones, the
+prompts' reading included.
+
+| | Athanor tokens/s | transformers | ratio | llama.cpp | ratio |
+|---|---|---|---|---|---|
+{chr(10).join(decode)}
+""" if decode else ""
     for shape in (s for s in SHAPES if s in by_shape):
         rounds = by_shape[shape]
         lines.append(row(shape, "", rounds, ["eager", "compiled"]))
@@ -108,7 +157,7 @@ def write():
     ours = last["athanor"]
     text = f"""# Results
 
-Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {ours['processor']}, {settings['threads']} threads, torch {last['eager']['torch']}.
+Written by `bench/compare.py`; do not edit. {datetime.date.today()}, {ours['processor']}, {settings['threads']} threads, {', '.join(f'{name} {version}' for name, version in versions.items())}.
 Multiply-add peak {ours['peak_flops_per_second'] / 1e9:.0f} GFLOP/s, copies {ours['copy_bytes_per_second'] / 1e9:.0f} GB/s. Medians of rounds of
 {settings['seconds']:g} s ({counts}), in turn, while other programs took at most {100 * others:.0f} % of the
 processors; the ratio is that to the better of PyTorch's two, round by round. Memory is the most that a process
@@ -131,7 +180,7 @@ in both lines. XLNetLMHeadModel computes the targets' logits only; its rows have
 {losses}
 
 Weights are random and not the same on both sides, batches are; PyTorch makes fewer steps in the same time.
-"""
+{writing}"""
     (ROOT / "bench/RESULTS.md").write_text(text)
     print(text)
 
@@ -140,15 +189,17 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+parser.add_argument("--shapes", nargs="+", default=[*SHAPES, "decode"], choices=[*SHAPES, "decode"])
 parser.add_argument("--others", type=float, default=0.05, help="share of the processors that other programs may take")
+parser.add_argument("--llama", help="a Python that has llama-cpp-python and gguf")
 parser.add_argument("--add", action="store_true", help="keep earlier rounds of these shapes")
 args = parser.parse_args()
 if ROUNDS.exists() and not args.add:
     # A shape that is measured anew loses its old rounds.
-    old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in args.shapes]
+    anew = [*args.shapes, *(BATCHES if "decode" in args.shapes else [])]
+    old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in anew]
     ROUNDS.write_text("".join(line + "\n" for line in old))
 for shape in args.shapes:
-    compare(shape, args)
+    compare_decode(args) if shape == "decode" else compare(shape, args)
 if ROUNDS.exists() and ROUNDS.read_text():
     write()

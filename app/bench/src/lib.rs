@@ -11,6 +11,7 @@ mod train;
 use std::time::Instant;
 
 use athanor_store::{Error, Interrupt, Result};
+use athanor_training::memory::SystemMemory;
 use serde_json::{Map, Value, json};
 
 /// All benchmarks.
@@ -128,10 +129,7 @@ fn forget_peak_memory() {
 
 /// The most memory that this process has held, in bytes; 0 where the system does not say.
 fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+    SystemMemory::peak().unwrap_or(0)
 }
 
 #[cfg(test)]

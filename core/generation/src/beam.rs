@@ -61,7 +61,7 @@ pub fn beam_search(
         sizes.head_dim,
     );
     let ids = prompt.iter().map(|&t| t as i32).collect();
-    let mut logits = feed(model, &mut cache, ids, prompt.len(), &[prompt.len()]);
+    let mut logits = feed(model, None, &mut cache, ids, prompt.len(), &[prompt.len()]);
     let empty = Completion { tokens: Vec::new(), log_probs: Vec::new(), finish: Finish::Length };
     let mut open = vec![Beam { out: empty, score: 0.0 }];
     let mut done: Vec<Beam> = Vec::new();
@@ -97,7 +97,7 @@ pub fn beam_search(
             .map(|n| Beam { out: grown(n, Finish::Length), score: n.score })
             .collect();
         let last = open.iter().filter_map(|b| b.out.tokens.last()).map(|&t| t as i32).collect();
-        logits = feed(model, &mut cache, last, 1, &vec![1; open.len()]);
+        logits = feed(model, None, &mut cache, last, 1, &vec![1; open.len()]);
     }
     Ok(done.into_iter().map(|b| b.out).collect())
 }

@@ -2,7 +2,7 @@
 
 use athanor_models::{Input, KvCache, Model, Pass};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Graph, Ids, Rng, Var, host};
+use athanor_tensor::{Graph, Ids, PackedParams, Rng, Var, host};
 
 use crate::sampling::{Sampling, choose};
 
@@ -26,6 +26,9 @@ pub struct Completion {
     pub finish: Finish,
 }
 
+/// Texts from which on the weights are laid out anew, which takes as much memory again.
+const PACK_FROM: usize = 6;
+
 struct Row {
     prompt: Vec<u32>,
     out: Completion,
@@ -35,6 +38,7 @@ struct Row {
 /// Several rows that are being written, one token a step.
 pub struct Decoder<'m> {
     model: &'m Model,
+    packed: Option<PackedParams>,
     cache: KvCache,
     rows: Vec<Row>,
     /// Which rows still grow; the cache's rows are these.
@@ -86,6 +90,7 @@ impl<'m> Decoder<'m> {
         let rng = Rng::new(seed).fork("sample");
         let mut decoder = Self {
             model,
+            packed: (prompts.len() >= PACK_FROM).then(|| PackedParams::new(&model.params)),
             cache,
             rows,
             open,
@@ -109,7 +114,8 @@ impl<'m> Decoder<'m> {
     }
 
     fn feed(&mut self, tokens: Vec<i32>, time: usize, lengths: &[usize]) {
-        self.logits = feed(self.model, &mut self.cache, tokens, time, lengths);
+        let packed = self.packed.as_ref();
+        self.logits = feed(self.model, packed, &mut self.cache, tokens, time, lengths);
     }
 
     /// Whether all rows have ended.
@@ -164,6 +170,7 @@ impl<'m> Decoder<'m> {
 /// counts.
 pub(crate) fn feed(
     model: &Model,
+    packed: Option<&PackedParams>,
     cache: &mut KvCache,
     tokens: Vec<i32>,
     time: usize,
@@ -177,7 +184,10 @@ pub(crate) fn feed(
         positions: Ids::new(device, positions, [batch, time]),
         ..Input::causal(device, tokens, batch, time)
     };
-    let graph = Graph::inference(&model.params);
+    let graph = match packed {
+        Some(packed) => Graph::decoding(&model.params, packed),
+        None => Graph::inference(&model.params),
+    };
     let hidden: Var = model.hidden(&mut Pass::new(&graph, &input).with_cache(cache));
     cache.advance(lengths);
     let last = lengths.iter().enumerate().map(|(b, n)| (b * time + n - 1) as i32).collect();

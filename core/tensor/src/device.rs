@@ -10,6 +10,19 @@ pub enum Device {
     /// All cores of this machine, f32, SIMD chosen at run time.
     #[default]
     Cpu,
+    /// Nowhere: tensors have sizes and no values. Ops compute nothing and take the memory that they would
+    /// take, which [`plan`](crate::plan) counts.
+    Plan,
+}
+
+impl Device {
+    /// Where an op over tensors of both runs: what is combined with a plan is one.
+    pub(crate) fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Cpu, Self::Cpu) => Self::Cpu,
+            _ => Self::Plan,
+        }
+    }
 }
 
 /// Fixes the number of CPU threads for the whole process (0: all cores). The calling thread becomes one

@@ -23,14 +23,15 @@ pub mod mapped;
 pub mod ops;
 mod params;
 mod pool;
+mod region;
 mod rng;
 mod tape;
 mod tensor;
 
 pub use device::{Device, set_threads};
 pub use limits::{Limits, limits};
-pub use params::{GradSet, Graph, Param, ParamId, Params};
-pub use pool::{PoolStats, pool_stats, release_spare};
+pub use params::{GradSet, Graph, PackedParams, Param, ParamId, Params};
+pub use pool::{PoolStats, most_held, plan, planned_stats, pool_stats, release_spare};
 pub use rng::{Rng, splitmix64};
 pub use tape::{Grads, Tape, Var};
 pub use tensor::{Ids, Shape, Tensor};

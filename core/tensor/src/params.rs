@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use crate::{
-    tape::{Grads, Tape, Var},
+    tape::{Grads, PackedSlot, Tape, Var},
     tensor::Tensor,
 };
 
@@ -53,6 +53,14 @@ impl Params {
         self.by_name.insert(name.clone(), id);
         self.entries.push(Param { name, value, trainable: true });
         id
+    }
+
+    /// The same names and sizes on [`Device::Plan`](crate::Device::Plan): memory that is there already.
+    #[must_use]
+    pub fn planned(&self) -> Self {
+        let mut plan = self.clone();
+        plan.iter_mut().for_each(|p| p.value = p.value.planned());
+        plan
     }
 
     /// Finds one by name.
@@ -124,11 +132,27 @@ impl GradSet {
     }
 }
 
+/// Weights laid out anew for products of few rows, each matrix by the first product that it is in: for
+/// passes over the same parameters again and again, as in writing many texts at once. Takes as much memory as
+/// the weights.
+#[derive(Clone)]
+pub struct PackedParams {
+    slots: Vec<PackedSlot>,
+}
+
+impl PackedParams {
+    /// For these parameters, as long as they stay as they are.
+    pub fn new(params: &Params) -> Self {
+        Self { slots: (0..params.len()).map(|_| PackedSlot::default()).collect() }
+    }
+}
+
 /// A forward pass bound to parameters; each becomes a leaf when it is first used.
 pub struct Graph<'p> {
     params: &'p Params,
     tape: Option<Tape>,
     leaves: RefCell<Vec<Option<Var>>>,
+    packed: Option<&'p PackedParams>,
 }
 
 impl<'p> Graph<'p> {
@@ -145,7 +169,16 @@ impl<'p> Graph<'p> {
 
     /// A pass that keeps nothing.
     pub fn inference(params: &'p Params) -> Self {
-        Self { params, tape: None, leaves: RefCell::new(vec![None; params.len()]) }
+        Self { params, tape: None, leaves: RefCell::new(vec![None; params.len()]), packed: None }
+    }
+
+    /// [`inference`](Self::inference) that lays weights out anew where that makes it faster.
+    ///
+    /// # Panics
+    /// If `packed` was made for other parameters.
+    pub fn decoding(params: &'p Params, packed: &'p PackedParams) -> Self {
+        assert_eq!(packed.slots.len(), params.len(), "decoding: packed for other parameters");
+        Self { packed: Some(packed), ..Self::inference(params) }
     }
 
     /// Whether it can go backward.
@@ -164,7 +197,13 @@ impl<'p> Graph<'p> {
         self.leaves.borrow_mut()[id.0]
             .get_or_insert_with(|| match &self.tape {
                 Some(tape) if entry.trainable => tape.leaf(entry.value.clone()),
-                _ => Var::constant(entry.value.clone()),
+                _ => {
+                    let value = Var::constant(entry.value.clone());
+                    match self.packed {
+                        Some(packed) => value.with_packed(packed.slots[id.0].clone()),
+                        None => value,
+                    }
+                }
             })
             .clone()
     }

@@ -2,14 +2,15 @@
 //! again, and the system's allocator would map and clear fresh pages each time.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    ops::RangeInclusive,
+    sync::{Mutex, MutexGuard},
 };
 
 use bytemuck::{Pod, Zeroable};
+
+use crate::region::{FROM, Piece};
 
 /// One cache line; makes every buffer aligned for 512-bit loads.
 #[repr(C, align(64))]
@@ -23,14 +24,89 @@ unsafe impl Zeroable for Line {}
 #[allow(unsafe_code)]
 unsafe impl Pod for Line {}
 
-static FREE: Mutex<BTreeMap<usize, Vec<Vec<Line>>>> = Mutex::new(BTreeMap::new());
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static HELD: AtomicUsize = AtomicUsize::new(0);
+/// Buffers by size, and their account; sizes are in lines.
+struct Pool<T> {
+    /// Those that nobody uses.
+    spare: BTreeMap<usize, Vec<T>>,
+    in_use: usize,
+    peak: usize,
+    held: usize,
+}
 
-fn free_lists() -> MutexGuard<'static, BTreeMap<usize, Vec<Vec<Line>>>> {
-    // The map is valid after any panic: it only holds spare memory.
-    FREE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+impl<T> Pool<T> {
+    const fn new() -> Self {
+        Self { spare: BTreeMap::new(), in_use: 0, peak: 0, held: 0 }
+    }
+
+    /// The size of a buffer of at least `lines`, and the buffer if there is a spare one.
+    fn take(&mut self, lines: usize) -> (usize, Option<T>) {
+        // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
+        // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
+        let mut found = self.spare(lines..=lines + lines / 4);
+        // Where the spares that do not fit have become too many, a much larger one has to do; and where there
+        // is none, they go.
+        let most = most_held(self.peak.max(self.in_use + lines));
+        if found.is_none() && self.held + lines > most {
+            found = self.spare(lines..=usize::MAX);
+            while found.is_none() && self.held + lines > most {
+                let Some((size, buffer)) = self.spare(0..=lines) else { break };
+                drop(buffer);
+                self.held -= size;
+            }
+        }
+        let (size, buffer) = match found {
+            Some((size, buffer)) => (size, Some(buffer)),
+            None => {
+                self.held += lines;
+                (lines, None)
+            }
+        };
+        self.in_use += size;
+        self.peak = self.peak.max(self.in_use);
+        (size, buffer)
+    }
+
+    /// The smallest spare buffer of these sizes.
+    fn spare(&mut self, sizes: RangeInclusive<usize>) -> Option<(usize, T)> {
+        let size = *self.spare.range(sizes).next()?.0;
+        let list = self.spare.get_mut(&size)?;
+        let buffer = list.pop()?;
+        if list.is_empty() {
+            self.spare.remove(&size);
+        }
+        Some((size, buffer))
+    }
+
+    fn give(&mut self, size: usize, buffer: T) {
+        self.in_use -= size;
+        self.spare.entry(size).or_default().push(buffer);
+    }
+
+    fn stats(&self) -> PoolStats {
+        let [in_use, peak, held] = [self.in_use, self.peak, self.held].map(|lines| lines * LINE);
+        PoolStats { in_use, peak, held }
+    }
+}
+
+/// Bytes of a line.
+const LINE: usize = size_of::<Line>();
+
+static POOL: Mutex<Pool<Block>> = Mutex::new(Pool::new());
+
+fn pool() -> MutexGuard<'static, Pool<Block>> {
+    // The pool is valid after any panic: it only holds spare memory.
+    POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+thread_local! {
+    /// What this thread plans: the same account without memory.
+    static PLANNED: RefCell<Plan> = const { RefCell::new(Plan { pool: Pool::new(), present: 0 }) };
+}
+
+struct Plan {
+    pool: Pool<()>,
+    /// What was in use when it began.
+    present: usize,
 }
 
 /// Bytes of tensors alive now, at most so far, and held in all (alive and spare).
@@ -44,16 +120,77 @@ pub struct PoolStats {
     pub held: usize,
 }
 
+/// What the pool holds at most, where `peak` was in use at once.
+pub fn most_held(peak: usize) -> usize {
+    peak / 4 * 5
+}
+
 /// The pool's account, in bytes.
 pub fn pool_stats() -> PoolStats {
-    PoolStats { in_use: IN_USE.load(Relaxed), peak: PEAK.load(Relaxed), held: HELD.load(Relaxed) }
+    pool().stats()
 }
 
 /// Gives spare memory back to the system.
 pub fn release_spare() {
-    let lists = std::mem::take(&mut *free_lists());
-    let bytes: usize = lists.values().flatten().map(|v| v.len() * 64).sum();
-    HELD.fetch_sub(bytes, Relaxed);
+    let mut pool = pool();
+    let spare = std::mem::take(&mut pool.spare);
+    pool.held -= spare.iter().map(|(size, list)| size * list.len()).sum::<usize>();
+}
+
+/// Runs `work` over tensors on [`Device::Plan`](crate::Device::Plan), made in it and by this thread, and tells
+/// what the pool would have to hold for it beside what is in use now, if it had nothing to spare.
+pub fn plan<R>(work: impl FnOnce() -> R) -> (R, PoolStats) {
+    let (in_use, peak) = {
+        let real = pool();
+        (real.in_use, real.peak)
+    };
+    PLANNED.with_borrow_mut(|plan| {
+        plan.present = in_use;
+        plan.pool = Pool { spare: BTreeMap::new(), in_use, peak, held: in_use };
+    });
+    let result = work();
+    (result, planned_stats())
+}
+
+/// The account of this thread's plan so far, in bytes.
+pub fn planned_stats() -> PoolStats {
+    PLANNED.with_borrow(|plan| {
+        let PoolStats { in_use, peak, held } = plan.pool.stats();
+        let beyond = |bytes: usize| bytes.saturating_sub(plan.present * LINE);
+        PoolStats { in_use: beyond(in_use), peak: beyond(peak), held: beyond(held) }
+    })
+}
+
+/// A buffer that is planned: its size, and the account that it stands in, if any.
+pub(crate) struct Planned {
+    lines: Option<usize>,
+}
+
+impl Planned {
+    /// Counted like a buffer of `len` values.
+    pub fn counted(len: usize) -> Self {
+        let (lines, _) = PLANNED.with_borrow_mut(|plan| plan.pool.take(class(len.div_ceil(16))));
+        Self { lines: Some(lines) }
+    }
+
+    /// Stands for memory that is there already.
+    pub fn present() -> Self {
+        Self { lines: None }
+    }
+}
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        let Some(lines) = self.lines else { return };
+        // A thread that ends has no account any more; nor has a buffer of an earlier plan.
+        let _ = PLANNED.try_with(|plan| {
+            if let Ok(mut plan) = plan.try_borrow_mut()
+                && plan.pool.in_use >= lines
+            {
+                plan.pool.give(lines, ());
+            }
+        });
+    }
 }
 
 /// Rounds up in steps of an eighth of a power of two, so that near sizes share buffers.
@@ -62,30 +199,39 @@ fn class(lines: usize) -> usize {
     lines.div_ceil(step) * step
 }
 
+/// Memory of a buffer.
+enum Block {
+    Small(Vec<Line>),
+    Large(Piece),
+}
+
+impl Block {
+    fn new(lines: usize) -> Self {
+        match Some(lines * LINE).filter(|&bytes| bytes >= FROM).and_then(Piece::new) {
+            Some(piece) => Self::Large(piece),
+            None => Self::Small(vec![Line([0.0; 16]); lines]),
+        }
+    }
+
+    fn lines(&self) -> usize {
+        match self {
+            Self::Small(lines) => lines.len(),
+            Self::Large(piece) => piece.bytes().len() / LINE,
+        }
+    }
+}
+
 /// A pooled run of f32, returned to the pool when dropped.
 pub(crate) struct Buf {
-    lines: Vec<Line>,
+    block: Block,
     len: usize,
 }
 
 impl Buf {
     /// `len` values of arbitrary (but initialised) content.
     pub fn stale(len: usize) -> Self {
-        let lines = class(len.div_ceil(16));
-        // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
-        // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
-        let spare = |mut free: MutexGuard<'static, BTreeMap<usize, Vec<Vec<Line>>>>| {
-            free.range_mut(lines..=lines + lines / 4).find_map(|(_, list)| list.pop())
-        };
-        let reused = spare(free_lists());
-        let lines = reused.as_ref().map_or(lines, Vec::len);
-        let now = IN_USE.fetch_add(lines * 64, Relaxed) + lines * 64;
-        PEAK.fetch_max(now, Relaxed);
-        let lines = reused.unwrap_or_else(|| {
-            HELD.fetch_add(lines * 64, Relaxed);
-            vec![Line([0.0; 16]); lines]
-        });
-        Self { lines, len }
+        let (size, spare) = pool().take(class(len.div_ceil(16)));
+        Self { block: spare.unwrap_or_else(|| Block::new(size)), len }
     }
 
     /// `len` zeros.
@@ -98,28 +244,52 @@ impl Buf {
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        IN_USE.fetch_sub(lines.len() * 64, Relaxed);
-        free_lists().entry(lines.len()).or_default().push(lines);
+        let block = std::mem::replace(&mut self.block, Block::Small(Vec::new()));
+        pool().give(block.lines(), block);
     }
 }
 
 impl std::ops::Deref for Buf {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        let values: &[f32] = match &self.block {
+            Block::Small(lines) => bytemuck::cast_slice(lines),
+            Block::Large(piece) => bytemuck::cast_slice(piece.bytes()),
+        };
+        &values[..self.len]
     }
 }
 
 impl std::ops::DerefMut for Buf {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        let values: &mut [f32] = match &mut self.block {
+            Block::Small(lines) => bytemuck::cast_slice_mut(lines),
+            Block::Large(piece) => bytemuck::cast_slice_mut(piece.bytes_mut()),
+        };
+        &mut values[..self.len]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_counts_what_is_alive_at_once_and_what_is_held() {
+        let bytes = |values: usize| class(values.div_ceil(16)) * LINE;
+        let ((), stats) = plan(|| {
+            let first = Planned::counted(1000);
+            drop(Planned::counted(500));
+            // Takes the spare one.
+            let second = Planned::counted(500);
+            drop((first, second, Planned::present()));
+            let _third = Planned::counted(100);
+        });
+        assert!(stats.peak >= bytes(1000) + bytes(500));
+        assert_eq!(stats.held, bytes(1000) + bytes(500) + bytes(100));
+        assert_eq!(stats.in_use, 0);
+        assert_eq!(plan(|| ()).1.held, 0);
+    }
 
     #[test]
     fn buffers_are_aligned_and_reused() {

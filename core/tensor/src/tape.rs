@@ -2,9 +2,14 @@
 //! into its inputs' gradients. Going backward consumes the closures, so what an op saved is freed
 //! as soon as its own backward has run.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
+    cpu::packed::Panels,
     ops,
     tensor::{Shape, Tensor},
 };
@@ -70,7 +75,7 @@ impl Tape {
     fn push(&self, value: Tensor, backward: Option<Backward>) -> Var {
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(backward);
-        Var { value, node: Some((self.clone(), nodes.len() - 1)), remake: None }
+        Var { value, node: Some((self.clone(), nodes.len() - 1)), remake: None, packed: None }
     }
 
     /// Gradients of `loss` (one element) with respect to every leaf, added to `grads`.
@@ -166,12 +171,25 @@ pub struct Var {
     value: Tensor,
     node: Option<(Tape, usize)>,
     remake: Option<Remake>,
+    packed: Option<PackedSlot>,
 }
+
+/// Where weights stand once more, laid out for products of few rows: filled by the first of them.
+pub(crate) type PackedSlot = Arc<OnceLock<Panels>>;
 
 impl Var {
     /// A value without gradient.
     pub fn constant(value: Tensor) -> Self {
-        Self { value, node: None, remake: None }
+        Self { value, node: None, remake: None, packed: None }
+    }
+
+    /// With a place for the weights laid out anew.
+    pub(crate) fn with_packed(self, slot: PackedSlot) -> Self {
+        Self { packed: Some(slot), ..self }
+    }
+
+    pub(crate) fn packed(&self) -> Option<&PackedSlot> {
+        self.packed.as_ref()
     }
 
     /// The value.

@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::{device::Device, pool::Buf};
+use crate::{
+    device::Device,
+    pool::{Buf, Planned},
+};
 
 /// Sizes of up to six dimensions.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,10 @@ impl<const N: usize> From<[usize; N]> for Shape {
 
 enum Storage {
     Cpu(Buf),
+    /// A size without values.
+    Plan {
+        _account: Planned,
+    },
 }
 
 /// A dense f32 array. Cloning shares the memory; writing copies if it is shared.
@@ -70,6 +77,7 @@ impl Tensor {
         let shape = shape.into();
         match device {
             Device::Cpu => Self::from_buf(Buf::stale(shape.count()), shape),
+            Device::Plan => Self::of_plan(Planned::counted(shape.count()), shape),
         }
     }
 
@@ -78,13 +86,27 @@ impl Tensor {
         let shape = shape.into();
         match device {
             Device::Cpu => Self::from_buf(Buf::zeroed(shape.count()), shape),
+            Device::Plan => Self::of_plan(Planned::counted(shape.count()), shape),
         }
+    }
+
+    fn of_plan(account: Planned, shape: Shape) -> Self {
+        Self { storage: Arc::new(Storage::Plan { _account: account }), shape }
+    }
+
+    /// A tensor of this shape on [`Device::Plan`] whose memory is there already, so that it is not counted.
+    #[must_use]
+    pub fn planned(&self) -> Self {
+        Self::of_plan(Planned::present(), self.shape)
     }
 
     /// One value everywhere.
     pub fn full(device: Device, shape: impl Into<Shape>, value: f32) -> Self {
         let mut tensor = Self::stale(device, shape);
-        tensor.cpu_mut().fill(value);
+        match device {
+            Device::Cpu => tensor.cpu_mut().fill(value),
+            Device::Plan => {}
+        }
         tensor
     }
 
@@ -101,7 +123,10 @@ impl Tensor {
             values.len()
         );
         let mut tensor = Self::stale(device, shape);
-        tensor.cpu_mut().copy_from_slice(values);
+        match device {
+            Device::Cpu => tensor.cpu_mut().copy_from_slice(values),
+            Device::Plan => {}
+        }
         tensor
     }
 
@@ -110,14 +135,37 @@ impl Tensor {
         Self::from_slice(device, &[value], [])
     }
 
-    /// Copies the values to the host.
+    /// Copies the values to the host; zeros of a plan.
     pub fn to_vec(&self) -> Vec<f32> {
-        self.cpu().to_vec()
+        match &*self.storage {
+            Storage::Cpu(buf) => buf.to_vec(),
+            Storage::Plan { .. } => vec![0.0; self.len()],
+        }
+    }
+
+    /// The same values on a device; shares the memory if they are there.
+    #[must_use]
+    pub fn to_device(&self, device: Device) -> Self {
+        match self.device() == device {
+            true => self.clone(),
+            false => self.with_host(|values| Self::from_slice(device, values, self.shape)),
+        }
+    }
+
+    /// The values of a tensor that lives on the host.
+    ///
+    /// # Panics
+    /// If it lives elsewhere: see [`to_device`](Self::to_device).
+    pub fn host(&self) -> &[f32] {
+        self.cpu()
     }
 
     /// Hands the values to `f` on the host without a copy where that is possible.
     pub fn with_host<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
-        f(self.cpu())
+        match &*self.storage {
+            Storage::Cpu(buf) => f(buf),
+            Storage::Plan { .. } => f(&self.to_vec()),
+        }
     }
 
     /// The value of a one-element tensor.
@@ -126,7 +174,10 @@ impl Tensor {
     /// If it has another number of elements.
     pub fn item(&self) -> f32 {
         assert_eq!(self.len(), 1, "item() of a tensor of shape {:?}", self.shape);
-        self.cpu()[0]
+        match &*self.storage {
+            Storage::Cpu(buf) => buf[0],
+            Storage::Plan { .. } => 0.0,
+        }
     }
 
     /// The sizes.
@@ -148,6 +199,7 @@ impl Tensor {
     pub fn device(&self) -> Device {
         match *self.storage {
             Storage::Cpu(_) => Device::Cpu,
+            Storage::Plan { .. } => Device::Plan,
         }
     }
 
@@ -175,19 +227,29 @@ impl Tensor {
     pub(crate) fn cpu(&self) -> &[f32] {
         match &*self.storage {
             Storage::Cpu(buf) => buf,
+            Storage::Plan { .. } => unreachable!("a plan has no values"),
         }
     }
 
-    pub(crate) fn cpu_mut(&mut self) -> &mut [f32] {
-        if Arc::get_mut(&mut self.storage).is_none() {
-            let mut copy = Self::stale(self.device(), self.shape);
-            if let Some(Storage::Cpu(buf)) = Arc::get_mut(&mut copy.storage) {
-                buf.copy_from_slice(self.cpu());
-            }
-            *self = copy;
+    /// Makes a copy if the memory is shared: what comes before any writing.
+    pub(crate) fn own(&mut self) {
+        if Arc::get_mut(&mut self.storage).is_some() {
+            return;
         }
+        let mut copy = Self::stale(self.device(), self.shape);
+        if let (Some(Storage::Cpu(to)), Storage::Cpu(from)) =
+            (Arc::get_mut(&mut copy.storage), &*self.storage)
+        {
+            to.copy_from_slice(from);
+        }
+        *self = copy;
+    }
+
+    pub(crate) fn cpu_mut(&mut self) -> &mut [f32] {
+        self.own();
         match Arc::get_mut(&mut self.storage) {
             Some(Storage::Cpu(buf)) => buf,
+            Some(Storage::Plan { .. }) => unreachable!("a plan has no values"),
             None => unreachable!("the storage was made unique above"),
         }
     }
@@ -195,7 +257,10 @@ impl Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = &self.cpu()[..self.len().min(8)];
+        let head = match &*self.storage {
+            Storage::Cpu(buf) => &buf[..self.len().min(8)],
+            Storage::Plan { .. } => return write!(f, "Tensor{:?}", self.shape),
+        };
         write!(f, "Tensor{:?}{head:?}", self.shape)?;
         if self.len() > 8 { write!(f, "…") } else { Ok(()) }
     }

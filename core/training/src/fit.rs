@@ -8,6 +8,7 @@ use athanor_tensor::{GradSet, Graph, Tensor, Var};
 use serde_json::{Value, json};
 
 use crate::{
+    memory,
     record::Sample,
     trainer::{Trainer, restore_weights},
 };
@@ -91,6 +92,9 @@ pub trait Task {
         Ok(())
     }
 
+    /// Forgets what the batches before left behind: they were only gone through on paper.
+    fn forget(&mut self) {}
+
     /// Where in the data a step begins, for the checkpoint's reader.
     fn cursor(&self, step: u64) -> Value {
         json!({ "step": step })
@@ -121,6 +125,8 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         since: saved["since"].as_u64().unwrap_or(0),
     };
     let mut stopped = trainer.state()["stopped"].as_bool().unwrap_or(false);
+    let expected = memory::check(trainer, task)?;
+    trainer.expect(expected);
     task.restore(trainer.take_arrays(), &trainer.model)?;
     if trainer.step() == 0 {
         let samples = task.sample(&trainer.model)?;

@@ -10,6 +10,7 @@
 
 mod average;
 mod fit;
+pub mod memory;
 mod model_folder;
 pub mod optimizers;
 mod packing;

@@ -146,6 +146,10 @@ section! {
         /// about a fifth more time, the same bytes.
         #[watch]
         recompute: bool = false,
+        /// Gigabytes (10^9 bytes) that the run may hold; 0: what the machine has free. What a run will need is found
+        /// before it begins, and one that does not fit is refused.
+        #[watch]
+        memory_gigabytes: f64 = 0.0,
         /// Steps between evaluations on held-out data; 0 evaluates at the end only.
         eval_every: u64 = 100,
         /// Most sequences (or pairs) that an evaluation takes.
@@ -193,6 +197,7 @@ impl Check for TrainSection {
             ("weight_decay", self.weight_decay),
             ("clip", self.clip),
             ("checkpoint_seconds", self.checkpoint_seconds),
+            ("memory_gigabytes", self.memory_gigabytes),
         ] {
             Problem::unless(
                 value >= 0.0 && value.is_finite(),

@@ -6,11 +6,12 @@ use athanor_models::{Dropout, HostTensors, Model};
 use athanor_store::{
     Array, ArrayRef, Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run, StageFolder,
 };
-use athanor_tensor::{GradSet, Rng, Tensor, ops};
+use athanor_tensor::{GradSet, Params, Rng, Tensor, ops};
 use serde_json::{Value, json};
 
 use crate::{
     average::Average,
+    memory::Expected,
     optimizers::{Optimizer, restore_tensor},
     record::{Recorder, Sample},
     schedule,
@@ -85,6 +86,7 @@ pub struct Trainer<'c> {
     tensors: Vec<(String, Tensor)>,
     arrays: Vec<Array>,
     rate: Rate,
+    memory: Option<Expected>,
 }
 
 /// Tokens and operations per second since the last look.
@@ -162,6 +164,7 @@ impl<'c> Trainer<'c> {
             started: now,
             saved: now,
             rate: Rate { since: now, tokens: 0, flops: 0.0 },
+            memory: None,
         })
     }
 
@@ -268,6 +271,20 @@ impl<'c> Trainer<'c> {
             }
         }
         Ok(Update { grad_norm, learning_rate, applied })
+    }
+
+    pub(crate) fn expect(&mut self, memory: Expected) {
+        self.memory = Some(memory);
+    }
+
+    /// What was expected of the memory before the first step, for [`fit`](crate::fit).
+    pub fn memory(&self) -> Option<Expected> {
+        self.memory
+    }
+
+    /// The memory of an update, on a plan of the parameters.
+    pub(crate) fn plan_update(&self, params: &mut Params, grads: &GradSet) {
+        self.optimizer.plan(params, grads);
     }
 
     /// Counts tokens and operations for the rates.

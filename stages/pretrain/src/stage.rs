@@ -7,7 +7,11 @@ use athanor_models::{Model, families};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, StagedDir, sha256_folder};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
-use athanor_training::{StageContext, Trainer, load_tokenizer, save_model, set_tokens};
+use athanor_training::{
+    StageContext, Trainer, load_tokenizer,
+    memory::{SystemMemory, check_weights},
+    save_model, set_tokens,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -94,6 +98,8 @@ pub fn run(run: &Run) -> Result<()> {
             let shape = section.model.shape(tokenizer.vocab_size());
             let mut config = (family.config)(&shape);
             (objective.config)(&section, &mut config);
+            let plan = Model::from_config(family, config.clone(), head, 0, Device::Plan);
+            check_weights(NAME, &plan.map_err(|e| e.at("pretrain.objective"))?, &section.train)?;
             Model::from_config(family, config, head, run.seed, Device::Cpu)
                 .map_err(|e| e.at("pretrain.objective"))?
         }
@@ -114,6 +120,7 @@ pub fn run(run: &Run) -> Result<()> {
     let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &materials)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    let expected = trainer.memory().map(|m| m.total());
     let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
     let told = match (figure("bits_per_byte"), figure("loss")) {
         (Some(bits), _) => format!("held-out {bits:.3} bits per byte"),
@@ -137,6 +144,8 @@ pub fn run(run: &Run) -> Result<()> {
         "heldout_bits_per_byte": figure("bits_per_byte"),
         "heldout_perplexity": figure("perplexity"),
         "withheld_updates": withheld,
+        "expected_memory_bytes": expected,
+        "resident_memory_bytes": SystemMemory::peak(),
         "peak_memory_bytes": pool_stats().peak,
     });
     if let Some(summary) = summary.as_object_mut() {

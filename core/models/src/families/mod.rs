@@ -394,6 +394,9 @@ impl Builder {
             }
         }
         let name = &format!("{}{name}", self.outer);
+        if self.device == Device::Plan {
+            return Ok(self.params.insert(name, Tensor::zeros(self.device, shape)));
+        }
         let count = shape.iter().product();
         let mut values = vec![0.0; count];
         match init {

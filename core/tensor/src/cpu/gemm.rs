@@ -3,7 +3,7 @@
 
 use gemm::Parallelism;
 
-use super::skinny;
+use super::{blocked, skinny};
 
 /// A strided view of a matrix inside a slice.
 #[derive(Clone, Copy)]
@@ -104,6 +104,12 @@ pub(crate) unsafe fn matmul_raw(
         unsafe { skinny::product(out, out_stride, [m, n, k], x, w, threads == Threads::All) };
         return;
     }
+    if blocked::serves([m, n, k], &b) {
+        let all = threads == Threads::All;
+        // SAFETY: as above.
+        unsafe { blocked::product(out, out_stride, [m, n, k], a, b, alpha, accumulate, all) };
+        return;
+    }
     let parallelism = match threads {
         Threads::All if m * n * k >= PARALLEL_FROM && rayon::current_num_threads() > 1 => {
             Parallelism::Rayon(0)
@@ -156,6 +162,8 @@ mod tests {
             [1, 300, 200],
             [130, 1, 70],
             [300, 257, 513],
+            // Beyond a block of places and of rows, with an odd rest of each.
+            [133, 97, 1031],
             [4, 4, 0],
         ] {
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));

@@ -2,6 +2,7 @@
 //! of threads, and each element is computed by one task in one order: same bytes on any count.
 
 pub(crate) mod attention;
+pub(crate) mod blocked;
 pub(crate) mod cached;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
@@ -10,9 +11,11 @@ pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod packed;
 pub(crate) mod parallel;
 pub(crate) mod peak;
 pub(crate) mod relative;
 pub(crate) mod rotary;
 pub(crate) mod simd;
 pub(crate) mod skinny;
+pub(crate) mod tile;

@@ -16,11 +16,11 @@ pub(crate) const MOST_ROWS: usize = 32;
 const COLUMNS: usize = 64;
 
 /// Below this many multiplications starting threads costs more than it brings.
-const PARALLEL_FROM: usize = 1 << 17;
+pub(super) const PARALLEL_FROM: usize = 1 << 17;
 
 /// Where tasks write, each in its own columns.
 #[derive(Clone, Copy)]
-struct Out(*mut f32, usize);
+pub(crate) struct Out(*mut f32, usize);
 
 // SAFETY: tasks write to places of their own only.
 #[allow(unsafe_code)]
@@ -29,13 +29,22 @@ unsafe impl Send for Out {}
 unsafe impl Sync for Out {}
 
 impl Out {
+    /// Rows of `stride` places.
+    pub(super) fn new(out: &mut [f32], stride: usize) -> Self {
+        Self::raw(out.as_mut_ptr(), stride)
+    }
+
+    pub(super) fn raw(out: *mut f32, stride: usize) -> Self {
+        Self(out, stride)
+    }
+
     /// The place of an element.
     ///
     /// # Safety
     /// It must be within the matrix.
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn at(self, row: usize, column: usize) -> *mut f32 {
+    pub(super) unsafe fn at(self, row: usize, column: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(row * self.1 + column) }
     }

@@ -121,6 +121,7 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
             out.cpu_mut(),
             lse.cpu_mut(),
         ),
+        Device::Plan => {}
     }
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
     let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
@@ -149,6 +150,7 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
                 let places = [0, 1, 2].map(|i| shared[if shared.len() == 1 { 0 } else { i }]);
                 cpu::backward(&saved, dims, mask.view(), places);
             }
+            Device::Plan => {}
         }
         for (slot, out) in slots.into_iter().zip(outs) {
             grads.add(slot, out);
@@ -187,6 +189,7 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
                     .copy_from_slice(&new.cpu()[b * time * width..(b + 1) * time * width]);
             }
         }
+        Device::Plan => {}
     }
 }
 
@@ -226,6 +229,7 @@ pub fn attention_cached(
             let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
             cached::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
         }
+        Device::Plan => {}
     }
     out
 }
@@ -257,6 +261,7 @@ pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
                 out.copy_from_slice(&row[from..to]);
             }
         }
+        Device::Plan => {}
     }
     out
 }
@@ -280,6 +285,7 @@ pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
     let mut out = Tensor::stale(x.device(), &shape[..]);
     match x.device() {
         Device::Cpu => crate::cpu::embedding::gather(x.cpu(), rows.host(), width, out.cpu_mut()),
+        Device::Plan => {}
     }
     out
 }

@@ -26,6 +26,14 @@ fn block_rows(rows: usize, vocabulary: usize) -> usize {
     rows.div_ceil(blocks).max(1)
 }
 
+/// The blocks of logits that stand in memory one after another.
+fn plan_blocks(rows: usize, vocabulary: usize) {
+    let step = block_rows(rows, vocabulary);
+    for from in (0..rows).step_by(step) {
+        drop(Tensor::stale(Device::Plan, [step.min(rows - from), vocabulary]));
+    }
+}
+
 fn check(name: &str, h: &Var, w: &Var, targets: &Ids) -> (usize, usize, usize) {
     let (rows, width) = h.value().rows();
     let [vocabulary, inner] = w.shape()[..] else { panic!("{name}: weights {:?}", w.shape()) };
@@ -119,6 +127,7 @@ pub fn linear_bias_cross_entropy(
                 spread(logits.cpu(), hm, ws, dims, dh, dw, from > 0, 1.0);
             }
         }
+        Device::Plan => plan_blocks(rows, vocabulary),
     }
     let (sh, sw, sb) = (h.slot(), w.slot(), b.and_then(Var::slot));
     let inputs: Vec<&Var> = [h, w].into_iter().chain(b).collect();
@@ -232,6 +241,7 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
                 cpu::entropy(logits.cpu(), vocabulary, |i| pairs[2 * i + 1], out);
             }
         }
+        Device::Plan => plan_blocks(rows, vocabulary),
     }
     let (sh, sw) = (h.slot(), w.slot());
     let (hv, wv, targets) = (h.value().clone(), w.value().clone(), targets.clone());
@@ -275,6 +285,7 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
                     spread(logits.cpu(), hm, wv.cpu(), dims, dh, dw, from > 0, scale);
                 }
             }
+            Device::Plan => plan_blocks(rows, vocabulary),
         }
         for (slot, part) in [(sh, dh), (sw, dw)] {
             if let Some(part) = part {
@@ -291,12 +302,14 @@ pub fn log_softmax(x: &Var) -> Var {
     let mut y = Tensor::stale(x.value().device(), *x.shape());
     match x.value().device() {
         Device::Cpu => cpu::log_softmax(x.value().cpu(), width, y.cpu_mut()),
+        Device::Plan => {}
     }
     let (slot, saved) = (x.slot(), y.clone());
     Var::record(y, &[x], move |grad, grads| {
         let mut dx = Tensor::stale(saved.device(), *saved.shape());
         match saved.device() {
             Device::Cpu => cpu::log_softmax_grad(saved.cpu(), grad.cpu(), width, dx.cpu_mut()),
+            Device::Plan => {}
         }
         grads.add(slot, dx);
     })
@@ -311,6 +324,7 @@ pub fn draw_rows(logits: &Tensor, rng: Rng) -> (Vec<i32>, Vec<i32>) {
         Device::Cpu => {
             cpu::draw(logits.cpu(), width, |row| rng.uniform_f64(row as u64), &mut found);
         }
+        Device::Plan => {}
     }
     found.into_iter().map(|[drawn, likeliest]| (drawn, likeliest)).unzip()
 }

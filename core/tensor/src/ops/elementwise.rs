@@ -12,6 +12,7 @@ fn unary_of(op: Unary, x: &Tensor) -> Tensor {
     let mut y = Tensor::stale(x.device(), *x.shape());
     match x.device() {
         Device::Cpu => cpu::unary(op, x.cpu(), y.cpu_mut()),
+        Device::Plan => {}
     }
     y
 }
@@ -22,6 +23,10 @@ fn unary(op: Unary, x: &Var) -> Var {
     let y = Var::record(unary_of(op, x.value()), &[x], move |mut grad, grads| {
         match grad.device() {
             Device::Cpu => cpu::unary_grad(op, saved.get().cpu(), grad.cpu_mut()),
+            Device::Plan => {
+                let _saved = saved.get();
+                grad.own();
+            }
         }
         grads.add(slot, grad);
     });
@@ -35,9 +40,11 @@ fn unary(op: Unary, x: &Var) -> Var {
 }
 
 fn binary_of(op: Binary, a: &Tensor, b: &Tensor) -> Tensor {
-    let mut y = Tensor::stale(a.device(), *a.shape());
-    match a.device() {
+    let device = a.device().with(b.device());
+    let mut y = Tensor::stale(device, *a.shape());
+    match device {
         Device::Cpu => cpu::binary(op, a.cpu(), b.cpu(), y.cpu_mut()),
+        Device::Plan => {}
     }
     y
 }
@@ -57,12 +64,14 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
     let again = (va.clone(), vb.clone());
     let y = Var::record(y, &[a, b], move |grad, grads| {
         let (va, vb) = (va.get(), vb.get());
-        let mut da = Tensor::stale(va.device(), *va.shape());
-        let mut db = Tensor::stale(va.device(), *va.shape());
-        match va.device() {
+        let device = grad.device();
+        let mut da = Tensor::stale(device, *va.shape());
+        let mut db = Tensor::stale(device, *va.shape());
+        match device {
             Device::Cpu => {
                 cpu::binary_grad(op, va.cpu(), vb.cpu(), grad.cpu(), da.cpu_mut(), db.cpu_mut())
             }
+            Device::Plan => {}
         }
         grads.add(sa, da);
         grads.add(sb, db);
@@ -86,6 +95,7 @@ pub(crate) fn add_into(sum: &mut Tensor, x: &Tensor) {
     );
     match sum.device() {
         Device::Cpu => cpu::add_into(sum.cpu_mut(), x.cpu()),
+        Device::Plan => sum.own(),
     }
 }
 
@@ -163,6 +173,7 @@ binary_ops! {
 pub fn sum(x: &Var) -> Var {
     let total = match x.value().device() {
         Device::Cpu => cpu::total(x.value().cpu()),
+        Device::Plan => 0.0,
     };
     let (slot, shape, device) = (x.slot(), *x.shape(), x.value().device());
     Var::record(Tensor::scalar(device, total), &[x], move |grad, grads| {

@@ -33,6 +33,7 @@ pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> V
     let mut out = Tensor::stale(table.value().device(), &shape[..]);
     match table.value().device() {
         Device::Cpu => cpu::gather(table.value().cpu(), ids.host(), width, out.cpu_mut()),
+        Device::Plan => {}
     }
     let (slot, like, ids) = (table.slot(), *table.shape(), ids.clone());
     Var::record(out, &[table], move |grad, grads| {
@@ -44,6 +45,7 @@ pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> V
                 }
                 cpu::scatter_add(sum, ids.host(), padding, width, grad.cpu());
             }
+            Device::Plan => {}
         });
     })
 }
@@ -63,12 +65,14 @@ pub fn spread_rows(x: &Var, places: &Ids, count: usize) -> Var {
     let mut out = Tensor::zeros(x.value().device(), [count, width]);
     match x.value().device() {
         Device::Cpu => cpu::scatter_add(out.cpu_mut(), places.host(), None, width, x.value().cpu()),
+        Device::Plan => {}
     }
     let (slot, like, places) = (x.slot(), *x.shape(), places.clone());
     Var::record(out, &[x], move |grad, grads| {
         let mut dx = Tensor::stale(grad.device(), like);
         match grad.device() {
             Device::Cpu => cpu::gather(grad.cpu(), places.host(), width, dx.cpu_mut()),
+            Device::Plan => {}
         }
         grads.add(slot, dx);
     })

@@ -38,7 +38,12 @@ struct Dims {
 impl Dims {
     /// Rows at a time.
     fn step(&self) -> usize {
-        (BLOCK / self.inner.max(1)).clamp(64, 4096)
+        (BLOCK / self.inner.max(1)).clamp(64, 4096).min(self.rows.max(1))
+    }
+
+    /// Room for the inner layer of these.
+    fn block(&self, device: Device) -> Tensor {
+        Tensor::stale(device, [self.step(), self.inner])
     }
 }
 
@@ -71,10 +76,11 @@ pub fn feed_forward(
         up.weight.shape(),
         down.weight.shape()
     );
-    let Some(kernel) = activation.kernel() else {
-        let none = Activation::None;
-        let inner = linear(x, up.weight, Some(up.bias), layout, none);
-        return linear(&inner, down.weight, Some(down.bias), layout, none);
+    let kernel = activation.kernel().filter(|_| up.weight.packed().is_none());
+    let Some(kernel) = kernel else {
+        // Nothing to fuse, or weights in panels.
+        let inner = linear(x, up.weight, Some(up.bias), layout, activation);
+        return linear(&inner, down.weight, Some(down.bias), layout, Activation::None);
     };
     let dims = Dims { rows, width, inner, out, layout, kernel };
     let inputs = [x, up.weight, up.bias, down.weight, down.bias];
@@ -88,16 +94,17 @@ pub fn feed_forward(
     let weights = inputs.map(|v| v.value().clone());
     match device {
         Device::Cpu => forward(dims, &weights, kept.as_mut().map(Tensor::cpu_mut), y.cpu_mut()),
+        Device::Plan => {
+            let _blocks = (dims.block(device), kept.is_none().then(|| dims.block(device)));
+        }
     }
     let slots = inputs.map(Var::slot);
     let saved = x.saved();
     let [_, w, b, v, c] = weights;
     let like = *x.shape();
-    Var::record(y, &inputs, move |grad, grads| match grad.device() {
-        Device::Cpu => {
-            let values = [saved.get(), w, b, v, c];
-            backward(dims, &values, kept.as_ref().map(Tensor::cpu), &grad, grads, slots, like);
-        }
+    Var::record(y, &inputs, move |grad, grads| {
+        let values = [saved.get(), w, b, v, c];
+        backward(dims, &values, kept.as_ref(), &grad, grads, slots, like);
     })
 }
 
@@ -105,7 +112,7 @@ pub fn feed_forward(
 fn backward(
     dims: Dims,
     values: &[Tensor; 5],
-    kept: Option<&[f32]>,
+    kept: Option<&Tensor>,
     grad: &Tensor,
     grads: &mut Grads,
     slots: [Slot; 5],
@@ -115,18 +122,25 @@ fn backward(
     let Dims { width, inner, out, .. } = dims;
     let [sx, sw, sb, sv, sc] = slots;
     let device = grad.device();
-    let step = dims.step().min(dims.rows.max(1));
+    let step = dims.step();
     let mut dx = Grads::wants(sx).then(|| Tensor::stale(device, like));
-    let mut y = Tensor::stale(device, [step, inner]);
-    let mut dz = Tensor::stale(device, [step, inner]);
-    let mut scratch = kept.is_none().then(|| Tensor::stale(device, [step, inner]));
+    let (mut y, mut dz) = (dims.block(device), dims.block(device));
+    let mut scratch = kept.is_none().then(|| dims.block(device));
     let (mut db, mut dc) = (vec![0.0; inner], vec![0.0; out]);
+    let rows = match device {
+        Device::Cpu => dims.rows.max(1),
+        Device::Plan => {
+            grads.accumulate(sv, *v.shape(), v, |_, _| ());
+            grads.accumulate(sw, *w.shape(), w, |_, _| ());
+            0
+        }
+    };
     // Of no rows, too, the weights have a gradient: zeros.
-    for from in (0..dims.rows.max(1)).step_by(step) {
+    for from in (0..rows).step_by(step) {
         let n = step.min(dims.rows - from);
         let (y, dz) = (&mut y.cpu_mut()[..n * inner], &mut dz.cpu_mut()[..n * inner]);
         let z = match (kept, &mut scratch) {
-            (Some(kept), _) => &kept[from * inner..(from + n) * inner],
+            (Some(kept), _) => &kept.cpu()[from * inner..(from + n) * inner],
             (None, Some(scratch)) => {
                 let z = &mut scratch.cpu_mut()[..n * inner];
                 self::inner(dims, values, from, n, z, y);
@@ -164,9 +178,9 @@ fn backward(
 
 fn forward(dims: Dims, values: &[Tensor; 5], mut kept: Option<&mut [f32]>, out: &mut [f32]) {
     let [x, _, _, v, c] = values;
-    let step = dims.step().min(dims.rows.max(1));
-    let mut y = Tensor::stale(x.device(), [step, dims.inner]);
-    let mut scratch = kept.is_none().then(|| Tensor::stale(x.device(), [step, dims.inner]));
+    let step = dims.step();
+    let mut y = dims.block(x.device());
+    let mut scratch = kept.is_none().then(|| dims.block(x.device()));
     for from in (0..dims.rows).step_by(step) {
         let n = step.min(dims.rows - from);
         let y = &mut y.cpu_mut()[..n * dims.inner];

@@ -4,11 +4,15 @@ use crate::{
     cpu::{
         elementwise::{self, Unary},
         gemm::{Mat, Threads, matmul},
+        packed::Panels,
     },
     device::Device,
     tape::{Grads, Slot, Var},
     tensor::Tensor,
 };
+
+/// Rows up to which weights in panels are the faster way: see docs/log.md.
+const MOST_PACKED: usize = 1024;
 
 /// How a weight matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +86,15 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
     if let Some(b) = b {
         assert_eq!(b.shape()[..], [out], "linear: bias {:?} for {out} outputs", b.shape());
     }
-    let z = mapped(x.value(), w.value(), b.map(Var::value), layout);
+    let z = match w.packed().filter(|_| rows <= MOST_PACKED && Panels::available()) {
+        Some(slot) if x.value().device() == Device::Cpu => {
+            let width = w.shape()[1];
+            let panels =
+                slot.get_or_init(|| Panels::new(layout.view(w.value().cpu(), width), inner, out));
+            by_panels(x.value(), panels, b.map(Var::value), out)
+        }
+        _ => mapped(x.value(), w.value(), b.map(Var::value), layout),
+    };
     let kernel = activation.kernel();
     let (y, saved_z) = match kernel {
         None => (z, None),
@@ -124,6 +136,17 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
                     );
                 });
             }
+            Device::Plan => {
+                if saved_z.is_some() {
+                    grad.own();
+                }
+                if Grads::wants(sb) {
+                    grads.add(sb, Tensor::stale(Device::Plan, [out]));
+                }
+                let _x = Grads::wants(sw).then(|| x.get());
+                grads.accumulate(sw, *w.shape(), &w, |_, _| ());
+                grads.accumulate(sx, like, &grad, |_, _| ());
+            }
         }
     });
     let (x, w, z) = again;
@@ -156,14 +179,31 @@ pub(super) fn weight_gradient(
     });
 }
 
+/// Room for as many rows as `x` has, of `out` numbers.
+fn room(x: &Tensor, out: usize, device: Device) -> Tensor {
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().expect("a matrix product needs a dimension") = out;
+    Tensor::stale(device, &shape[..])
+}
+
+/// x·W + b with weights in panels.
+fn by_panels(x: &Tensor, panels: &Panels, b: Option<&Tensor>, out: usize) -> Tensor {
+    let (rows, _) = x.rows();
+    let mut z = room(x, out, x.device());
+    panels.product(x.cpu(), rows, z.cpu_mut(), true);
+    if let Some(b) = b {
+        elementwise::add_bias(z.cpu_mut(), b.cpu());
+    }
+    z
+}
+
 /// x·W + b.
 fn mapped(x: &Tensor, w: &Tensor, b: Option<&Tensor>, layout: Weights) -> Tensor {
     let (rows, inner) = x.rows();
     let (_, out) = layout.sizes(w.shape());
-    let mut shape = x.shape().to_vec();
-    *shape.last_mut().expect("a matrix product needs a dimension") = out;
-    let mut z = Tensor::stale(x.device(), &shape[..]);
-    match x.device() {
+    let device = x.device().with(w.device());
+    let mut z = room(x, out, device);
+    match device {
         Device::Cpu => {
             let (xm, wm) = (Mat::new(x.cpu(), inner), layout.view(w.cpu(), w.shape()[1]));
             let z = z.cpu_mut();
@@ -172,6 +212,7 @@ fn mapped(x: &Tensor, w: &Tensor, b: Option<&Tensor>, layout: Weights) -> Tensor
                 elementwise::add_bias(z, b.cpu());
             }
         }
+        Device::Plan => {}
     }
     z
 }
@@ -180,6 +221,7 @@ fn activated(op: Unary, z: &Tensor) -> Tensor {
     let mut y = Tensor::stale(z.device(), *z.shape());
     match z.device() {
         Device::Cpu => elementwise::unary(op, z.cpu(), y.cpu_mut()),
+        Device::Plan => {}
     }
     y
 }

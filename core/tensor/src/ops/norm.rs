@@ -33,6 +33,7 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
             Device::Cpu => {
                 cpu::backward(kind, x.cpu(), w.cpu(), sb.is_some(), eps, grad.cpu(), dx.cpu_mut())
             }
+            Device::Plan => (vec![0.0; w.len()], vec![0.0; w.len()]),
         };
         grads.add(sw, Tensor::from_slice(x.device(), &dw, *w.shape()));
         if sb.is_some() {
@@ -53,6 +54,7 @@ fn normalised(kind: Norm, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, eps: f3
         Device::Cpu => {
             cpu::forward(kind, x.cpu(), w.cpu(), bias.map(Tensor::cpu), eps, y.cpu_mut())
         }
+        Device::Plan => {}
     }
     y
 }
@@ -87,6 +89,7 @@ fn add_norm(
             sum.cpu_mut(),
             y.cpu_mut(),
         ),
+        Device::Plan => {}
     }
     let (sa, sb) = (a.slot(), b.slot());
     let sum = Var::record(sum, &[a, b], move |grad, grads| {

@@ -46,6 +46,7 @@ pub fn adamw(
     );
     match p.device() {
         Device::Cpu => optim::adamw(p.cpu_mut(), g.cpu(), m.cpu_mut(), v.cpu_mut(), settings, step),
+        Device::Plan => [p, m, v].into_iter().for_each(Tensor::own),
     }
 }
 
@@ -53,6 +54,7 @@ pub fn adamw(
 pub fn sum_squares(x: &Tensor) -> f64 {
     match x.device() {
         Device::Cpu => cpu::total_squares(x.cpu()),
+        Device::Plan => 0.0,
     }
 }
 
@@ -68,6 +70,7 @@ pub fn scale_in_place(x: &mut Tensor, c: f32) {
         Device::Cpu => {
             crate::cpu::parallel::rows(x.cpu_mut(), 1, |_, x| x.iter_mut().for_each(|v| *v *= c))
         }
+        Device::Plan => x.own(),
     }
 }
 
@@ -81,6 +84,7 @@ pub fn weighted_sum_in_place(x: &mut Tensor, a: f32, y: &Tensor, b: f32) {
         Device::Cpu => crate::cpu::parallel::rows(x.cpu_mut(), 1, |i, x| {
             x.iter_mut().zip(&y.cpu()[i..]).for_each(|(x, &y)| *x = a * *x + b * y);
         }),
+        Device::Plan => x.own(),
     }
 }
 
@@ -129,6 +133,13 @@ pub fn newton_schulz(g: &Tensor) -> Tensor {
                     matmul(next.cpu_mut(), cols, [rows, cols, n], xm, pm, 1.0, true, Threads::All);
                 }
                 x = next;
+            }
+        }
+        Device::Plan => {
+            for _ in 0..5 {
+                let square = || Tensor::stale(device, [n, n]);
+                let _polynomial = (square(), square());
+                x = Tensor::stale(device, [rows, cols]);
             }
         }
     }

@@ -104,6 +104,7 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
         Device::Cpu => {
             cpu::forward(parts(&values), dims, sight.view(), out.cpu_mut(), lse.cpu_mut());
         }
+        Device::Plan => {}
     }
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
     let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
@@ -128,6 +129,7 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
                 };
                 cpu::backward(parts(&values), &saved, dims, sight.view(), to);
             }
+            Device::Plan => {}
         }
         for (slot, out) in slots.into_iter().zip(outs) {
             grads.add(slot, out);

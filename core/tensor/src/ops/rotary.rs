@@ -98,6 +98,7 @@ pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
                 sign,
                 y.cpu_mut(),
             ),
+            Device::Plan => {}
         }
         y
     };

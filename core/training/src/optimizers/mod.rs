@@ -5,7 +5,7 @@ mod muon;
 
 use athanor_models::Model;
 use athanor_store::{Array, ArrayData, Error, Result};
-use athanor_tensor::{GradSet, Tensor};
+use athanor_tensor::{GradSet, Params, Tensor};
 
 use crate::section::TrainSection;
 
@@ -110,6 +110,17 @@ impl Optimizer {
             slot.rule.update(&mut params[i].value, gradient, &mut slot.state, step);
         }
         self.updates += 1;
+    }
+
+    /// An update on a plan of the parameters, for the memory that it takes.
+    pub(crate) fn plan(&self, params: &mut Params, grads: &GradSet) {
+        let step = StepInfo { learning_rate: 0.0, grad_scale: 1.0, weight_decay: 0.0, updates: 0 };
+        let mut params: Vec<_> = params.iter_mut().collect();
+        for (i, gradient) in grads.iter().filter(|(i, _)| !self.slots[*i].frozen) {
+            let slot = &self.slots[i];
+            let mut state: Vec<Tensor> = slot.state.iter().map(Tensor::planned).collect();
+            slot.rule.update(&mut params[i].value, gradient, &mut state, step);
+        }
     }
 
     /// Updates done.

@@ -411,6 +411,10 @@ impl Task for PermutationLm<'_> {
         each.collect()
     }
 
+    fn forget(&mut self) {
+        self.memory.get_mut().iter_mut().for_each(Vec::clear);
+    }
+
     fn restore(&mut self, arrays: Vec<Array>, model: &Model) -> Result<()> {
         let mut memory = self.memory.borrow_mut();
         for Array { name, shape, data } in arrays {

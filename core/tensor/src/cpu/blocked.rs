@@ -1,0 +1,169 @@
+//! Matrix products of middling size, some ten to a thousand rows: out[m, n] = alpha · a[m, k] · b[k, n] (+ out), in blocks that caches hold (Goto and van
+//! de Geijn 2008, "Anatomy of high-performance matrix multiplication").
+//!
+//! The right side is laid out in panels of 32 columns and [`PLACES`] places of k, once for all rows. A task takes a
+//! block of rows through some panels: whole blocks of k, one after another, so each element is added up in an
+//! order that depends on k alone. The left side is read as it lies, unless its rows are not contiguous.
+
+use std::{cell::RefCell, ops::Range, sync::Mutex};
+
+use rayon::prelude::*;
+
+use super::{
+    gemm::Mat,
+    simd::{Level, level},
+    skinny::Out,
+    tile::{self, Ahead, COLUMNS, Left, Store},
+};
+
+/// Places of k in a block: a panel takes 64 KiB, which the second cache holds beside a block of rows.
+const PLACES: usize = 512;
+
+/// Rows of a task.
+const ROWS: usize = 128;
+
+/// Numbers of the right side that are laid out at once: 16 MiB.
+const LAID_OUT: usize = 1 << 22;
+
+/// Columns of a task at least, so that laying out rows of the left side pays.
+const TASK_COLUMNS: usize = 512;
+
+/// From this many multiplications to that many it is faster than the gemm crate, by a tenth to a half (Zen 5: see
+/// docs/log.md).
+const SIZES: Range<usize> = 1 << 22..1 << 28;
+
+/// Numbers of a right side whose columns are contiguous that are worth laying out.
+const TURNED: usize = 1 << 21;
+
+/// Room for panels that is kept from one product to the next.
+static ROOM: Mutex<Vec<f32>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Room for a block of rows.
+    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether this is the faster way: measured with AVX-512 only, and on all threads.
+pub(crate) fn serves([m, n, k]: [usize; 3], b: &Mat<'_>) -> bool {
+    let wide = match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => true,
+        _ => false,
+    };
+    let lies_well = b.col_stride == 1 || n * k <= TURNED;
+    wide && m >= 16 && n >= COLUMNS && SIZES.contains(&(m * n * k)) && lies_well
+}
+
+/// The product, on all threads or one: the same bytes.
+///
+/// # Safety
+/// The m × n places from `out` on with row stride `stride` must be valid for writes, and no other thread may
+/// touch them meanwhile. `a` and `b` must hold their matrices, and there must be a kernel.
+#[allow(unsafe_code, clippy::too_many_arguments)]
+pub(crate) unsafe fn product(
+    out: *mut f32,
+    stride: usize,
+    [m, n, k]: [usize; 3],
+    a: Mat<'_>,
+    b: Mat<'_>,
+    alpha: f32,
+    accumulate: bool,
+    threads: bool,
+) {
+    let out = Out::raw(out, stride);
+    let mut room = ROOM.try_lock().map(|mut room| std::mem::take(&mut *room)).unwrap_or_default();
+    let columns =
+        (LAID_OUT / k.max(1)).clamp(COLUMNS, n.next_multiple_of(COLUMNS)) / COLUMNS * COLUMNS;
+    for first in (0..n).step_by(columns) {
+        let end = (first + columns).min(n);
+        let panels = (end - first).div_ceil(COLUMNS);
+        room.resize(room.len().max(panels * COLUMNS * k), 0.0);
+        let lay_out = |(p, panel): (usize, &mut [f32])| {
+            tile::lay_out(b, 0..k, first + p * COLUMNS, end, panel);
+        };
+        let laid_out = &mut room[..panels * COLUMNS * k];
+        match threads {
+            true => laid_out.par_chunks_mut(COLUMNS * k).enumerate().for_each(lay_out),
+            false => laid_out.chunks_mut(COLUMNS * k).enumerate().for_each(lay_out),
+        }
+        let laid_out = &room[..];
+        let groups = (panels * COLUMNS / TASK_COLUMNS).max(1);
+        let task = |task: usize| {
+            let (block, group) = (task / groups, task % groups);
+            let rows = block * ROWS..((block + 1) * ROWS).min(m);
+            for from in (0..k).step_by(PLACES) {
+                let places = PLACES.min(k - from);
+                with_left(a, rows.clone(), from, places, |lefts| {
+                    for p in group * panels / groups..(group + 1) * panels / groups {
+                        let panel = &laid_out[(p * k + from) * COLUMNS..][..places * COLUMNS];
+                        let next = panel.as_ptr().wrapping_add(k * COLUMNS);
+                        for (i, left) in lefts.iter().enumerate() {
+                            let column = first + p * COLUMNS;
+                            let store = Store {
+                                out,
+                                row: rows.start + i * tile::most_rows(),
+                                column,
+                                width: COLUMNS.min(end - column),
+                                alpha,
+                                add: accumulate || from > 0,
+                            };
+                            let ahead = match i {
+                                1 => Ahead { from: next, per: 1 },
+                                2 => Ahead { from: next.wrapping_add(places * 16), per: 1 },
+                                _ => Ahead::nothing(),
+                            };
+                            // SAFETY: rows and places are within the left side, and this block of the
+                            // output is this task's alone.
+                            unsafe { tile::product(*left, panel, places, store, ahead) };
+                        }
+                    }
+                });
+            }
+        };
+        let tasks = m.div_ceil(ROWS) * groups;
+        match threads {
+            true => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+            false => (0..tasks).for_each(task),
+        }
+    }
+    if let Ok(mut kept) = ROOM.try_lock() {
+        *kept = room;
+    }
+}
+
+/// Calls `f` with the groups of rows of a block, read as they lie where k is contiguous, else from a copy.
+fn with_left(a: Mat<'_>, rows: Range<usize>, from: usize, places: usize, f: impl FnOnce(&[Left])) {
+    let most = tile::most_rows();
+    let groups = rows.len().div_ceil(most);
+    let size = |g: usize| most.min(rows.len() - g * most);
+    let mut lefts = [Left { at: std::ptr::null(), row: 0, step: 0, rows: 0 }; ROWS];
+    if a.col_stride == 1 {
+        for (g, left) in lefts[..groups].iter_mut().enumerate() {
+            let at = a.data[(rows.start + g * most) * a.row_stride + from..].as_ptr();
+            *left = Left { at, row: a.row_stride, step: 1, rows: size(g) };
+        }
+        return f(&lefts[..groups]);
+    }
+    LEFT.with_borrow_mut(|room| {
+        room.resize(room.len().max(groups * most * places), 0.0);
+        for i in 0..places {
+            let line = (from + i) * a.col_stride + rows.start * a.row_stride;
+            for g in 0..groups {
+                let to = &mut room[(g * places + i) * most..][..size(g)];
+                let at = line + g * most * a.row_stride;
+                if a.row_stride == 1 {
+                    to.copy_from_slice(&a.data[at..at + size(g)]);
+                } else {
+                    for (r, to) in to.iter_mut().enumerate() {
+                        *to = a.data[at + r * a.row_stride];
+                    }
+                }
+            }
+        }
+        for (g, left) in lefts[..groups].iter_mut().enumerate() {
+            let at = room[g * places * most..].as_ptr();
+            *left = Left { at, row: 1, step: most, rows: size(g) };
+        }
+        f(&lefts[..groups]);
+    });
+}

@@ -1,0 +1,263 @@
+//! What a run will take of the memory, found before it begins: its first and last steps are gone through on
+//! [`Device::Plan`](athanor_tensor::Device::Plan), where nothing is computed and every tensor is counted.
+
+use std::fs;
+
+use athanor_models::Model;
+use athanor_store::{Error, Result};
+use athanor_tensor::{GradSet, PoolStats, most_held, plan, planned_stats, pool_stats};
+
+use crate::{fit::Task, section::TrainSection, trainer::Trainer};
+
+/// Bytes that do not grow with the batch: blocks of logits and of the feed-forward part, one at a time.
+const BLOCKS: u64 = 40 << 20;
+
+/// What kernels, evaluation and files hold beside tensors: measured, see docs/log.md.
+const BESIDE: u64 = 24 << 20;
+
+/// Bytes of a value.
+const VALUE: u64 = 4;
+
+/// Memory of this process and around it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemMemory {
+    /// What the process holds.
+    pub resident: u64,
+    /// What it may take beyond that.
+    pub free: u64,
+}
+
+impl SystemMemory {
+    /// What Linux says; `None` elsewhere.
+    pub fn now() -> Option<Self> {
+        let free = kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
+        let limit = groups().filter_map(|group| room(&group)).min();
+        Some(Self { resident: status("VmRSS:")?, free: free.min(limit.unwrap_or(u64::MAX)) })
+    }
+
+    /// The most that the process has held so far; `None` where the system does not say.
+    pub fn peak() -> Option<u64> {
+        status("VmHWM:")
+    }
+}
+
+fn status(key: &str) -> Option<u64> {
+    kib(&fs::read_to_string("/proc/self/status").ok()?, key)
+}
+
+/// The bytes of a line "Key:   123 kB".
+fn kib(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(key))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The folders of the control groups (version 2) that this process is in, from the innermost out.
+fn groups() -> impl Iterator<Item = std::path::PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let path = own.lines().find_map(|l| l.strip_prefix("0::/")).unwrap_or_default().to_owned();
+    let root = std::path::PathBuf::from("/sys/fs/cgroup");
+    let inner = root.join(path);
+    let above: Vec<_> = inner.ancestors().map(std::path::Path::to_owned).collect();
+    above.into_iter().filter(move |folder| folder.starts_with(&root))
+}
+
+/// What a control group has left: files that were read and could be forgotten count as free.
+fn room(group: &std::path::Path) -> Option<u64> {
+    let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
+    let (most, used) = (number("memory.max")?, number("memory.current")?);
+    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let files = stat.lines().find_map(|l| l.strip_prefix("inactive_file ")?.parse::<u64>().ok());
+    Some(most.saturating_sub(used.saturating_sub(files.unwrap_or(0))))
+}
+
+/// What a run is expected to take, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Held already: program, data, weights, optimiser.
+    pub now: u64,
+    /// What the steps add.
+    pub steps: u64,
+    /// Of that, what does not shrink with the batch.
+    pub fixed: u64,
+}
+
+impl Expected {
+    /// In all.
+    pub fn total(&self) -> u64 {
+        self.now + self.steps
+    }
+
+    /// The largest batch that takes at most `room` bytes more than now, of the `batch` that was planned.
+    fn fitting(&self, batch: usize, room: u64) -> u64 {
+        let shrinks = self.steps.saturating_sub(self.fixed).max(1);
+        let left = room.saturating_sub(self.fixed);
+        (u128::from(left) * batch as u128 / u128::from(shrinks)) as u64
+    }
+}
+
+/// Goes through steps on paper.
+pub(crate) fn expect<T: Task>(
+    trainer: &Trainer<'_>,
+    task: &mut T,
+    section: &TrainSection,
+) -> Result<Expected> {
+    // Rows may become longer, and what is remembered of a step comes into the next.
+    let last = trainer.steps().saturating_sub(1);
+    let mut steps = vec![trainer.step(), trainer.step() + 1, last.saturating_sub(1), last];
+    steps.retain(|step| *step <= last);
+    steps.sort_unstable();
+    steps.dedup();
+    let mut held = Vec::new();
+    let (done, stats) = plan(|| -> Result<()> {
+        let mut params = trainer.model.params.planned();
+        // The average begins as the weights; the first update parts them.
+        let _average = (section.average > 0.0).then(|| params.clone());
+        for step in steps {
+            let batches = task.batches(step)?;
+            let total: f64 = batches.iter().map(|b| b.weight).sum();
+            let mut grads = GradSet::new();
+            for (i, micro) in batches.iter().enumerate() {
+                let graph = section.graph(&params);
+                let dropout = trainer.dropout(i as u64);
+                let part =
+                    task.loss(&trainer.model, &graph, &micro.batch, total.max(1.0), dropout)?;
+                graph.backward(&part.loss, &mut grads);
+            }
+            trainer.plan_update(&mut params, &grads);
+            drop(grads);
+            held.push(planned_stats().held);
+        }
+        Ok(())
+    });
+    task.forget();
+    done?;
+    // What the second step still adds is what the first left behind.
+    let varies = held.get(1).is_some_and(|second| stats.held > *second);
+    Ok(expected(&trainer.model, stats, varies))
+}
+
+fn expected(model: &Model, stats: PoolStats, varies: bool) -> Expected {
+    let real = pool_stats();
+    let spare = (real.held - real.in_use) as u64;
+    // Where rows differ in length, spare buffers of many sizes come up to the pool's bound in the end.
+    let most = most_held(real.in_use + stats.peak) - real.in_use;
+    let held = if varies { stats.held.max(most) } else { stats.held };
+    let steps = (held as u64 + BESIDE).saturating_sub(spare);
+    let gradients = model.params.count() as u64 * VALUE;
+    let fixed = (gradients + BLOCKS).min(gradients.max(steps / 2));
+    let now = SystemMemory::now().map_or(real.held as u64, |m| m.resident);
+    Expected { now, steps, fixed: fixed.min(steps) }
+}
+
+/// Says what a stage will take, or refuses it with what would fit.
+///
+/// # Errors
+/// Input, at the stage's `train.batch_size`; those of the task's data.
+pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expected> {
+    let section = trainer.section().clone();
+    let expected = expect(trainer, task, &section)?;
+    let name = trainer.context.folder.name();
+    let (room, whose) = match (section.memory_gigabytes, SystemMemory::now()) {
+        (limit, _) if limit > 0.0 => {
+            let limit = (limit * 1e9) as u64;
+            (
+                limit.saturating_sub(expected.now),
+                format!("train.memory_gigabytes leaves {}", gb(limit)),
+            )
+        }
+        (_, Some(system)) => (system.free, format!("{} are free", gb(expected.now + system.free))),
+        (_, None) => (u64::MAX, String::new()),
+    };
+    if expected.steps <= room {
+        let told = format!(
+            "{name}: {} of memory expected: {} of program, data, weights and optimiser, {} for a step",
+            gb(expected.total()),
+            gb(expected.now),
+            gb(expected.steps)
+        );
+        trainer.context.run.console.say(&told);
+        return Ok(expected);
+    }
+    let rows = section.batch_size * section.accumulate;
+    let fits = expected.fitting(section.batch_size, room);
+    let mut ways = Vec::new();
+    if fits > 0 {
+        let accumulate = (rows as u64).div_ceil(fits);
+        ways.push(format!(
+            "{name}.train.batch_size = {fits} fits (with accumulate = {accumulate} a step still learns from \
+             {} rows)",
+            fits * accumulate
+        ));
+    }
+    if !section.recompute {
+        let less = TrainSection { recompute: true, ..section.clone() };
+        let less = expect(trainer, task, &less)?;
+        let rows = less.fitting(section.batch_size, room);
+        if less.steps <= room {
+            ways.push(format!("{name}.train.recompute = true needs {}", gb(less.total())));
+        } else if rows > fits {
+            ways.push(format!("with {name}.train.recompute = true, batch_size = {rows} fits"));
+        }
+    }
+    if ways.is_empty() {
+        ways.push("no batch fits: take a smaller model or a shorter context".into());
+    }
+    Err(Error::input(format!(
+        "a step of {} rows needs {} of memory, {whose}",
+        section.batch_size,
+        gb(expected.total())
+    ))
+    .at(format!("{name}.train.batch_size"))
+    .hint(ways.join("; or ")))
+}
+
+/// Refuses a model whose weights, gradients and optimiser alone are more than there is, before any of it
+/// is made. `model` is one on [`Device::Plan`](athanor_tensor::Device::Plan).
+///
+/// # Errors
+/// Input, at the stage's `model`.
+pub fn check_weights(name: &str, model: &Model, section: &TrainSection) -> Result<()> {
+    let count = model.params.count() as u64;
+    // Weights, gradients and what every optimiser keeps at least.
+    let needs = 3 * VALUE * count;
+    let system = SystemMemory::now().map(|m| m.resident + m.free);
+    let most = match section.memory_gigabytes {
+        limit if limit > 0.0 => Some((limit * 1e9) as u64),
+        _ => system,
+    };
+    let Some(most) = most.filter(|&most| needs > most) else { return Ok(()) };
+    Err(Error::input(format!(
+        "{count} parameters need {} for weights, gradients and optimiser alone, {} are there",
+        gb(needs),
+        gb(most)
+    ))
+    .at(format!("{name}.model"))
+    .hint("take fewer layers or a smaller hidden_size"))
+}
+
+fn gb(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_system_are_read() {
+        let text = "VmPeak:\t  10 kB\nVmRSS:\t  2048 kB\n";
+        assert_eq!(kib(text, "VmRSS:"), Some(2 << 20));
+        assert_eq!(kib(text, "VmHWM:"), None);
+        assert_eq!(kib("VmRSS: many kB", "VmRSS:"), None);
+        if cfg!(target_os = "linux") {
+            let memory = SystemMemory::now().unwrap();
+            assert!(memory.resident > 1 << 20 && memory.free > 1 << 20, "{memory:?}");
+        }
+    }
+
+    #[test]
+    fn the_batch_that_fits_takes_no_more_than_there_is() {
+        let e = Expected { now: 7, steps: 1000, fixed: 200 };
+        assert_eq!([100, 200, 300, 1000].map(|room| e.fitting(16, room)), [0, 0, 2, 16]);
+    }
+}
