@@ -34,6 +34,7 @@ venv:
 # Write tests/fixtures/hf anew with transformers; `just fixtures --check` compares only
 fixtures *options:
     {{python}} tests/fixtures/make_hf.py {{options}}
+    {{python}} tests/fixtures/make_parquet.py {{options}}
 
 # Hold a finished run (such as runs/demo) against PyTorch, transformers and scikit-learn
 peers run: build

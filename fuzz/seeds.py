@@ -221,6 +221,10 @@ def documents():
         '  <row Id="2" PostTypeId="2" ParentId="1" Score="-1" Body="&lt;b&gt;y" />\n</posts>\n'
     put("stackexchange", "posts", rows.encode())
     put("csv", "table", b'id,text,url\n1,"a ""b""\nc",u\n2,d,\n')
+    for path in sorted((FIXTURES / "parquet").glob("*.parquet")):
+        # The small ones: a flipped byte then tells more.
+        if path.stat().st_size < 16384:
+            put("parquet", path.stem, path.read_bytes())
     lines = b'{"id": 1, "text": "a"}\n\n{"text": "\\u4eba", "url": "u"}\n[1]\n'
     put("jsonl", "lines", lines)
     for name, data in [("plain", lines), ("gz", gzip.compress(lines) * 2), ("bz2", bz2.compress(lines) * 2)]:

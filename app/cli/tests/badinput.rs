@@ -163,6 +163,12 @@ fn data_of_the_corpus() {
     let gzip = Command::new("gzip").args(["-c"]).arg(finished().path("ratings.jsonl")).output();
     let gzip = gzip.unwrap().stdout;
     file("torn.jsonl.gz", &gzip[..gzip.len() / 2]);
+    // A byte at which the parquet crate panics: that is told as what it is, a bad file.
+    let bent =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/parquet/gzip.parquet"));
+    let mut bent = bent.unwrap();
+    bent[1653] ^= 0x80;
+    file("bent.parquet", bent);
     // One run folder for all: what was wrong is mended without --force.
     let source = |name: &str| format!("corpus.sources.0.path={name}");
     for (name, parts) in [
@@ -179,6 +185,13 @@ fn data_of_the_corpus() {
             [
                 "torn.jsonl.gz:",
                 "the gzip file is torn: its end is missing\n  help: copy or download",
+            ],
+        ),
+        (
+            "bent.parquet",
+            [
+                "bent.parquet: not a Parquet file that can be read: its parts contradict each other",
+                "copy or download the file again",
             ],
         ),
         (

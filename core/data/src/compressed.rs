@@ -120,10 +120,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<Reader> {
         Compression::None => Box::new(file),
         Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file))),
         Compression::Bzip2 => Box::new(BufReader::with_capacity(BUFFER, MultiBzDecoder::new(file))),
-        Compression::Zstandard => {
-            let frames = Frames { source: Some(file), frame: None };
-            Box::new(BufReader::with_capacity(BUFFER, frames))
-        }
+        Compression::Zstandard => Box::new(BufReader::with_capacity(BUFFER, zstandard(file))),
     };
     Ok(Reader { path, inner, compression, counts })
 }
@@ -248,15 +245,18 @@ impl Read for Counted {
     }
 }
 
-type Packed = BufReader<Counted>;
-
-/// Zstandard's frames one after the other; the decoder reads one.
-struct Frames {
-    source: Option<Packed>,
-    frame: Option<Box<StreamingDecoder<Packed, ruzstd::decoding::FrameDecoder>>>,
+/// Zstandard's frames one after the other, unpacked.
+pub fn zstandard<R: BufRead>(source: R) -> impl Read + use<R> {
+    Frames { source: Some(source), frame: None }
 }
 
-impl Read for Frames {
+/// The decoder reads one frame.
+struct Frames<R: BufRead> {
+    source: Option<R>,
+    frame: Option<Box<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>>,
+}
+
+impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             if let Some(frame) = &mut self.frame {

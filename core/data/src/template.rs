@@ -53,7 +53,21 @@ fn environment() -> Environment<'static> {
     env
 }
 
+/// The fields that a template or an expression looks at; none where it may look at all of them: a choice is
+/// made by the whole record.
+fn fields(found: std::collections::HashSet<String>, source: &str) -> Option<Vec<String>> {
+    let mut fields: Vec<String> = found.into_iter().collect();
+    fields.sort();
+    (!source.contains("choose") && !source.contains(HASH)).then_some(fields)
+}
+
 impl Template {
+    /// The names that it looks up, fields and functions; none if it depends on the whole record.
+    pub fn fields(&self) -> Option<Vec<String>> {
+        let template = self.env.get_template(NAME).ok()?;
+        fields(template.undeclared_variables(false), &self.source)
+    }
+
     /// Compiles a template.
     ///
     /// # Errors
@@ -76,6 +90,11 @@ impl Template {
 }
 
 impl Expression {
+    /// The names that it looks up, fields and functions; none if it depends on the whole record.
+    pub fn fields(&self) -> Option<Vec<String>> {
+        fields(self.expression.undeclared_variables(false), &self.source)
+    }
+
     /// Compiles an expression.
     ///
     /// # Errors

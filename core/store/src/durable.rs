@@ -54,6 +54,17 @@ pub fn write_atomic_with(
     sync_folder(folder)
 }
 
+/// Gives a file that grew under another name in the same folder, over several runs perhaps, its own name.
+///
+/// # Errors
+/// Those of [`Error::io`].
+pub fn publish(from: &Path, to: &Path) -> Result<()> {
+    let fail = |e| Error::io("write", to, e);
+    File::options().append(true).open(from).and_then(|f| f.sync_all()).map_err(fail)?;
+    fs::rename(from, to).map_err(fail)?;
+    sync_folder(parent(to))
+}
+
 /// Writes `value` as indented JSON with a final newline, whole or not at all.
 ///
 /// # Errors

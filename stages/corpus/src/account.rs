@@ -6,7 +6,7 @@ use athanor_store::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Diversity, Document, MixAccount, SourceSection, stage::HITS};
+use crate::{Diversity, Document, MixAccount, SourceSection, sources, stage::HITS};
 
 /// Examples for each step and reason.
 const EXAMPLES: usize = 3;
@@ -44,8 +44,11 @@ pub struct Account {
 pub struct SourceAccount {
     /// Its name.
     pub name: String,
-    /// Its path, as the recipe has it.
+    /// Its path, as the recipe has it, without the query of an https address.
     pub path: String,
+    /// What its addresses came to: "commit 0123…".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<String>,
     /// Its licence.
     pub licence: String,
     /// Files read.
@@ -213,7 +216,7 @@ impl SourceAccount {
             path: source
                 .all_paths()
                 .iter()
-                .map(|p| p.display().to_string())
+                .map(|p| sources::remote::shown(p))
                 .collect::<Vec<_>>()
                 .join(" "),
             licence: source.licence.clone(),

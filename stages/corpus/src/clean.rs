@@ -118,6 +118,9 @@ pub(crate) fn clean(
         sources: section.sources.iter().map(SourceAccount::new).collect(),
         ..Account::default()
     };
+    for (source, fetched) in account.sources.iter_mut().zip(&units.fetched) {
+        source.fetched = fetched.clone();
+    }
     let mut keys: Vec<Vec<String>> = Vec::new();
     for phase in &phases {
         keys.push(match keys.last() {

@@ -39,6 +39,9 @@ pub(crate) fn render(account: &Account) -> String {
             s.tokens
         ));
     }
+    for s in account.sources.iter().filter(|s| !s.fetched.is_empty()) {
+        line(format!("\n{} was fetched from {}: {}.", s.name, s.path, s.fetched.join("; ")));
+    }
     for s in account.sources.iter().filter(|s| !s.skipped.is_empty()) {
         let reasons: Vec<String> =
             s.skipped.iter().map(|(reason, n)| format!("{} {reason}", n.records)).collect();

@@ -68,6 +68,10 @@ pub fn check_files(recipe: &Recipe, _run: &Path) -> Result<()> {
     for (i, source) in section.sources.iter().enumerate() {
         for path in source.all_paths() {
             let key = format!("{NAME}.sources.{i}.path");
+            if sources::remote::is_remote(&path) {
+                sources::remote::check(&path).map_err(|e| e.at(&key))?;
+                continue;
+            }
             if sources::is_stdin(&path) || sources::files(&recipe.resolve(&path)).is_ok() {
                 continue;
             }

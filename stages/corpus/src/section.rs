@@ -43,14 +43,16 @@ section! {
         /// Its name in the account.
         name: String = String::new(),
         /// A file, a folder whose files are read in the order of their names, a pattern such as
-        /// "crawl/**/*.warc.gz", or "-" for standard input.
+        /// "crawl/**/*.warc.gz", "-" for standard input, or an address, whose files are downloaded once:
+        /// "hf://datasets/OWNER/NAME@REVISION/data/*.parquet" (a file, folder or pattern; HF_TOKEN,
+        /// HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are heeded) or "https://HOST/FILE.jsonl.gz".
         path: PathBuf = PathBuf::new(),
         /// More of these, read behind `path`.
         paths: Vec<PathBuf> = Vec::new(),
         /// How to read it: "auto" (by the file's name), "jsonl" (one JSON object a line), "text" (one
         /// document a file), "csv" (a header, then one document a row; TSV by the file's name),
-        /// "html", "warc" (WET, too), "epub", "mediawiki" (an XML export) or "stackexchange"
-        /// (Posts.xml). Gzip, bzip2 and Zstandard are known by their content.
+        /// "parquet" (one document a row), "html", "warc" (WET, too), "epub", "mediawiki" (an XML
+        /// export) or "stackexchange" (Posts.xml). Gzip, bzip2 and Zstandard are known by their content.
         format: String = "auto".to_string(),
         /// The field that holds the text, or a template over fields: "{{ title }}\n{{ text }}".
         text: String = "text".to_string(),

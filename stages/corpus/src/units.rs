@@ -1,6 +1,9 @@
 //! Pieces of the input: files that are read, cleaned and encoded together.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use athanor_store::{Error, Result, sha256_bytes, sha256_file};
 use rayon::prelude::*;
@@ -9,7 +12,10 @@ use serde_json::{Value, json};
 use crate::{
     CorpusSection, SourceSection,
     encode::stop_if_asked,
-    sources,
+    sources::{
+        self,
+        remote::{self, Fetched},
+    },
     work::{self, Work},
 };
 
@@ -30,6 +36,8 @@ pub(crate) struct Unit {
 pub(crate) struct Units {
     pub(crate) units: Vec<Unit>,
     pub(crate) sources: Vec<String>,
+    /// What each source's addresses came to.
+    pub(crate) fetched: Vec<Vec<String>>,
 }
 
 /// A file of a source.
@@ -84,18 +92,29 @@ fn hashes(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
     Ok(out)
 }
 
+/// A path's files, fetched where they are elsewhere.
+fn here(work: &Work, path: &Path) -> Result<Fetched> {
+    match remote::is_remote(path) {
+        true => remote::fetched(path, &*work.run.console, &work.run.interrupt),
+        false => Ok(Fetched { files: sources::files(path)?, version: String::new() }),
+    }
+}
+
 impl Units {
     /// Lists and hashes the sources' files. With `keep` the hashes are kept, each with its file's size and
     /// time.
     pub(crate) fn find(work: &Work, section: &CorpusSection, keep: bool) -> Result<Self> {
         let mut files: Vec<File> = Vec::new();
+        let mut fetched = vec![Vec::new(); section.sources.len()];
         for (number, source) in section.sources.iter().enumerate() {
             let place = |e: Error| e.at(format!("source {:?}", source.name));
             for path in source.all_paths() {
                 if !sources::is_stdin(&path) {
-                    for file in sources::files(&work.run.recipe.resolve(&path)).map_err(place)? {
+                    let found = here(work, &work.run.recipe.resolve(&path)).map_err(place)?;
+                    for file in found.files {
                         files.push(File::at(number, file)?);
                     }
+                    fetched[number].extend(Some(found.version).filter(|v| !v.is_empty()));
                 } else if work.run.task.is_some() {
                     let error = Error::input("standard input cannot be shared by tasks");
                     return Err(place(error).hint("give files, or leave --task out"));
@@ -127,7 +146,8 @@ impl Units {
         }
         let units =
             units.into_iter().map(|(unit, _, hashes)| Unit { sha256: joined(&hashes), ..unit });
-        Ok(Self { units: units.collect(), sources: by_source.iter().map(|h| joined(h)).collect() })
+        let sources = by_source.iter().map(|h| joined(h)).collect();
+        Ok(Self { units: units.collect(), sources, fetched })
     }
 }
 

@@ -111,9 +111,13 @@ impl Recipe {
         self
     }
 
-    /// A path of the recipe as the program may open it: relative ones start from [`dir`](Self::dir).
+    /// A path of the recipe as the program may open it: relative ones start from [`dir`](Self::dir),
+    /// an address (`hf://…`) stays as it is.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.dir.join(path)
+        match scheme(path) {
+            Some(_) => path.to_path_buf(),
+            None => self.dir.join(path),
+        }
     }
 
     /// Fails unless the file or folder that a key names is there: found out before hours of work on
@@ -242,4 +246,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 #[doc(hidden)]
 pub fn json<T: serde::Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
+}
+
+/// What stands before `://` in an address; none for a path.
+pub fn scheme(path: &Path) -> Option<&str> {
+    let (scheme, _) = path.to_str()?.split_once("://")?;
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(known))
+        .then_some(scheme)
 }

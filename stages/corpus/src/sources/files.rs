@@ -2,22 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Error, Result};
+use athanor_store::{Error, Interrupt, Result, Silent};
+
+use super::remote;
 
 /// Whether a path stands for standard input.
 pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The files of a path: itself, a folder's and those of the folders below, sorted by path and hidden
+/// The files of a path, or of an address ([`remote`]): itself, a folder's and those of the folders below, sorted by path and hidden
 /// ones left out, or what a glob (`*`, `?`, `[…]`, `**`) matches, sorted. A path that exists is no
 /// glob, whatever its characters.
 ///
 /// # Errors
-/// Input: nothing there, an empty folder, a bad glob.
+/// Input: nothing there, an empty folder, a bad glob. Those of fetching.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if is_stdin(path) {
         return Ok(vec![path.to_path_buf()]);
+    }
+    if remote::is_remote(path) {
+        return remote::fetched(path, &Silent, &Interrupt::new()).map(|f| f.files);
     }
     let pattern = path.to_string_lossy();
     if path.exists() || !pattern.contains(['*', '?', '[']) {

@@ -7,7 +7,9 @@ mod files;
 pub mod html;
 mod jsonl;
 mod mediawiki;
+mod parquet;
 mod record;
+pub mod remote;
 mod stackexchange;
 mod text;
 mod warc;
@@ -145,6 +147,7 @@ pub static FORMATS: &[Format] = &[
     Format { name: "jsonl", endings: &["jsonl", "ndjson", "json"], open: jsonl::open },
     Format { name: "text", endings: &["txt", "text", "md"], open: text::open },
     Format { name: "csv", endings: &["csv", "tsv"], open: csv::open },
+    Format { name: "parquet", endings: &["parquet"], open: parquet::open },
     Format { name: "html", endings: &["html", "htm", "xhtml"], open: html::open },
     Format { name: "warc", endings: &["warc", "wet"], open: warc::open },
     Format { name: "epub", endings: &["epub"], open: epub::open },

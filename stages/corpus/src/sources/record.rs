@@ -31,6 +31,18 @@ impl Reading {
         Ok(Self { text, only })
     }
 
+    /// The names that are looked up in a record, beside `id` and `url`; none if it may be any.
+    pub(super) fn fields(&self) -> Option<Vec<String>> {
+        let mut fields = match &self.text {
+            Text::Field(name) => vec![name.clone()],
+            Text::Template(template) => template.fields()?,
+        };
+        if let Some(only) = &self.only {
+            fields.extend(only.fields()?);
+        }
+        Some(fields)
+    }
+
     /// Name, URL and text of a record; nothing if it is not wanted.
     pub(super) fn of(
         &self,
