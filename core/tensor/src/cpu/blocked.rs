@@ -33,6 +33,9 @@ const TASK_COLUMNS: usize = 512;
 /// docs/log.md).
 const SIZES: Range<usize> = 1 << 22..1 << 28;
 
+/// Rows from which the gemm crate is as fast.
+const MANY: usize = 1024;
+
 /// Numbers of a right side whose columns are contiguous that are worth laying out.
 const TURNED: usize = 1 << 21;
 
@@ -45,15 +48,18 @@ thread_local! {
 }
 
 /// Whether this is the faster way: measured with AVX-512 only, and on all threads.
-pub(crate) fn serves([m, n, k]: [usize; 3], b: &Mat<'_>) -> bool {
+pub(crate) fn serves([m, n, k]: [usize; 3], a: &Mat<'_>, b: &Mat<'_>) -> bool {
     let wide = match level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => true,
         _ => false,
     };
     let work = m.saturating_mul(n).saturating_mul(k);
-    let middling = SIZES.contains(&work) && (b.col_stride == 1 || n * k <= TURNED);
-    let narrow = work >= SIZES.end && k / 4 >= n;
+    let middling = m < MANY
+        && SIZES.contains(&work)
+        && a.col_stride == 1
+        && (b.col_stride == 1 || n * k <= TURNED);
+    let narrow = work >= SIZES.end && n >= 512 && k / 4 >= n;
     wide && m >= 16 && n >= COLUMNS && (middling || narrow)
 }
 
@@ -154,8 +160,9 @@ fn with_left(a: Mat<'_>, rows: Range<usize>, from: usize, places: usize, f: impl
             for g in 0..groups {
                 let to = &mut room[(g * places + i) * most..][..size(g)];
                 let at = line + g * most * a.row_stride;
-                if a.row_stride == 1 {
-                    to.copy_from_slice(&a.data[at..at + size(g)]);
+                if a.row_stride == 1 && to.len() == 8 {
+                    // A length that the compiler knows: no call for eight numbers.
+                    to[..8].copy_from_slice(&a.data[at..at + 8]);
                 } else {
                     for (r, to) in to.iter_mut().enumerate() {
                         *to = a.data[at + r * a.row_stride];

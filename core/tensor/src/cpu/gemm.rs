@@ -104,7 +104,7 @@ pub(crate) unsafe fn matmul_raw(
         unsafe { skinny::product(out, out_stride, [m, n, k], x, w, threads == Threads::All) };
         return;
     }
-    if blocked::serves([m, n, k], &b) {
+    if blocked::serves([m, n, k], &a, &b) {
         let all = threads == Threads::All;
         // SAFETY: as above.
         unsafe { blocked::product(out, out_stride, [m, n, k], a, b, alpha, accumulate, all) };
