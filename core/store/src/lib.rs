@@ -20,7 +20,7 @@ pub use arrays::{
     Array, ArrayData, ArrayDataRef, ArrayInfo, ArrayRef, array_index, load_arrays, save_arrays,
 };
 pub use checkpoint::{Checkpoint, Checkpoints};
-pub use date::civil;
+pub use date::{MONTHS, civil};
 pub use durable::{
     StagedDir, read_json, read_text, sha256_bytes, sha256_file, sha256_folder, write_atomic,
     write_atomic_with, write_json,

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use athanor_store::civil;
+use athanor_store::{MONTHS, civil};
 
 /// Seconds since 1970: `SOURCE_DATE_EPOCH` where it is set (reproducible-builds.org), or now.
 pub(crate) fn now() -> u64 {
@@ -12,20 +12,6 @@ pub(crate) fn now() -> u64 {
     })
 }
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 const DAYS: [&str; 7] =
     ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 

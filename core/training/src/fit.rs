@@ -126,7 +126,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
     };
     let mut stopped = trainer.state()["stopped"].as_bool().unwrap_or(false);
     let expected = memory::check(trainer, task)?;
-    trainer.expect(expected);
+    trainer.set_memory(expected);
     task.restore(trainer.take_arrays(), &trainer.model)?;
     if trainer.step() == 0 {
         let samples = task.sample(&trainer.model)?;

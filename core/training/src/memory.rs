@@ -162,7 +162,7 @@ pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expe
             let limit = (limit * 1e9) as u64;
             (
                 limit.saturating_sub(expected.now),
-                format!("train.memory_gigabytes leaves {}", gb(limit)),
+                format!("train.memory_gigabytes allows {}", gb(limit)),
             )
         }
         (_, Some(system)) => (system.free, format!("{} are free", gb(expected.now + system.free))),

@@ -273,7 +273,7 @@ impl<'c> Trainer<'c> {
         Ok(Update { grad_norm, learning_rate, applied })
     }
 
-    pub(crate) fn expect(&mut self, memory: Expected) {
+    pub(crate) fn set_memory(&mut self, memory: Expected) {
         self.memory = Some(memory);
     }
 

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::{
     gemm::Mat,
+    parallel::SharedRows,
     simd::{Level, level},
-    skinny::Out,
     tile::{self, Ahead, COLUMNS, Left, Store},
 };
 
@@ -79,7 +79,7 @@ pub(crate) unsafe fn product(
     accumulate: bool,
     threads: bool,
 ) {
-    let out = Out::raw(out, stride);
+    let out = SharedRows::raw(out, stride);
     let mut room = ROOM.try_lock().map(|mut room| std::mem::take(&mut *room)).unwrap_or_default();
     let columns =
         (LAID_OUT / k.max(1)).clamp(COLUMNS, n.next_multiple_of(COLUMNS)) / COLUMNS * COLUMNS;

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use super::{
     gemm::Mat,
-    skinny::{Out, PARALLEL_FROM},
+    parallel::SharedRows,
+    skinny::PARALLEL_FROM,
     tile::{self, Ahead, COLUMNS, Left, Store},
 };
 use crate::pool::Buf;
@@ -51,7 +52,7 @@ impl Panels {
             out.fill(0.0);
             return;
         }
-        let out = Out::new(out, n);
+        let out = SharedRows::new(out, n);
         let groups = m.div_ceil(tile::most_rows());
         let task = |p: usize| {
             let panel = &self.data[p * k * COLUMNS..(p + 1) * k * COLUMNS];

@@ -108,3 +108,36 @@ impl Shared {
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }
     }
 }
+
+/// A matrix that tasks share to write disjoint places of it.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedRows(*mut f32, usize);
+
+// SAFETY: tasks write to places of their own only.
+#[allow(unsafe_code)]
+unsafe impl Send for SharedRows {}
+#[allow(unsafe_code)]
+unsafe impl Sync for SharedRows {}
+
+impl SharedRows {
+    /// Rows of `stride` places.
+    pub fn new(out: &mut [f32], stride: usize) -> Self {
+        Self::raw(out.as_mut_ptr(), stride)
+    }
+
+    /// From its first place on.
+    pub fn raw(out: *mut f32, stride: usize) -> Self {
+        Self(out, stride)
+    }
+
+    /// The place of an element.
+    ///
+    /// # Safety
+    /// It must be within the matrix.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    pub unsafe fn at(self, row: usize, column: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(row * self.1 + column) }
+    }
+}

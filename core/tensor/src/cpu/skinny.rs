@@ -7,7 +7,10 @@
 
 use rayon::prelude::*;
 
-use super::simd::{Level, level};
+use super::{
+    parallel::SharedRows,
+    simd::{Level, level},
+};
 
 /// Rows up to which this is the faster way (measured on Zen 5, width 512: see docs/log.md).
 pub(crate) const MOST_ROWS: usize = 32;
@@ -17,38 +20,6 @@ const COLUMNS: usize = 64;
 
 /// Below this many multiplications starting threads costs more than it brings.
 pub(super) const PARALLEL_FROM: usize = 1 << 17;
-
-/// Where tasks write, each in its own columns.
-#[derive(Clone, Copy)]
-pub(crate) struct Out(*mut f32, usize);
-
-// SAFETY: tasks write to places of their own only.
-#[allow(unsafe_code)]
-unsafe impl Send for Out {}
-#[allow(unsafe_code)]
-unsafe impl Sync for Out {}
-
-impl Out {
-    /// Rows of `stride` places.
-    pub(super) fn new(out: &mut [f32], stride: usize) -> Self {
-        Self::raw(out.as_mut_ptr(), stride)
-    }
-
-    pub(super) fn raw(out: *mut f32, stride: usize) -> Self {
-        Self(out, stride)
-    }
-
-    /// The place of an element.
-    ///
-    /// # Safety
-    /// It must be within the matrix.
-    #[allow(unsafe_code)]
-    #[inline(always)]
-    pub(super) unsafe fn at(self, row: usize, column: usize) -> *mut f32 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(row * self.1 + column) }
-    }
-}
 
 /// Whether this processor has a kernel for it.
 pub(crate) fn available() -> bool {
@@ -69,7 +40,7 @@ pub(crate) unsafe fn product(
     (w, ws): (&[f32], usize),
     threads: bool,
 ) {
-    let out = Out(out, stride);
+    let out = SharedRows::raw(out, stride);
     let task = |first: usize| {
         let columns = first..(first + COLUMNS).min(n);
         // SAFETY: the level was found on this processor; sizes are the caller's promise.
@@ -98,7 +69,7 @@ macro_rules! kernel {
         mod $name {
             use std::{arch::x86_64::*, ops::Range};
 
-            use super::Out;
+            use super::SharedRows;
 
             type Vector = $vector;
             const LANES: usize = $lanes;
@@ -113,7 +84,7 @@ macro_rules! kernel {
             /// As [`columns`].
             #[target_feature(enable = $features)]
             unsafe fn block<const R: usize>(
-                out: Out,
+                out: SharedRows,
                 [row, column]: [usize; 2],
                 k: usize,
                 x: [*const f32; R],
@@ -171,7 +142,7 @@ macro_rules! kernel {
             /// columns be the caller's alone.
             #[target_feature(enable = $features)]
             pub(super) unsafe fn columns(
-                out: Out,
+                out: SharedRows,
                 [m, k]: [usize; 2],
                 (x, xs): (&[f32], usize),
                 (w, ws): (&[f32], usize),

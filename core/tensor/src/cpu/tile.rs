@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::{
     gemm::Mat,
+    parallel::SharedRows,
     simd::{Level, level},
-    skinny::Out,
 };
 
 /// Columns of a panel.
@@ -42,7 +42,7 @@ pub(crate) struct Left {
 /// Where sums go.
 #[derive(Clone, Copy)]
 pub(crate) struct Store {
-    pub out: Out,
+    pub out: SharedRows,
     pub row: usize,
     pub column: usize,
     /// Columns that are the output's.

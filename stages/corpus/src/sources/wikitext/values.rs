@@ -1,5 +1,7 @@
 //! Numbers, units, dates and chemical formulas in templates.
 
+use athanor_store::MONTHS;
+
 use super::templates::Arguments;
 
 /// A number with its exponent and unit: `{{val|6.2|e=18|u=C}}`.
@@ -96,21 +98,6 @@ fn unit(code: &str) -> String {
         None => code.into(),
     }
 }
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// `{{as of|2015|6|30}}`: "As of 30 June 2015".
 pub(super) fn as_of(arguments: &Arguments) -> String {
