@@ -90,7 +90,8 @@ impl<'m> Decoder<'m> {
         let rng = Rng::new(seed).fork("sample");
         let mut decoder = Self {
             model,
-            packed: (prompts.len() >= PACK_FROM).then(|| PackedParams::new(&model.params)),
+            packed: (prompts.len() >= PACK_FROM && !model.params.is_quantised())
+                .then(|| PackedParams::new(&model.params)),
             cache,
             rows,
             open,
