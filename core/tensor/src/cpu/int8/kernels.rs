@@ -119,7 +119,7 @@ macro_rules! kernel {
     ($name:ident, $features:literal, $lanes:literal, $int:ty, $float:ty, $load:ident, $all:ident, $zero:ident,
      $to_float:ident, $load_float:ident, $store_float:ident, $all_float:ident, $mul:ident, $fma:ident,
      [$($rows:literal)*], $most:literal, $begin:item, $dot:item) => {
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, clippy::needless_range_loop)]
         mod $name {
             use std::arch::x86_64::*;
 
@@ -144,17 +144,22 @@ macro_rules! kernel {
             /// As [`rows`].
             #[target_feature(enable = $features)]
             unsafe fn block<const R: usize>(job: Job) {
-                // SAFETY: rows, by the caller's promise.
-                let mut x: [*const i32; R] =
-                    std::array::from_fn(|r| unsafe { job.x.add(r * job.row) });
+                // Loops over indices: a closure would not be compiled into its place, as it lacks the features.
+                let mut x = [job.x; R];
+                for r in 1..R {
+                    // SAFETY: rows, by the caller's promise.
+                    x[r] = unsafe { x[r - 1].add(job.row) };
+                }
                 let mut panel = job.panel;
                 let mut ahead = job.ahead;
                 let lines = job.ahead_step.div_ceil(64).div_ceil(FOURS);
                 let mut sums: [[$float; VECTORS]; R] = [[$zero(); VECTORS]; R];
                 for _ in 0..job.blocks {
-                    // SAFETY: a row's block has WORDS words.
-                    let mut parts: [[$int; VECTORS]; R] =
-                        x.map(|x| [begin(unsafe { *x.add(BEGIN) }); VECTORS]);
+                    let mut parts: [[$int; VECTORS]; R] = [[begin(0); VECTORS]; R];
+                    for r in 0..R {
+                        // SAFETY: a row's block has WORDS words.
+                        parts[r] = [begin(unsafe { *x[r].add(BEGIN) }); VECTORS];
+                    }
                     for i in 0..FOURS {
                         for line in 0..lines {
                             // Fetching never faults, wherever it points.
@@ -166,11 +171,11 @@ macro_rules! kernel {
                             // SAFETY: a panel's block has FOURS times COLUMNS fours.
                             *w = unsafe { $load(panel.add(4 * (i * COLUMNS + v * LANES)).cast()) };
                         }
-                        for (parts, x) in parts.iter_mut().zip(x) {
+                        for r in 0..R {
                             // SAFETY: as above.
-                            let x = $all(unsafe { *x.add(i) });
-                            for (part, w) in parts.iter_mut().zip(w) {
-                                *part = dot(*part, w, x);
+                            let x = $all(unsafe { *x[r].add(i) });
+                            for v in 0..VECTORS {
+                                parts[r][v] = dot(parts[r][v], w[v], x);
                             }
                         }
                     }
@@ -180,15 +185,16 @@ macro_rules! kernel {
                         // SAFETY: a panel's block ends with COLUMNS scales.
                         *scale = unsafe { $load_float(panel.add(at).cast()) };
                     }
-                    for ((sums, parts), x) in sums.iter_mut().zip(parts).zip(&mut x) {
+                    for r in 0..R {
                         // SAFETY: as above; the next block, or the end of the row.
                         let scale = unsafe {
-                            let scale = $all_float(f32::from_bits(*x.add(SCALE) as u32));
-                            *x = x.add(WORDS);
+                            let scale = $all_float(f32::from_bits(*x[r].add(SCALE) as u32));
+                            x[r] = x[r].add(WORDS);
                             scale
                         };
-                        for ((sum, part), scales) in sums.iter_mut().zip(parts).zip(scales) {
-                            *sum = $fma($to_float(part), $mul(scale, scales), *sum);
+                        for v in 0..VECTORS {
+                            let scale = $mul(scale, scales[v]);
+                            sums[r][v] = $fma($to_float(parts[r][v]), scale, sums[r][v]);
                         }
                     }
                     // SAFETY: the next block, or the end of the panel.
@@ -332,7 +338,7 @@ unsafe fn plain(job: Job) {
             let (weights, scales) = panel.split_at(BLOCK * COLUMNS);
             let mut parts = [x[BEGIN]; COLUMNS];
             for (x, w) in x.iter().zip(weights.chunks_exact(4 * COLUMNS)) {
-                let x = x.to_le_bytes().map(|x| i32::from(x as i8));
+                let x = x.to_ne_bytes().map(|x| i32::from(x as i8));
                 for (part, w) in parts.iter_mut().zip(w.chunks_exact(4)) {
                     for (x, &w) in x.iter().zip(w) {
                         *part += x * i32::from(w);

@@ -22,7 +22,7 @@ use kernels::{Job, Kernel};
 use rows::Rows;
 
 /// Places of k that share a scale.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 /// Outputs of a panel.
 const COLUMNS: usize = 32;
@@ -71,12 +71,6 @@ impl Weights {
             }
         });
         Self { data, inner, outputs }
-    }
-
-    /// Bytes that it takes.
-    #[cfg(test)]
-    pub fn bytes(&self) -> usize {
-        4 * self.data.len()
     }
 
     /// out[m, outputs] = x[m, inner] · W.

@@ -21,23 +21,19 @@ const ROUND: f32 = 12_582_912.0;
 /// The integers of one block, and its scale: NaN if a number is not finite.
 #[inline(always)]
 pub(super) fn quantise(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> f32 {
-    // Eight maxima side by side, else each waits for the one before.
-    let mut tops = [0.0f32; 8];
-    let mut strange = [0.0f32; 8];
-    for x in x.chunks_exact(8) {
-        for ((top, strange), x) in tops.iter_mut().zip(&mut strange).zip(x) {
-            *top = if x.abs() > *top { x.abs() } else { *top };
-            *strange += x * 0.0;
-        }
-    }
-    let top = tops.iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
-    // 127 / top must be finite.
-    let (scale, inverse) = if top < 1e-30 { (0.0, 0.0) } else { (top / 127.0, 127.0 / top) };
+    // Magnitudes are in the order of their bits, infinity and NaN the greatest.
+    let top = x.iter().fold(0, |top, x| (x.to_bits() & 0x7fff_ffff).max(top));
+    let top = f32::from_bits(top);
+    let (scale, inverse) = match top {
+        // 127 / top must be finite.
+        _ if top < 1e-30 => (0.0, 0.0),
+        _ if top.is_finite() => (top * (1.0 / 127.0), 127.0 / top),
+        _ => (f32::NAN, 0.0),
+    };
     for (q, x) in q.iter_mut().zip(x) {
         *q = (x * inverse + ROUND).to_bits() as i8;
     }
-    // 0, unless there was an infinity or NaN.
-    scale + strange.iter().sum::<f32>()
+    scale
 }
 
 simd! {
@@ -56,9 +52,7 @@ simd! {
                     }
                 };
                 let sum: i32 = q.iter().map(|&q| i32::from(q)).sum();
-                for (to, q) in out.iter_mut().zip(q.chunks_exact(4)) {
-                    *to = i32::from_le_bytes([q[0] as u8, q[1] as u8, q[2] as u8, q[3] as u8]);
-                }
+                bytemuck::cast_slice_mut(&mut out[..FOURS]).copy_from_slice(&q);
                 out[SCALE] = scale.to_bits() as i32;
                 out[BEGIN] = -128 * sum;
             }
@@ -110,7 +104,7 @@ impl Rows {
                 let words: &[i32] = bytemuck::cast_slice(&words[..FOURS]);
                 words
                     .iter()
-                    .flat_map(|w| w.to_le_bytes())
+                    .flat_map(|w| w.to_ne_bytes())
                     .map(move |q| scale * f64::from(q as i8))
                     .collect::<Vec<_>>()
             })
