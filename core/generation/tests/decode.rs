@@ -111,8 +111,8 @@ fn int8_weights_write_alike_in_any_batch() {
             let same = whole(&rounded, &text, prompt.len()).0;
             let near = whole(&exact, &text, prompt.len()).0;
             for ((got, same), near) in out.log_probs.iter().zip(same).zip(near) {
-                // Attention adds up in another order, which may round a number to the next integer.
-                assert!((got - same).abs() < 0.05, "{family}: {got} {same}");
+                // The cache rounds keys and values to bf16, and the model's weights are made large above.
+                assert!((got - same).abs() < 0.25, "{family}: {got} {same}");
                 assert!((got - near).abs() < 0.5, "{family}: {got} {near}");
             }
         }

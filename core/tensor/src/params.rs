@@ -44,7 +44,7 @@ impl Params {
         Self::default()
     }
 
-    /// Makes products with these parameters in int8 from here on: weights in blocks of 32 along the inner
+    /// Makes products with these parameters in int8 from here on: weights in blocks of 64 along the inner
     /// dimension with an f32 scale each, rounded to the nearest by the first product that they are in, and the
     /// other side rounded likewise. Lookups keep to f32. The parameters cannot be changed or trained afterwards.
     pub fn quantise(&mut self) {

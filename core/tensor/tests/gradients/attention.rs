@@ -213,11 +213,13 @@ fn large_scores_do_not_overflow() {
 
 #[test]
 fn cached_equals_plain() {
-    [None, Some(1), Some(6), Some(141)].into_iter().for_each(cached);
+    for dim in [5, 16, 80] {
+        [None, Some(1), Some(6), Some(141)].into_iter().for_each(|window| cached(window, dim));
+    }
 }
 
-fn cached(window: Option<usize>) {
-    let (batch, heads, kv, dim, capacity) = (2, 4, 2, 5, 160);
+fn cached(window: Option<usize>, dim: usize) {
+    let (batch, heads, kv, capacity) = (2, 4, 2, 160);
     // Each row has its own past; the new tokens come in two pieces.
     let (starts, new) = ([3usize, 140], 7usize);
     let total = 160;

@@ -62,7 +62,7 @@ impl Kernel {
     pub fn most_rows(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => 8,
+            Self::Avx512Vnni => 6,
             #[cfg(target_arch = "x86_64")]
             Self::AvxVnni | Self::Avx2 => 2,
             Self::Plain => 4,
@@ -252,8 +252,8 @@ kernel!(
     _mm512_set1_ps,
     _mm512_mul_ps,
     _mm512_fmadd_ps,
-    [1 2 3 4 5 6 7],
-    8,
+    [1 2 3 4 5],
+    6,
     fn begin(sum: i32) -> __m512i {
         _mm512_set1_epi32(sum)
     },

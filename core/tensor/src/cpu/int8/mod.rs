@@ -2,7 +2,7 @@
 //!
 //! Weights and rows are quantised alike: [`BLOCK`] places along k share a scale, the block's largest magnitude
 //! divided by 127, and a number is its scale times an integer from -127 to 127, the nearest (llama.cpp's Q8_0
-//! does the same with an f16 scale). Rows are quantised as they come, for each product. A block's products are
+//! does the same with blocks of 32 and an f16 scale). Rows are quantised as they come, for each product. A block's products are
 //! added up exactly, in 32 bits; its sum times both scales is added to the output in f32, block by block in the
 //! order of k, whatever m and the number of threads.
 //!
