@@ -45,8 +45,8 @@ pub enum Weights {
 /// Options of commands that only read a model.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct WeightsArgs {
-    /// Weights that the model computes with: f32, or int8, faster and in about a quarter of the memory, at a small
-    /// loss of precision
+    /// Weights that the model computes with: f32, or int8 (and bf16 keys and values), faster at a small loss of
+    /// precision
     #[arg(long, value_name = "TYPE", value_enum, default_value_t, hide_possible_values = true)]
     pub weights: Weights,
 }
