@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_data::{Expression, LabelledSection, records};
 use athanor_store::{
-    Check, Error, Problem, Result, read_json, section, sha256_bytes, sha256_file,
+    Check, Error, Problem, Result, read_json, section, sha256_bytes, sha256_file, write_atomic,
     write_atomic_with, write_json,
 };
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::slug;
 use crate::{
     context::Context,
+    documents::{is_text, whole},
     tasks::{self, Subject},
 };
 
@@ -63,6 +64,13 @@ pub(super) fn gather(
         source => Some(Expression::new(source)?),
     };
     let heldout = !section.heldout_of.is_empty();
+    if is_text(from) {
+        // One document, which has no fields.
+        let line = json!({ "text": whole(from)? });
+        write_atomic(&to, format!("{line}\n").as_bytes())?;
+        let hash = sha256_file(&to)?;
+        return Ok((to, hash));
+    }
     let mut count = 0;
     let mut records = records::open(from)?;
     write_atomic_with(&to, |out| {
