@@ -164,7 +164,10 @@ fn texts_and_the_time_to_quality() {
         .unwrap();
     let lines = String::from_utf8_lossy(&eval.stdout).into_owned();
     let eval: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
-    assert_eq!(eval["figures"]["bits_per_byte"].as_f64(), Some(number("/models/1/texts/1/values/1")));
+    assert_eq!(
+        eval["figures"]["bits_per_byte"].as_f64(),
+        Some(number("/models/1/texts/1/values/1"))
+    );
     let page = fs::read_to_string(small.path("time/report.html")).unwrap();
     assert!(page.contains("class=\"curve") && page.matches("<circle").count() == 8);
     // Again: what was measured stays; other texts are measured anew.
