@@ -109,10 +109,13 @@ fn texts_and_the_time_to_quality() {
     recipes(&small);
     fs::write(small.path("some.txt"), "It was a good day for the jury.\n".repeat(20)).unwrap();
     let toml = "[comparison]\nseeds = [1, 2]\nreach = \"slow\"\n\
+         set = [\"pretrain.train.warmup_steps=3\"]\n\
          [[comparison.models]]\nname = \"slow\"\nrecipe = \"gpt.toml\"\n\
          set = [\"corpus.write_texts=true\", \"pretrain.train.learning_rate=1e-4\"]\n\
          [[comparison.models]]\nname = \"quick\"\nrecipe = \"gpt.toml\"\ntokenizer_of = \"slow\"\n\
          set = [\"pretrain.train.learning_rate=1e-2\", \"pretrain.train.eval_every=5\"]\n\
+         [[comparison.models]]\nname = \"once\"\nrecipe = \"gpt.toml\"\nseeds = 1\n\
+         set = [\"pretrain.train.warmup_steps=5\"]\n\
          [[comparison.texts]]\nname = \"held out\"\nheldout_of = \"slow\"\n\
          only = \"source == 'brown'\"\nlimit = 5\n\
          [[comparison.texts]]\nname = \"a file\"\npath = \"some.txt\"\n";
@@ -134,6 +137,16 @@ fn texts_and_the_time_to_quality() {
     assert!(number("/models/1/heldout_loss/mean") < number("/models/0/heldout_loss/mean"));
     assert_eq!(number("/models/1/reached/seeds"), 2.0);
     assert!(number("/models/1/reached/steps/mean") < number("/models/0/reached/steps/mean"));
+    // Each model with its own seeds, with what is set for all behind what is set for it.
+    let count = |pointer: &str| all.pointer(pointer).and_then(Value::as_array).unwrap().len();
+    assert_eq!([1, 2].map(|m| count(&format!("/models/{m}/heldout_loss/values"))), [2, 1]);
+    assert_eq!(all.pointer("/models/2/reached/of"), Some(&Value::from(1)));
+    let warmup = |name: &str| {
+        let text = fs::read_to_string(small.path(&format!("time/{name}/seed-1/recipe.toml")));
+        text.unwrap().lines().find(|l| l.starts_with("warmup_steps")).unwrap().to_owned()
+    };
+    assert_eq!(warmup("quick"), "warmup_steps = 3");
+    assert_eq!(warmup("once"), "warmup_steps = 5");
     // The two corpora have the same tokenizer, and the texts are those of the first's held-out share.
     let tokenizer = |name: &str| {
         fs::read(small.path(&format!("time/corpora/{name}/corpus/tokenizer/tokenizer.json")))
@@ -169,7 +182,7 @@ fn texts_and_the_time_to_quality() {
         Some(number("/models/1/texts/1/values/1"))
     );
     let page = fs::read_to_string(small.path("time/report.html")).unwrap();
-    assert!(page.contains("class=\"curve") && page.matches("<circle").count() == 8);
+    assert!(page.contains("class=\"curve") && page.matches("<circle").count() == 10);
     // Again: what was measured stays; other texts are measured anew.
     let kept = small.path("time/quick/seed-1/texts/a-file.json");
     let before = fs::read_to_string(&kept).unwrap();

@@ -16,6 +16,8 @@ use crate::{
 /// One run: a model with a seed, or a task learned by it.
 struct Cell<'a> {
     recipe: PathBuf,
+    /// Overrides of all models.
+    common: &'a [String],
     entry: &'a EntrySection,
     out: PathBuf,
     seed: u64,
@@ -25,7 +27,8 @@ struct Cell<'a> {
 
 impl Cell<'_> {
     fn plan(&self, comparison: &Comparison, force: bool) -> Result<Plan> {
-        let mut set = self.entry.set.clone();
+        let mut set = self.common.to_vec();
+        set.extend(self.entry.set.iter().cloned());
         set.extend(self.set.iter().cloned());
         set.push(format!("run.threads={}", comparison.section.threads));
         if let Some(folder) = &comparison.section.folder {
@@ -66,7 +69,14 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
     let seed = section.seeds[0];
     for entry in &section.models {
         let recipe = comparison.recipe.resolve(&entry.recipe);
-        let cell = |out, seed, set| Cell { recipe: recipe.clone(), entry, out, seed, set };
+        let cell = |out, seed, set| Cell {
+            recipe: recipe.clone(),
+            common: &section.set,
+            entry,
+            out,
+            seed,
+            set,
+        };
         let plan = cell(comparison.out.join("any"), seed, Vec::new()).plan(comparison, force)?;
         need(&plan, pretrain)?;
         let mut set = Vec::new();
@@ -91,7 +101,7 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
             set.push(format!("pretrain.corpus={}", quoted(&place)));
             read.push((&entry.name, place, resolved["write_texts"] == true));
         }
-        for &seed in &section.seeds {
+        for &seed in section.seeds_of(entry) {
             models.push((cell(folder_of(comparison, entry, seed), seed, set.clone()), pretrain));
         }
     }
@@ -99,18 +109,24 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
     let mut tasks = Vec::new();
     for task in &section.tasks {
         for entry in &section.models {
-            for &seed in &section.seeds {
+            for &seed in section.seeds_of(entry) {
                 let recipe = comparison.recipe.resolve(&task.recipe);
                 let base = folder_of(comparison, entry, seed);
                 let model = quoted(&base.join(pretrain.name).join("model"));
                 let set = vec![format!("finetune.model={model}")];
                 let out = base.join("tasks").join(slug(&task.name));
-                tasks.push((Cell { recipe, entry: task, out, seed, set }, finetune));
+                tasks.push((Cell { recipe, common: &[], entry: task, out, seed, set }, finetune));
             }
         }
         if let Some((Cell { recipe, entry, out, seed, .. }, _)) = tasks.last() {
-            let probe =
-                |set| Cell { recipe: recipe.clone(), entry, out: out.clone(), seed: *seed, set };
+            let probe = |set| Cell {
+                recipe: recipe.clone(),
+                common: &[],
+                entry,
+                out: out.clone(),
+                seed: *seed,
+                set,
+            };
             need(&probe(Vec::new()).plan(comparison, force)?, finetune)?;
             // The model comes later; the data must be there now.
             let plan = probe(vec!["finetune.model=\".\"".to_owned()]).plan(comparison, force)?;
@@ -177,7 +193,7 @@ pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Va
     for (entry, from) in &grid.texts {
         let texts = texts::gather(entry, from, &comparison.out.join("texts"))?;
         for model in &section.models {
-            for &seed in &section.seeds {
+            for &seed in section.seeds_of(model) {
                 let run = folder_of(comparison, model, seed);
                 let kept = result::text_file(&run, entry);
                 let what = run.strip_prefix(&comparison.out).unwrap_or(&run).display().to_string();

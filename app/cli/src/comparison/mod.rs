@@ -29,6 +29,8 @@ section! {
         recipe: PathBuf = PathBuf::new(),
         /// Overrides of its keys, as --set takes them: "pretrain.train.steps=900".
         set: Vec<String> = Vec::new(),
+        /// For a model: how many of the comparison's seeds it is made with, from the first on; 0: all.
+        seeds: usize = 0,
         /// For a model: the model before it whose corpus's tokenizer its own corpus takes.
         tokenizer_of: String = String::new(),
         /// For a task: the measure that the table shows; the task's first if empty.
@@ -56,6 +58,8 @@ section! {
         seeds: Vec<u64> = vec![1, 2, 3],
         /// CPU threads; 0: all cores. Results do not depend on it.
         threads: usize = 0,
+        /// Overrides of every model's recipe, before its own.
+        set: Vec<String> = Vec::new(),
         /// What is pretrained.
         models: Vec<EntrySection> = Vec::new(),
         /// What each model is fine-tuned on.
@@ -110,6 +114,14 @@ impl Check for ComparisonSection {
             "has a tokenizer_of that is not the name of a model before it",
         )?;
         Ok(())
+    }
+}
+
+impl ComparisonSection {
+    /// The seeds that a model is made with.
+    fn seeds_of(&self, model: &EntrySection) -> &[u64] {
+        let most = if model.seeds == 0 { self.seeds.len() } else { model.seeds };
+        &self.seeds[..most.min(self.seeds.len())]
     }
 }
 

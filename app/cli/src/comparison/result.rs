@@ -50,6 +50,7 @@ fn add_reach(entry: &mut Value, own: &Curves, yardstick: &Curves) {
     let of = |key: &str| figure(reached.iter().filter_map(|r| r.get(key)?.as_f64()).collect());
     entry["reached"] = json!({
         "seeds": reached.iter().filter(|r| !r.is_null()).count(),
+        "of": reached.len(),
         "seconds": of("seconds"),
         "steps": of("steps"),
         "share": of("share"),
@@ -63,7 +64,7 @@ pub(super) fn write(
 ) -> Result<Value> {
     let section = &comparison.section;
     let runs_of = |entry: &EntrySection| -> Vec<PathBuf> {
-        section.seeds.iter().map(|&seed| folder(entry, seed)).collect()
+        section.seeds_of(entry).iter().map(|&seed| folder(entry, seed)).collect()
     };
     let curves = |entry: &EntrySection| -> Result<Curves> {
         runs_of(entry).iter().map(|run| reach::curve(run)).collect()
