@@ -152,9 +152,9 @@ fn commands_of_the_documents_are_real() {
                 for pair in args.windows(2).filter(|p| p[0] == "--set") {
                     // The command's own recipe, where it names one that is here.
                     let own = args.iter().map(|a| root().join(a));
-                    let own =
+                    let mut own =
                         own.filter(|p| p.extension().is_some_and(|e| e == "toml") && p.exists());
-                    let recipe = own.last().unwrap_or_else(|| root().join("recipes/demo.toml"));
+                    let recipe = own.next().unwrap_or_else(|| root().join("recipes/demo.toml"));
                     let recipe = recipe.to_str().unwrap();
                     let set = athanor(&folder, &["recipe", "--check", recipe, "--set", pair[1]]);
                     let error = String::from_utf8_lossy(&set.stderr);
