@@ -4,20 +4,30 @@
 //! peak and the copy bandwidth, measured in the same process by [`athanor_tensor::limits`].
 
 mod decode;
+mod files;
+mod loader;
 mod ops;
 mod optimizer;
 mod products;
+mod tokenizer;
 mod train;
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use athanor_store::{Error, Interrupt, Result};
 use athanor_training::memory::SystemMemory;
 use serde_json::{Map, Value, json};
 
 /// All benchmarks.
-pub static BENCHES: &[Bench] =
-    &[train::BENCH, products::BENCH, ops::BENCH, decode::BENCH, optimizer::BENCH];
+pub static BENCHES: &[Bench] = &[
+    train::BENCH,
+    products::BENCH,
+    ops::BENCH,
+    decode::BENCH,
+    optimizer::BENCH,
+    tokenizer::BENCH,
+    loader::BENCH,
+];
 
 /// One benchmark.
 pub struct Bench {
@@ -32,6 +42,7 @@ pub struct Bench {
 }
 
 /// What the command line asks for.
+#[derive(Clone)]
 pub struct Options {
     /// Name of a shape; `None`: the default one.
     pub shape: Option<String>,
@@ -41,6 +52,17 @@ pub struct Options {
     pub limits: athanor_tensor::Limits,
     /// Set when the user wants to stop.
     pub interrupt: Interrupt,
+    /// Files of JSON lines with texts, by name: what tokenizers are trained on and loaders read.
+    pub texts: &'static [(&'static str, &'static [u8])],
+    /// A folder for what is made on the way (tokenizers, texts, shards); `None`: a temporary one.
+    pub keep: Option<PathBuf>,
+}
+
+impl Options {
+    /// The same with a part of the time and the default shape.
+    fn share(&self, parts: usize) -> Self {
+        Self { shape: None, seconds: self.seconds / parts.max(1) as f64, ..self.clone() }
+    }
 }
 
 /// One measured thing: its name and its figures in the order they are shown.
