@@ -46,10 +46,11 @@ def tiktoken_of(path):
         import tiktoken
     except ImportError:
         return None
-    from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
-
     whole = json.loads(path.read_text(encoding="utf-8"))
-    back = {c: b for b, c in bytes_to_unicode().items()}
+    # GPT-2's character for each byte: printable ones stand for themselves.
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in printable]
+    back = {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
     special = {t["content"]: t["id"] for t in whole["added_tokens"]}
     ranks = {
         bytes(back[c] for c in token): i
@@ -144,7 +145,7 @@ def main():
             command = [sys.executable, __file__, str(arguments.folder), "--peer", str(threads)]
             command += ["--seconds", str(arguments.seconds)]
             done = subprocess.run(
-                command, capture_output=True, text=True, check=True, env=environment
+                command, stdout=subprocess.PIPE, text=True, check=True, env=environment
             )
             found = json.loads(done.stdout.splitlines()[-1])
             # Nine figures, of which encoding on all threads is one for each kind.

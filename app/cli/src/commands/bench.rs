@@ -138,6 +138,7 @@ fn cell(name: &str, value: &Value) -> String {
         n if n.contains("bytes_per_second") => format!("{}B", si(x)),
         "flops_per_second" => si(x),
         n if n.ends_with("bytes") => format::bytes(x),
+        n if n.starts_with("share") && x < 0.01 => format!("{:.3} %", 100.0 * x),
         n if n.starts_with("share") => format!("{:.0} %", 100.0 * x),
         n if n.starts_with("loss") => format!("{x:.3}"),
         "tokens_per_second" => format::count(x.round()),
