@@ -1,7 +1,6 @@
 //! Each op alone, forward and backward apart, at the sizes that a training step has it. Those that multiply
 //! matrices have a share of the multiply-add peak; the others wait for memory and have a share of its
-//! bandwidth, counting each input, output and gradient once; it is above 100 %
-//! where they lie in a cache.
+//! bandwidth, counting each input, output and gradient once; it is above 100 % where they lie in a cache.
 
 use athanor_models::Shape;
 use athanor_store::Result;

@@ -1,6 +1,7 @@
 //! Every kernel at sizes drawn by chance: forward and backward within 1e-5 of an f64 reference, relative to
-//! the greatest value of the output or the gradient (at least a tenth of the greatest of all of the op's; Newton-Schulz 2e-5), and the same bytes on one thread and on two. All of it
-//! once more with the instructions that the processor has beside its widest.
+//! the greatest value of the output or the gradient (at least a tenth of the greatest of all of the op's;
+//! Newton-Schulz 2e-5), and the same bytes on one thread and on two. All of it once more with the
+//! instructions that the processor has beside its widest.
 
 mod attention;
 mod dense;
