@@ -1,9 +1,9 @@
 //! The first phase: what the sources give, through the steps.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use athanor_data::heldout;
-use athanor_store::{Bar, Error, Result, durable::write_atomic_with};
+use athanor_store::{Error, Result, durable::write_atomic_with};
 use rayon::prelude::*;
 
 use super::{BATCH_BYTES, BATCH_DOCUMENTS, Cleaner, Entry, KEPT_EXAMPLES, Part};
@@ -11,7 +11,7 @@ use crate::{
     Document, Example, SourceAccount,
     account::ERRORS,
     encode::stop_if_asked,
-    sources::{self, Body, Item},
+    sources::{self, Body, Item, remote::Feed},
     spool::Spool,
     stage::Stage,
     units::Unit,
@@ -26,20 +26,40 @@ pub(super) struct Output<'a> {
 impl Cleaner<'_> {
     /// The first phase: from the sources.
     pub(super) fn first(&self, phase: &[Entry], keys: &[String]) -> Result<()> {
-        let bar = self.work.run.console.bar("corpus", 0, "bytes");
+        let run = self.work.run;
+        let bar = run.console.bar("corpus", 0, "bytes");
         let mut read = 0;
+        // What is elsewhere comes a few files before it is read.
+        let order =
+            self.work.order(keys.len()).into_iter().filter(|&n| !self.work.is_done(&keys[n]));
+        let remote = order.flat_map(|n| &self.units[n].files).filter_map(|f| f.remote.clone());
+        let feed =
+            Feed::by_environment(remote.collect(), run.console.clone(), run.interrupt.clone());
         self.work.all(keys, |n| {
             let path = self.work.path(&keys[n], "docs");
             let mut stages = self.stages(phase)?;
             let mut part = None;
             write_atomic_with(&path, |out| {
                 let mut output = Output::new(&path, out);
+                let mut watch = |bytes| {
+                    read += bytes;
+                    bar.set(read);
+                };
+                bar.message(&self.section.sources[self.units[n].source].name);
                 let source =
-                    self.read(&self.units[n], &mut stages, &mut output, &*bar, &mut read)?;
+                    self.read(&self.units[n], &feed, &mut stages, &mut output, &mut watch)?;
                 part = Some(Part { source: Some(source), ..output.part });
                 Ok(())
             })?;
-            self.finish(&keys[n], part, stages)
+            self.finish(&keys[n], part, stages)?;
+            if !self.section.keep_downloads {
+                self.units[n]
+                    .files
+                    .iter()
+                    .filter_map(|f| f.remote.as_ref())
+                    .for_each(|f| f.forget());
+            }
+            Ok(())
         })?;
         bar.finish(&format!("{read} bytes read"));
         Ok(())
@@ -49,18 +69,17 @@ impl Cleaner<'_> {
     fn read(
         &self,
         unit: &Unit,
+        feed: &Arc<Feed>,
         stages: &mut [Stage],
         out: &mut Output,
-        bar: &dyn Bar,
-        read: &mut u64,
+        read: &mut dyn FnMut(u64),
     ) -> Result<SourceAccount> {
         let run = self.work.run;
         let per_thousand = self.section.heldout_per_thousand as u32;
         let (number, source) = (unit.source, &self.section.sources[unit.source]);
-        bar.message(&source.name);
         let place = |e: Error| e.at(format!("source {:?}", source.name));
         let mut own = SourceAccount::default();
-        let (mut items, tally) = sources::open(&unit.files, source).map_err(place)?;
+        let (mut items, tally) = sources::read(&unit.files, source, feed).map_err(place)?;
         let mut more = true;
         while more {
             stop_if_asked(run)?;
@@ -80,7 +99,7 @@ impl Cleaner<'_> {
                         };
                         batch.push(item);
                     }
-                    Some(Err(e)) if source.skips() => {
+                    Some(Err(e)) if source.skips() && !feed.has_failed() => {
                         let error = place(e);
                         run.console.warn(&format!("{error}"));
                         own.skip("file not read to its end", 0);
@@ -93,6 +112,7 @@ impl Cleaner<'_> {
             }
             let converted: Vec<Item> = batch.into_par_iter().map(convert).collect();
             let mut documents = Vec::with_capacity(converted.len());
+            let before = own.bytes;
             for item in converted {
                 if source.max_bytes > 0 && own.bytes >= source.max_bytes {
                     more = false;
@@ -111,7 +131,6 @@ impl Cleaner<'_> {
                 own.document_record_bytes += item.bytes;
                 own.documents += 1;
                 own.bytes += text.len() as u64;
-                *read += text.len() as u64;
                 let heldout = heldout(&text, per_thousand);
                 let (id, url) = (item.id, item.url);
                 documents.push(Document {
@@ -124,8 +143,9 @@ impl Cleaner<'_> {
                     quality: None,
                 });
             }
+            let bytes = own.bytes - before;
             self.pass(documents, stages, out)?;
-            bar.set(*read);
+            read(bytes);
         }
         (own.files, own.file_bytes, own.content_bytes) = tally.total();
         Ok(own)
@@ -148,10 +168,8 @@ impl Cleaner<'_> {
             part.documents += 1;
             part.bytes += document.text.len() as u64;
             part.heldout_documents += u64::from(document.heldout);
-            if part.examples.len() < KEPT_EXAMPLES {
-                let name = self.names[document.source];
-                part.examples.push(Example::new(name, document, "kept", None));
-            }
+            let name = self.names[document.source];
+            Example::keep(&mut part.examples, KEPT_EXAMPLES, name, document);
         }
         Ok(())
     }

@@ -157,12 +157,12 @@ pub(crate) fn clean(
                 source.kept_documents += part.documents;
                 source.kept_bytes += part.bytes;
                 source.heldout_documents += part.heldout_documents;
-                let name = &source.name;
-                let have = account.kept_examples.iter().filter(|e| e.source == *name).count();
-                let more = part.examples.into_iter().take(KEPT_EXAMPLES - have.min(KEPT_EXAMPLES));
-                account.kept_examples.extend(more);
+                for example in part.examples {
+                    Example::keep_one(&mut account.kept_examples, KEPT_EXAMPLES, example);
+                }
             }
         }
+        merged.iter_mut().for_each(StepAccount::order_examples);
         if let Some(first) = merged.first_mut().filter(|_| !notes.is_null()) {
             first.notes = notes;
         }
@@ -171,6 +171,7 @@ pub(crate) fn clean(
             cleaner.forget(&keys[number - 1]);
         }
     }
+    Example::order_kept(&mut account.kept_examples);
     balance(&account)?;
     let kept = units.units.iter().zip(keys.remove(last)).map(|(unit, key)| Kept {
         source: unit.source,
@@ -191,8 +192,13 @@ impl Entry {
     /// The step, ready to judge.
     fn ready(&self, cleaner: &Cleaner) -> Result<&dyn Step> {
         if self.prepared.get().is_none() {
-            let preparation =
-                Preparation { recipe: &cleaner.work.run.recipe, sources: &cleaner.section.sources };
+            let run = cleaner.work.run;
+            let preparation = Preparation {
+                recipe: &run.recipe,
+                console: run.console.clone(),
+                interrupt: run.interrupt.clone(),
+                sources: &cleaner.section.sources,
+            };
             let place = |e: Error| e.at(format!("step {:?}", self.name));
             let step = self.raw.prepare(&preparation).map_err(place)?;
             // Who came first has set the same.

@@ -24,6 +24,17 @@ pub(super) struct Entry {
     /// SHA-256 of a file in LFS, else git's hash: the blob's name in the cache.
     pub(super) hash: String,
 }
+impl Entry {
+    /// What stands for the content; SHA-256 is what a file here is known by, too.
+    pub(super) fn identity(&self) -> Option<String> {
+        match self.hash.len() {
+            0 => None,
+            64 => Some(self.hash.clone()),
+            _ => Some(format!("git {}", self.hash)),
+        }
+    }
+}
+
 impl Hub<'_> {
     /// The files that the address means.
     pub(super) fn files(&self, commit: &str) -> Result<Vec<Entry>> {
@@ -118,7 +129,11 @@ impl Hub<'_> {
                     walk(&file.path(), &format!("{path}/"), out);
                 }
                 let size = fs::metadata(file.path()).map_or(0, |m| m.len());
-                out.push(Entry { path, folder, size, hash: String::new() });
+                // What it shows is called by its hash.
+                let blob = fs::read_link(file.path()).ok();
+                let hash = blob.as_deref().and_then(Path::file_name).and_then(|n| n.to_str());
+                let hash = hash.filter(|h| is_hex(h, 40) || is_hex(h, 64)).unwrap_or_default();
+                out.push(Entry { path, folder, size, hash: hash.to_string() });
             }
         }
         let mut out = Vec::new();

@@ -12,7 +12,10 @@ mod refusals;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use athanor_store::{Error, Result, durable, sha256_file, write_atomic};
@@ -21,7 +24,7 @@ use sha1::{Digest, Sha1};
 
 use self::{address::Address, list::Entry};
 use super::{
-    Fetch, Fetched, Wanted, fetch_all,
+    Fetch, Listed, Origin, RemoteFile,
     http::{Client, Transfer},
 };
 
@@ -29,12 +32,11 @@ pub(super) fn check(address: &str) -> Result<()> {
     Address::parse(address).map(|_| ())
 }
 
-pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
-    let settings = how.settings;
-    let client = Client::new(how.interrupt, settings.patience, settings.certificates.as_deref())?;
+pub(super) fn list(address: &str, how: &Fetch) -> Result<Listed> {
     let at = Address::parse(address)?;
-    let folder = settings.hub.join(format!("datasets--{}", at.name.replace('/', "--")));
-    let hub = Hub { at: &at, address, how, client, folder };
+    let folder = how.settings.hub.join(format!("datasets--{}", at.name.replace('/', "--")));
+    let mut set = Set { at, address: address.into(), folder, commit: String::new() };
+    let hub = set.hub(how)?;
     let commit = hub.commit()?;
     let mut files = hub.files(&commit)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -42,7 +44,77 @@ pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
     let bytes: u64 = files.iter().map(|f| f.size).sum();
     how.console
         .say(&format!("{address}: {} files, {bytes} bytes, at commit {commit}", files.len()));
-    Ok(Fetched { files: hub.all(&commit, &files)?, version: format!("commit {commit}") })
+    set.commit = commit;
+    let set = Arc::new(set);
+    let locks = how.settings.hub.join(".locks");
+    let locks = locks.join(set.folder.file_name().unwrap_or_default());
+    let mut out = Vec::with_capacity(files.len());
+    for entry in files {
+        let lock = locks.join(format!("{}.lock", entry.hash));
+        let (size, identity) = (Some(entry.size), entry.identity());
+        let file = File { set: set.clone(), entry };
+        if how.settings.offline && !file.is_there() {
+            return Err(set.hub(how)?.offline().at(&file.entry.path));
+        }
+        out.push(RemoteFile::new(file.path(), size, identity, lock, file));
+    }
+    Ok(Listed { files: out, version: format!("commit {}", set.commit) })
+}
+
+/// A data set at a commit.
+struct Set {
+    at: Address,
+    /// As the recipe has it.
+    address: String,
+    /// Its folder in the cache.
+    folder: PathBuf,
+    commit: String,
+}
+
+impl Set {
+    fn hub<'a>(&'a self, how: &'a Fetch) -> Result<Hub<'a>> {
+        let client = Client::new(
+            how.interrupt,
+            how.settings.patience,
+            how.settings.certificates.as_deref(),
+        )?;
+        let (at, address, folder) = (&self.at, self.address.as_str(), self.folder.as_path());
+        Ok(Hub { at, address, how, client, folder })
+    }
+}
+
+/// A file of it.
+struct File {
+    set: Arc<Set>,
+    entry: Entry,
+}
+
+impl File {
+    fn path(&self) -> PathBuf {
+        self.set.folder.join("snapshots").join(&self.set.commit).join(&self.entry.path)
+    }
+
+    fn blob(&self) -> PathBuf {
+        self.set.folder.join("blobs").join(&self.entry.hash)
+    }
+}
+
+impl Origin for File {
+    fn is_there(&self) -> bool {
+        self.path().exists()
+    }
+
+    fn fetch(&self, how: &Fetch, come: &AtomicU64) -> Result<()> {
+        let blob = self.blob();
+        self.set.hub(how)?.blob(&self.set.commit, &self.entry, &blob, come)?;
+        link(&blob, &self.path(), &self.entry.path)
+    }
+
+    fn remove(&self) {
+        // What is left costs disk only.
+        let _ = fs::remove_file(self.path());
+        let _ = fs::remove_file(self.blob());
+    }
 }
 
 struct Hub<'a> {
@@ -51,7 +123,7 @@ struct Hub<'a> {
     how: &'a Fetch<'a>,
     client: Client<'a>,
     /// The data set's in the cache.
-    folder: PathBuf,
+    folder: &'a Path,
 }
 
 impl Hub<'_> {
@@ -111,40 +183,7 @@ impl Hub<'_> {
             .hint("unset HF_HUB_OFFLINE, or name the cache that has it: HF_HOME or HF_HUB_CACHE")
     }
 
-    /// Fetches the files; their paths in the cache.
-    fn all(&self, commit: &str, files: &[Entry]) -> Result<Vec<PathBuf>> {
-        let snapshot = self.folder.join("snapshots").join(commit);
-        let locks = self.how.settings.hub.join(".locks");
-        let locks = locks.join(self.folder.file_name().unwrap_or_default());
-        let mut wanted = Vec::new();
-        for file in files {
-            let path = snapshot.join(&file.path);
-            let blob = self.folder.join("blobs").join(&file.hash);
-            let there = path.clone();
-            if self.how.settings.offline && !there.exists() {
-                return Err(self.offline().at(&file.path));
-            }
-            wanted.push(Wanted {
-                size: Some(file.size),
-                lock: locks.join(format!("{}.lock", file.hash)),
-                is_there: Box::new(move || there.exists()),
-                fetch: Box::new(move |come| {
-                    self.blob(commit, file, &blob, come)?;
-                    link(&blob, &path, &file.path)
-                }),
-            });
-        }
-        fetch_all(wanted, self.address, self.how)?;
-        Ok(files.iter().map(|f| snapshot.join(&f.path)).collect())
-    }
-
-    fn blob(
-        &self,
-        commit: &str,
-        file: &Entry,
-        blob: &Path,
-        come: &std::sync::atomic::AtomicU64,
-    ) -> Result<()> {
+    fn blob(&self, commit: &str, file: &Entry, blob: &Path, come: &AtomicU64) -> Result<()> {
         if fs::metadata(blob).is_ok_and(|m| m.len() == file.size) {
             come.fetch_add(file.size, Ordering::Relaxed);
             return Ok(());
