@@ -1,7 +1,8 @@
 //! What the kept documents are about, roughly: a sample of them in groups, each with the words by which it differs.
 //!
-//! The sample are the documents whose texts have the smallest hashes, so that the parts' samples give that of
-//! the whole. Groups come from k-means over the cosine of TF-IDF vectors (Dhillon and Modha 2001, "Concept
+//! In the sample a document is the likelier the longer it is (Efraimidis and Spirakis 2006, "Weighted random sampling with a
+//! reservoir"), so that shares are of text, not of documents: by documents a library of novels would be lost among
+//! reviews of a line. What is chance in it is a hash of the text, so that the parts' samples give that of the whole. Groups come from k-means over the cosine of TF-IDF vectors (Dhillon and Modha 2001, "Concept
 //! decompositions for large sparse text data using clustering"), begun as k-means++ begins (Arthur and Vassilvitskii
 //! 2007). Chinese and Japanese have no spaces: there a term is two ideographs that stand side by side.
 //!
@@ -40,7 +41,7 @@ const STARTS: u64 = 3;
 pub struct Topic {
     /// Documents of the sample in it.
     pub documents: u64,
-    /// Their share of the sample.
+    /// Their share of the sample: about that of the text.
     pub share: f64,
     /// The terms that tell it from the others, the most telling first.
     pub words: Vec<String>,
@@ -51,6 +52,7 @@ pub struct Topic {
 /// A document of the sample.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sampled {
+    /// Its place in the order by chance.
     hash: u64,
     source: usize,
     /// Its language and script.
@@ -71,7 +73,9 @@ pub(crate) struct Sample {
 impl Sample {
     /// A document; its language is "" where nobody has looked for it.
     pub(crate) fn see(&mut self, source: usize, text: &str, language: &'static str) {
-        let hash = splitmix64(grams::hash(text));
+        let chance = (splitmix64(grams::hash(text)) as f64 + 1.0) / 2f64.powi(64);
+        // Of numbers that are not negative the bits stand in the numbers' order.
+        let hash = (-chance.min(1.0).ln() / text.len().max(1) as f64).abs().to_bits();
         if self.bar.is_some_and(|bar| hash > bar) {
             return;
         }
@@ -448,6 +452,22 @@ mod tests {
         assert!(of("bakery").words.iter().any(|w| w == "dough"), "{topics:?}");
         assert!(of("poems").words.iter().any(|w| w == "春眠"), "{topics:?}");
         assert!((topics.iter().map(|t| t.share).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_sample_is_of_text() {
+        // As much text in 100 long documents as in 5,000 short ones.
+        let mut sample = Sample::default();
+        for n in 0..5000 {
+            sample.see(0, &format!("short {n:05}"), "en");
+            if n % 50 == 0 {
+                sample.see(1, &format!("long {n:05} ").repeat(50), "en");
+            }
+        }
+        let sample = sample.finish();
+        assert_eq!(sample.documents.len(), SAMPLE);
+        let long = sample.documents.iter().filter(|s| s.source == 1).count();
+        assert!(long > 95, "{long}");
     }
 
     #[test]
