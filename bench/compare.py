@@ -30,6 +30,7 @@ SHAPES = {
     "xlnet": "XLNet, 4 layers of 512, 16 rows of 128, vocabulary 30,522, permutation LM, two streams",
 }
 BATCHES = ["decode batch 1", "decode batch 8", "decode batch 32"]
+INT8 = ["decode int8 batch 1", "decode int8 batch 8", "decode int8 batch 32"]
 
 
 def busy():
@@ -76,10 +77,17 @@ def compare_decode(args):
     }
     if args.llama:
         ways["llama.cpp"] = [args.llama, ROOT / "bench/peers/decode_llama_cpp.py"]
+        ways["llama.cpp Q8_0"] = [args.llama, ROOT / "bench/peers/decode_llama_cpp.py", "--type", "q8_0"]
     for _ in range(args.rounds):
         found = {name: {line["name"]: line for line in run([*way, *common])} for name, way in ways.items()}
         for batch in BATCHES:
-            keep(batch, {name: lines[batch] for name, lines in found.items()}, args)
+            keep(batch, {name: lines[batch] for name, lines in found.items() if batch in lines}, args)
+        # Others than llama.cpp write with f32 only: int8 against that.
+        for int8, batch in zip(INT8, BATCHES):
+            lines = {"athanor": found["athanor"][int8], "transformers": found["transformers"][batch]}
+            if args.llama:
+                lines["llama.cpp"] = found["llama.cpp Q8_0"][int8]
+            keep(int8, lines, args)
 
 
 def keep(shape, found, args):
@@ -128,12 +136,13 @@ def write():
     for result in (r for rounds in by_shape.values() for found in rounds for r in found.values()):
         versions |= {name: result[name] for name in ["torch", "transformers", "llama_cpp"] if name in result}
     lines = []
-    decode = [decode_row(batch, by_shape[batch]) for batch in BATCHES if batch in by_shape]
+    decode = [decode_row(batch, by_shape[batch]) for batch in [*BATCHES, *INT8] if batch in by_shape]
     writing = f"""
-## Writing text (greedy, keys and values cached, f32)
+## Writing text (greedy, keys and values cached)
 
 A llama of 30 million parameters: 8 layers of 512, vocabulary 8,192, prompts of 32 tokens, 96 new ones, the
-prompts' reading included.
+prompts' reading included. Lines with int8 are `--weights int8` and its cache in bf16, against transformers in f32 and
+llama.cpp with weights in Q8_0 and its cache in f16.
 
 | | Athanor tokens/s | transformers | ratio | llama.cpp | ratio |
 |---|---|---|---|---|---|
@@ -196,7 +205,7 @@ parser.add_argument("--add", action="store_true", help="keep earlier rounds of t
 args = parser.parse_args()
 if ROUNDS.exists() and not args.add:
     # A shape that is measured anew loses its old rounds.
-    anew = [*args.shapes, *(BATCHES if "decode" in args.shapes else [])]
+    anew = [*args.shapes, *([*BATCHES, *INT8] if "decode" in args.shapes else [])]
     old = [line for line in ROUNDS.read_text().splitlines() if json.loads(line)["shape"] not in anew]
     ROUNDS.write_text("".join(line + "\n" for line in old))
 for shape in args.shapes:

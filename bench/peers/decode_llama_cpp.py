@@ -1,7 +1,8 @@
 """The work of `athanor bench decode` in llama.cpp: a llama of 30 million parameters, float32 weights and cache, prompts
-of 32 tokens, 96 greedy tokens, at batch 1, 8 and 32 (sequences of one llama_decode call).
+of 32 tokens, 96 greedy tokens, at batch 1, 8 and 32 (sequences of one llama_decode call). With --type q8_0 the
+weights are Q8_0 and the cache float16, llama.cpp's default.
 
-    python bench/peers/decode_llama_cpp.py [--threads 2] [--seconds 9]
+    python bench/peers/decode_llama_cpp.py [--threads 2] [--seconds 9] [--type q8_0]
 
 Needs llama-cpp-python 0.3.36 and gguf 0.19.0. Prints one JSON object a batch.
 """
@@ -15,6 +16,7 @@ import tempfile
 import time
 
 import gguf
+import gguf.quants
 import llama_cpp
 import numpy
 
@@ -22,7 +24,7 @@ V, H, F, L, HEADS, CONTEXT = 8192, 512, 1408, 8, 8, 512
 PROMPT, NEW = 32, 96
 
 
-def write(path):
+def write(path, q8_0):
     random = numpy.random.default_rng(1)
     out = gguf.GGUFWriter(path, "llama")
     out.add_context_length(CONTEXT)
@@ -34,11 +36,13 @@ def write(path):
     out.add_rope_dimension_count(H // HEADS)
     out.add_layer_norm_rms_eps(1e-5)
     out.add_vocab_size(V)
-    out.add_file_type(gguf.LlamaFileType.ALL_F32)
+    out.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if q8_0 else gguf.LlamaFileType.ALL_F32)
     out.add_tokenizer_model("none")
 
     def matrix(name, *shape):
-        out.add_tensor(name, (0.02 * random.standard_normal(shape)).astype(numpy.float32))
+        values = (0.02 * random.standard_normal(shape)).astype(numpy.float32)
+        kind = gguf.GGMLQuantizationType.Q8_0 if q8_0 else gguf.GGMLQuantizationType.F32
+        out.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
     matrix("token_embd.weight", V, H)
     out.add_tensor("output_norm.weight", numpy.ones(H, numpy.float32))
@@ -59,13 +63,14 @@ def write(path):
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=9)
+parser.add_argument("--type", default="f32", choices=["f32", "q8_0"])
 args = parser.parse_args()
 quiet = llama_cpp.llama_log_callback(lambda *_: None)
 llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
 llama_cpp.llama_backend_init()
 folder = tempfile.TemporaryDirectory()
 path = str(pathlib.Path(folder.name) / "model.gguf")
-write(path)
+write(path, args.type == "q8_0")
 model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
 assert model, "llama.cpp did not load the model"
 
@@ -99,7 +104,7 @@ for rows in (1, 8, 32):
     params.n_batch = params.n_ubatch = max(rows * PROMPT, 32)
     params.n_seq_max = rows
     params.n_threads = params.n_threads_batch = args.threads
-    params.type_k = params.type_v = 0  # float32
+    params.type_k = params.type_v = 1 if args.type == "q8_0" else 0  # float16, float32
     context = llama_cpp.llama_init_from_model(model, params)
     batch = llama_cpp.llama_batch_init(rows * PROMPT, 0, 1)
     prompts = [[(s * PROMPT + i) * 2654435761 % V for i in range(PROMPT)] for s in range(rows)]
@@ -113,7 +118,7 @@ for rows in (1, 8, 32):
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[1:])
     print(json.dumps({
-        "name": f"decode batch {rows}", "tokens_per_second": rows * NEW / seconds, "seconds": seconds,
+        "name": f"decode{' int8' if args.type == 'q8_0' else ''} batch {rows}", "tokens_per_second": rows * NEW / seconds, "seconds": seconds,
         "llama_cpp": llama_cpp.__version__,
     }), flush=True)
     llama_cpp.llama_batch_free(batch)

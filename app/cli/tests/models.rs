@@ -177,6 +177,14 @@ fn generate_writes_the_same_text_each_time() {
         assert_eq!(cut["completions"][0]["finish"], "stop");
     }
 
+    let rounded = args.iter().copied().chain(["--weights", "int8", "--json", "-n", "2"]);
+    let rounded = json(&run(rounded));
+    let close = |i: usize| {
+        let p = |v: &Value| v["completions"][i]["log_probs"][0].as_f64().unwrap();
+        (p(&rounded) - p(&more)).abs() < 0.1
+    };
+    assert!(close(0) && close(1), "{rounded}");
+
     let prompt = dir.path().join("prompt.txt");
     fs::write(&prompt, "the cat").unwrap();
     let file = ["generate", run_dir, "--file", text(&prompt), "--max-tokens", "12", "--seed", "5"];
@@ -215,7 +223,8 @@ fn chat_over_a_pipe() {
     let said: Vec<_> = messages.iter().filter_map(|m| m["content"].as_str()).collect();
     assert!(said.contains(&"/slash") && !said.contains(&"not read"), "{said:?}");
 
-    let lines = good(&run_with_input(&["chat", text(&folder), "--json"], "a\nb\n"));
+    let chat = ["chat", text(&folder), "--json", "--weights", "int8"];
+    let lines = good(&run_with_input(&chat, "a\nb\n"));
     let answers: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!((answers.len(), &answers[0]["role"]), (2, &"assistant".into()));
     let error = bad(&run_with_input(&["chat", text(&folder)], "/frob\n"), 2);
@@ -250,6 +259,17 @@ fn eval_counts_each_token_once() {
     let other = figures(&["--task", "bits-per-byte", "--window", "16", "--stride", "3"]);
     assert_eq!(other["tokens"], all["tokens"]);
     assert!((number(&other, "loss_per_token") - number(&all, "loss_per_token")).abs() < 0.2);
+
+    // Rounded weights predict a little otherwise.
+    let rounded = figures(&["--task", "bits-per-byte", "--weights", "int8"]);
+    let off = (number(&rounded, "loss_per_token") - number(&all, "loss_per_token")).abs();
+    assert!(rounded["tokens"] == all["tokens"] && off > 0.0 && off < 0.01, "{rounded} {all}");
+    let error =
+        bad(&run(base.iter().copied().chain(["--task", "perplexity", "--weights", "int4"])), 2);
+    assert!(error.contains("'int4' for '--weights <TYPE>'") && error.contains("int8"), "{error}");
+    let classes = ["--task", "classification", "--weights", "int8"];
+    let error = bad(&run(base.iter().copied().chain(classes)), 2);
+    assert!(error.contains("--weights int8 with the task `classification`"), "{error}");
 
     let whole = dir.path().join("whole.txt");
     fs::write(&whole, "hello\n").unwrap();

@@ -52,14 +52,7 @@ pub fn beam_search(
     let sizes = model.sizes();
     let width = beams.beams.max(1);
     let limit = sampling.max_new_tokens.min(sizes.context - prompt.len());
-    let mut cache = KvCache::new(
-        model.device(),
-        sizes.layers,
-        1,
-        prompt.len() + limit,
-        sizes.kv_heads,
-        sizes.head_dim,
-    );
+    let mut cache = KvCache::of(model, 1, prompt.len() + limit);
     let ids = prompt.iter().map(|&t| t as i32).collect();
     let mut logits = feed(model, None, &mut cache, ids, prompt.len(), &[prompt.len()]);
     let empty = Completion { tokens: Vec::new(), log_probs: Vec::new(), finish: Finish::Length };
@@ -67,7 +60,7 @@ pub fn beam_search(
     let mut done: Vec<Beam> = Vec::new();
     for length in 1..=limit {
         let (nexts, log_probs) =
-            continuations(&logits, &open, prompt, sampling, (1 + stop.len()).max(2) * width);
+            continuations(logits.host(), &open, prompt, sampling, (1 + stop.len()).max(2) * width);
         let ends = |n: &Next| length == limit || stop.contains(&n.token);
         let grown = |n: &Next, finish: Finish| {
             let mut out = open[n.beam].out.clone();

@@ -2,7 +2,7 @@
 
 use athanor_models::{Input, KvCache, Model, Pass};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Graph, Ids, PackedParams, Rng, Var, host};
+use athanor_tensor::{Device, Graph, Ids, PackedParams, Rng, Tensor, Var, host};
 
 use crate::sampling::{Sampling, choose};
 
@@ -46,7 +46,7 @@ pub struct Decoder<'m> {
     stop: Vec<u32>,
     sampling: Sampling,
     rng: Rng,
-    logits: Vec<f32>,
+    logits: Tensor,
 }
 
 impl<'m> Decoder<'m> {
@@ -65,14 +65,7 @@ impl<'m> Decoder<'m> {
         prompts.iter().try_for_each(|p| check(model, p))?;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
         let capacity = (longest + sampling.max_new_tokens).min(sizes.context);
-        let cache = KvCache::new(
-            model.device(),
-            sizes.layers,
-            prompts.len(),
-            capacity,
-            sizes.kv_heads,
-            sizes.head_dim,
-        );
+        let cache = KvCache::of(model, prompts.len(), capacity);
         let rows: Vec<Row> = prompts
             .iter()
             .enumerate()
@@ -90,14 +83,15 @@ impl<'m> Decoder<'m> {
         let rng = Rng::new(seed).fork("sample");
         let mut decoder = Self {
             model,
-            packed: (prompts.len() >= PACK_FROM).then(|| PackedParams::new(&model.params)),
+            packed: (prompts.len() >= PACK_FROM && !model.params.is_quantised())
+                .then(|| PackedParams::new(&model.params)),
             cache,
             rows,
             open,
             stop: stop.to_vec(),
             sampling: sampling.clone(),
             rng,
-            logits: Vec::new(),
+            logits: Tensor::zeros(Device::Cpu, [0]),
         };
         if !prompts.is_empty() {
             // Shorter prompts are padded on the right; what padding leaves in the cache is overwritten.
@@ -128,9 +122,10 @@ impl<'m> Decoder<'m> {
         let vocabulary = self.model.sizes().vocabulary;
         let mut written = Vec::with_capacity(self.open.len());
         let mut still = Vec::with_capacity(self.open.len());
+        let logits = self.logits.host();
         let chosen = host::map(self.open.len(), |place| {
             let row = &self.rows[self.open[place]];
-            let logits = &self.logits[place * vocabulary..(place + 1) * vocabulary];
+            let logits = &logits[place * vocabulary..(place + 1) * vocabulary];
             let at = row.out.tokens.len() as u64;
             let text = row.prompt.iter().chain(&row.out.tokens);
             choose(logits, &self.sampling, text, self.rng.at(row.number), at)
@@ -167,7 +162,7 @@ impl<'m> Decoder<'m> {
 }
 
 /// Runs `time` tokens of each row, `lengths` of which count, and gives the logits after the last that
-/// counts.
+/// counts, on the host.
 pub(crate) fn feed(
     model: &Model,
     packed: Option<&PackedParams>,
@@ -175,7 +170,7 @@ pub(crate) fn feed(
     tokens: Vec<i32>,
     time: usize,
     lengths: &[usize],
-) -> Vec<f32> {
+) -> Tensor {
     let batch = lengths.len();
     let device = model.device();
     let starts = cache.lengths().iter();
@@ -192,7 +187,7 @@ pub(crate) fn feed(
     cache.advance(lengths);
     let last = lengths.iter().enumerate().map(|(b, n)| (b * time + n - 1) as i32).collect();
     let rows = model.rows(&hidden, last);
-    model.logits(&graph, &rows).value().to_vec()
+    model.logits(&graph, &rows).value().to_device(Device::Cpu)
 }
 
 /// Refuses a prompt that the model cannot read.

@@ -90,6 +90,66 @@ fn a_row_does_not_depend_on_its_batch() {
     assert_eq!(alone[0].tokens, among[0].tokens);
 }
 
+/// Steps with int8 weights are those of a whole pass with them, whatever the batch, and near those with f32.
+#[test]
+fn int8_weights_write_alike_in_any_batch() {
+    for family in ["gpt2", "llama", "gemma3"] {
+        let (exact, mut rounded) = (model(family), model(family));
+        rounded.quantise().unwrap();
+        let first = vec![4, 4, 8];
+        let prompts: Vec<Vec<u32>> =
+            (0..7).map(|i| vec![i, 3 * i, 9]).chain([first.clone()]).collect();
+        let sampling = Sampling { max_new_tokens: 12, ..Sampling::default() };
+        let many = generate(&rounded, &prompts, &[], &sampling, 9).unwrap();
+        let greedy = Sampling { temperature: 0.0, ..sampling.clone() };
+        let among = generate(&rounded, &prompts, &[], &greedy, 9).unwrap();
+        let alone = generate(&rounded, std::slice::from_ref(&first), &[], &greedy, 9).unwrap();
+        assert_eq!(alone[0].tokens, among[7].tokens, "{family}");
+        assert_eq!(alone[0].log_probs, among[7].log_probs, "{family}");
+        for (prompt, out) in prompts.iter().zip(&many) {
+            let text: Vec<u32> = prompt.iter().chain(&out.tokens).copied().collect();
+            let same = whole(&rounded, &text, prompt.len()).0;
+            let near = whole(&exact, &text, prompt.len()).0;
+            for ((got, same), near) in out.log_probs.iter().zip(same).zip(near) {
+                // The cache rounds keys and values to bf16, and the model's weights are made large above.
+                assert!((got - same).abs() < 0.25, "{family}: {got} {same}");
+                assert!((got - near).abs() < 0.5, "{family}: {got} {near}");
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_weights_take_less_memory_and_are_for_models_that_write() {
+    let mut model = model("llama");
+    model.quantise().unwrap();
+    for (i, p) in model.params.iter().enumerate() {
+        let stays = p.value.shape().len() < 2 || model.is_embedding(i);
+        assert_eq!(p.value.device() == Device::Cpu, stays, "{}", p.name);
+    }
+    let shape = Shape {
+        vocabulary: 61,
+        context: 48,
+        hidden: 24,
+        layers: 1,
+        heads: 4,
+        kv_heads: 4,
+        intermediate: 40,
+        qk_norm: false,
+        qkv_bias: false,
+        sliding_window: None,
+        tied: true,
+        rope_theta: 10_000.0,
+    };
+    let family = families::by_name("bert").unwrap();
+    let mut reader = Model::new(family, &shape, Head::MASKED_LM, 5, Device::Cpu).unwrap();
+    let error = reader.quantise().unwrap_err();
+    assert!(
+        error.exit_code() == 2 && error.to_string().contains("for models that write"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_context_bounds_a_row_and_bad_prompts_are_refused() {
     let model = model("gpt2");

@@ -2,7 +2,10 @@
 
 use athanor_tensor::{Device, Ids, Tensor, ops};
 
-/// For each layer [batch, capacity, kv_heads, dim] of keys and of values; rows may differ in length.
+use crate::Model;
+
+/// For each layer [batch, capacity, kv_heads, dim] of keys and of values, f32, or bf16 in half of that; rows may
+/// differ in length.
 #[derive(Clone, Debug)]
 pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
@@ -12,8 +15,17 @@ pub struct KvCache {
 }
 
 impl KvCache {
+    /// An empty cache for `batch` rows of at most `capacity` tokens, as the model wants it: f32, with int8 weights
+    /// bf16 (where a head has an even width).
+    pub fn of(model: &Model, batch: usize, capacity: usize) -> Self {
+        let sizes = model.sizes();
+        let half = model.params.is_quantised() && sizes.head_dim.is_multiple_of(2);
+        let dim = if half { sizes.head_dim / 2 } else { sizes.head_dim };
+        Self::new(model.device(), sizes.layers, batch, capacity, sizes.kv_heads, dim)
+    }
+
     /// An empty cache for `batch` rows of at most `capacity` tokens.
-    pub fn new(
+    fn new(
         device: Device,
         layers: usize,
         batch: usize,

@@ -14,6 +14,7 @@ mod host;
 mod model;
 mod padded;
 pub mod pass;
+mod quantised;
 mod sentence;
 
 pub use cache::KvCache;

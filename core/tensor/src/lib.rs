@@ -21,6 +21,7 @@ pub mod host;
 mod limits;
 pub mod mapped;
 pub mod ops;
+mod packed;
 mod params;
 mod pool;
 mod region;

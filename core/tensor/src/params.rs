@@ -3,7 +3,8 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use crate::{
-    tape::{Grads, PackedSlot, Tape, Var},
+    packed::PackedSlot,
+    tape::{Grads, Tape, Var},
     tensor::Tensor,
 };
 
@@ -34,6 +35,7 @@ pub struct Param {
 pub struct Params {
     entries: Vec<Param>,
     by_name: HashMap<String, ParamId>,
+    int8: Option<Vec<PackedSlot>>,
 }
 
 impl Params {
@@ -42,8 +44,39 @@ impl Params {
         Self::default()
     }
 
+    /// Makes products with these parameters in int8 from here on: weights in blocks of 64 along the inner
+    /// dimension with an f32 scale each, rounded to the nearest by the first product that they are in, and the
+    /// other side rounded likewise. Lookups keep to f32. The parameters cannot be changed or trained afterwards.
+    pub fn quantise(&mut self) {
+        self.int8 = Some(self.entries.iter().map(|_| PackedSlot::new(true)).collect());
+    }
+
+    /// Whether [`quantise`](Self::quantise) was called.
+    pub fn is_quantised(&self) -> bool {
+        self.int8.is_some()
+    }
+
+    /// Frees the f32 values of parameters whose int8 weights a product has made, but for those at the indices
+    /// that `keep` tells. What is left of them are sizes, as in [`planned`](Self::planned).
+    pub fn release_quantised(&mut self, keep: impl Fn(usize) -> bool) {
+        let slots = self.int8.iter().flatten();
+        for (i, (entry, slot)) in self.entries.iter_mut().zip(slots).enumerate() {
+            if slot.is_filled() && !keep(i) {
+                entry.value = entry.value.planned();
+            }
+        }
+    }
+
+    fn check_changes(&self) {
+        assert!(self.int8.is_none(), "parameters in int8 cannot be changed");
+    }
+
     /// Adds one; a name that is there already gets the new value.
+    ///
+    /// # Panics
+    /// After [`quantise`](Self::quantise).
     pub fn insert(&mut self, name: impl Into<String>, value: Tensor) -> ParamId {
+        self.check_changes();
         let name = name.into();
         if let Some(&id) = self.by_name.get(&name) {
             self.entries[id.0].value = value;
@@ -74,7 +107,11 @@ impl Params {
     }
 
     /// The value, to be changed.
+    ///
+    /// # Panics
+    /// After [`quantise`](Self::quantise).
     pub fn get_mut(&mut self, id: ParamId) -> &mut Tensor {
+        self.check_changes();
         &mut self.entries[id.0].value
     }
 
@@ -84,7 +121,11 @@ impl Params {
     }
 
     /// All, in order, to be changed.
+    ///
+    /// # Panics
+    /// After [`quantise`](Self::quantise).
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Param> {
+        self.check_changes();
         self.entries.iter_mut()
     }
 
@@ -143,7 +184,7 @@ pub struct PackedParams {
 impl PackedParams {
     /// For these parameters, as long as they stay as they are.
     pub fn new(params: &Params) -> Self {
-        Self { slots: (0..params.len()).map(|_| PackedSlot::default()).collect() }
+        Self { slots: (0..params.len()).map(|_| PackedSlot::new(false)).collect() }
     }
 }
 
@@ -157,14 +198,18 @@ pub struct Graph<'p> {
 
 impl<'p> Graph<'p> {
     /// A pass that can go backward.
+    ///
+    /// # Panics
+    /// If the parameters are in int8.
     pub fn training(params: &'p Params) -> Self {
+        assert!(!params.is_quantised(), "parameters in int8 cannot be trained");
         Self { tape: Some(Tape::new()), ..Self::inference(params) }
     }
 
     /// A pass that can go backward and keeps less for it, computing twice instead: [`Tape::recomputing`].
     /// The gradients are the same to the byte.
     pub fn recomputing(params: &'p Params) -> Self {
-        Self { tape: Some(Tape::recomputing()), ..Self::inference(params) }
+        Self { tape: Some(Tape::recomputing()), ..Self::training(params) }
     }
 
     /// A pass that keeps nothing.
@@ -199,8 +244,9 @@ impl<'p> Graph<'p> {
                 Some(tape) if entry.trainable => tape.leaf(entry.value.clone()),
                 _ => {
                     let value = Var::constant(entry.value.clone());
-                    match self.packed {
-                        Some(packed) => value.with_packed(packed.slots[id.0].clone()),
+                    let laid = self.packed.map(|p| &p.slots);
+                    match self.params.int8.as_ref().or(laid) {
+                        Some(slots) => value.with_packed(slots[id.0].clone()),
                         None => value,
                     }
                 }

@@ -2,15 +2,11 @@
 //! into its inputs' gradients. Going backward consumes the closures, so what an op saved is freed
 //! as soon as its own backward has run.
 
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::RefCell, rc::Rc};
 
 use crate::{
-    cpu::packed::Panels,
     ops,
+    packed::PackedSlot,
     tensor::{Shape, Tensor},
 };
 
@@ -173,9 +169,6 @@ pub struct Var {
     remake: Option<Remake>,
     packed: Option<PackedSlot>,
 }
-
-/// Where weights stand once more, laid out for products of few rows: filled by the first of them.
-pub(crate) type PackedSlot = Arc<OnceLock<Panels>>;
 
 impl Var {
     /// A value without gradient.

@@ -131,6 +131,9 @@ fn table(bench: &Bench, rows: &[Row]) -> Table {
 }
 
 fn cell(name: &str, value: &Value) -> String {
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
     let x = value.as_f64().unwrap_or(f64::NAN);
     match name {
         "seconds" | "seconds_per_step" => format!("{}s", si(x)),

@@ -15,7 +15,7 @@ use crate::{
     model_path::{self, Want},
     out, signals,
     stream::Cutter,
-    writer::{self, Loaded, SamplingArgs},
+    writer::{self, Loaded, SamplingArgs, WeightsArgs},
 };
 
 const HELP: &str = "\
@@ -44,6 +44,8 @@ pub struct Args {
     system: Option<String>,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    weights: WeightsArgs,
     /// What all randomness comes from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -52,7 +54,7 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<()> {
     context.set_threads(0);
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
-    let loaded = writer::load(&dir, Some(true))?;
+    let loaded = writer::load(&dir, Some(true), args.weights)?;
     let Some(template) = &loaded.writer.template else {
         return Err(Error::input("no chat template").at(dir.display()));
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use athanor_data::LabelledSection;
 use athanor_report::table::{Align, Table};
-use athanor_store::{Check, Result};
+use athanor_store::{Check, Error, Result};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     model_path::{self, Want},
     out,
     tasks::{self, Subject, TASKS},
+    writer::{Weights, WeightsArgs},
 };
 
 /// Measure a model on data
@@ -39,6 +40,8 @@ pub struct Args {
     /// Tokens by which the window moves on in a longer document; 0: half of the window
     #[arg(long, value_name = "N", default_value_t = 0)]
     stride: usize,
+    #[command(flatten)]
+    weights: WeightsArgs,
     #[command(flatten)]
     labelled: Labelled,
 }
@@ -104,6 +107,12 @@ fn section(args: &Args) -> Result<LabelledSection> {
 pub fn run(context: &Context, args: Args) -> Result<()> {
     let task = tasks::by_name(&args.task)?;
     context.set_threads(0);
+    if args.weights.weights != Weights::F32 && !task.writes {
+        let writing = TASKS.iter().filter(|t| t.writes).map(|t| t.name);
+        let known = writing.collect::<Vec<_>>().join(" and ");
+        return Err(Error::input(format!("--weights int8 with the task `{}`", task.name))
+            .hint(format!("int8 weights are for models that write, with {known}")));
+    }
     let want = if task.writes { Want::Writer } else { Want::Any };
     let model = model_path::resolve(context, &args.model, want)?;
     let labelled = section(&args)?;
@@ -116,6 +125,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             limit: args.limit,
             window: args.window,
             stride: args.stride,
+            weights: args.weights,
             labelled: &labelled,
         },
     )?;

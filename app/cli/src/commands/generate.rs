@@ -14,7 +14,7 @@ use crate::{
     model_path::{self, Want},
     out, signals,
     stream::Cutter,
-    writer::{self, SamplingArgs},
+    writer::{self, SamplingArgs, WeightsArgs},
 };
 
 /// Write text after a prompt
@@ -27,6 +27,7 @@ Examples:
   athanor generate runs/demo --prompt 'Once upon a time'
   athanor generate runs/demo --prompt 春 -n 4 --temperature 0.8 --top-p 0.95
   athanor generate models/gpt2 --file prompt.txt --temperature 0 --stop '\\n\\n' --json
+  athanor generate runs/demo --prompt 'Once upon a time' -n 32 --weights int8
   athanor generate models/gpt2 --prompt 'To be' --beams 5 -n 2 --repetition-penalty 1.1")]
 pub struct Args {
     /// A model folder, a stage's or a run's
@@ -48,6 +49,8 @@ pub struct Args {
     length_penalty: f64,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    weights: WeightsArgs,
     /// What all randomness comes from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -67,7 +70,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         (None, None) => String::new(),
     };
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
-    let loaded = writer::load(&dir, args.raw.then_some(false))?;
+    let loaded = writer::load(&dir, args.raw.then_some(false), args.weights)?;
     let sampling = loaded.sampling(&args.sampling)?;
     let stops: Vec<String> = args.stop.iter().map(|s| unescape(s)).collect();
     let ids = loaded.writer.prompt(&prompt)?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use athanor_data::LabelledSection;
 use athanor_store::{Error, Result, nearest};
 
-use crate::context::Context;
+use crate::{context::Context, writer::WeightsArgs};
 
 /// What a task works on.
 pub struct Subject<'a> {
@@ -28,6 +28,8 @@ pub struct Subject<'a> {
     pub window: usize,
     /// Tokens by which the window moves on; 0: half of it.
     pub stride: usize,
+    /// What the model computes with.
+    pub weights: WeightsArgs,
     /// Where labelled examples have their texts and labels.
     pub labelled: &'a LabelledSection,
 }

@@ -7,7 +7,7 @@
 
 use athanor_models::{Head, Input, Model, Pass};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, Graph, Ids, ops};
+use athanor_tensor::{Graph, Ids, ops};
 use athanor_text::Tokenizer;
 
 use super::Subject;
@@ -60,7 +60,7 @@ struct Window {
 pub fn score(context: &Context, subject: &Subject<'_>) -> Result<Score> {
     let tokenizer = Tokenizer::load(subject.model)?;
     let documents = Documents::open(subject.data, subject.field)?;
-    let model = Model::load(subject.model, Device::Cpu)?;
+    let model = subject.weights.load(subject.model)?;
     if model.head() != Head::CAUSAL_LM {
         return Err(Error::input("this model scores texts, it does not predict words")
             .at(subject.model.display()));

@@ -141,15 +141,62 @@ pub(crate) fn max(x: &[f32]) -> f32 {
     m.into_iter().fold(f32::NEG_INFINITY, |s, v| if v > s { v } else { s })
 }
 
+/// exp(x) over the sum of these.
+#[inline(always)]
+pub(crate) fn softmax(row: &mut [f32]) {
+    let top = max(row);
+    for x in row.iter_mut() {
+        *x = exp(*x - top);
+    }
+    let inverse = 1.0 / sum(row);
+    for x in row {
+        *x *= inverse;
+    }
+}
+
 /// Inner product.
 #[inline(always)]
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot<T: Stored>(x: &[f32], y: &[T]) -> f32 {
     dot_shifted(x, y, 0.0)
+}
+
+/// A number as it stands in memory.
+pub(crate) trait Stored: bytemuck::Pod + Send + Sync {
+    /// Its value.
+    fn value(self) -> f32;
+    /// The number in this form that is nearest to `x`.
+    fn of(x: f32) -> Self;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn of(x: f32) -> Self {
+        x
+    }
+}
+
+/// bf16: the upper half of an f32.
+impl Stored for u16 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        f32::from_bits(u32::from(self) << 16)
+    }
+    #[inline(always)]
+    fn of(x: f32) -> Self {
+        let bits = x.to_bits();
+        // To the nearest, ties to even; a NaN stays one.
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        if x.is_nan() { 0x7fc0 } else { rounded as u16 }
+    }
 }
 
 /// Inner product of `x` and `y - shift`.
 #[inline(always)]
-pub(crate) fn dot_shifted(x: &[f32], y: &[f32], shift: f32) -> f32 {
+pub(crate) fn dot_shifted<T: Stored>(x: &[f32], y: &[T], shift: f32) -> f32 {
     let mut sums = [0.0f32; LANES];
     let n = x.len().min(y.len());
     let (x, y) = (&x[..n], &y[..n]);
@@ -157,11 +204,11 @@ pub(crate) fn dot_shifted(x: &[f32], y: &[f32], shift: f32) -> f32 {
     let (rx, ry) = (cx.remainder(), cy.remainder());
     for (a, b) in cx.zip(cy) {
         for ((s, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *s += a * (b - shift);
+            *s += a * (b.value() - shift);
         }
     }
     for ((s, &a), &b) in sums.iter_mut().zip(rx).zip(ry) {
-        *s += a * (b - shift);
+        *s += a * (b.value() - shift);
     }
     fold(sums)
 }

@@ -8,6 +8,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod embedding;
 pub(crate) mod gemm;
+pub(crate) mod int8;
 pub(crate) mod math;
 pub(crate) mod newton_schulz;
 pub(crate) mod norm;

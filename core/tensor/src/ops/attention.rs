@@ -4,7 +4,7 @@
 use crate::{
     cpu::{
         attention::{self as cpu, Dims, Layout, MaskView, Saved},
-        cached,
+        cached::{self, Form},
         parallel::Shared,
     },
     device::Device,
@@ -159,7 +159,7 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
 }
 
 /// Copies `new` [batch, time, heads, dim] into a cache [batch, capacity, heads, dim], row b from
-/// place `starts[b]` on.
+/// place `starts[b]` on. A cache [batch, capacity, heads, dim / 2] keeps them in bf16, two to a number.
 ///
 /// # Panics
 /// If the sizes do not fit or a row would overflow.
@@ -170,13 +170,15 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
     let capacity = cache.shape()[1];
     let width = new.len() / (batch * time).max(1);
     assert!(
-        cache.len() == batch * capacity * width && starts.len() == batch,
+        (cache.len() == batch * capacity * width || 2 * cache.len() == batch * capacity * width)
+            && starts.len() == batch,
         "cache_write: {:?} into {:?}",
         new.shape(),
         cache.shape()
     );
     match cache.device() {
         Device::Cpu => {
+            let half = cache.len() < batch * capacity * width;
             let cache = cache.cpu_mut();
             for (b, &start) in starts.host().iter().enumerate() {
                 let start = usize::try_from(start).unwrap_or(usize::MAX);
@@ -184,17 +186,21 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
                     start.saturating_add(time) <= capacity,
                     "cache_write: {start} + {time} beyond {capacity}"
                 );
+                let new = &new.cpu()[b * time * width..(b + 1) * time * width];
                 let to = (b * capacity + start) * width;
-                cache[to..to + time * width]
-                    .copy_from_slice(&new.cpu()[b * time * width..(b + 1) * time * width]);
+                let to = to..to + time * width;
+                match half {
+                    true => u16::store(new, &mut bytemuck::cast_slice_mut(cache)[to]),
+                    false => f32::store(new, &mut cache[to]),
+                }
             }
         }
         Device::Plan => {}
     }
 }
 
-/// Attention of new queries [batch, time, heads, dim] over caches [batch, capacity, kv_heads, dim]
-/// into which their own keys and values were written: query t of row b sees places
+/// Attention of new queries [batch, time, heads, dim] over caches [batch, capacity, kv_heads, dim], or half
+/// that in bf16, into which their own keys and values were written: query t of row b sees places
 /// 0..=starts[b] + t, the last `window` of them. No gradient. The result is [batch, time, heads·dim].
 ///
 /// # Panics
@@ -210,7 +216,7 @@ pub fn attention_cached(
     let ([batch, time, heads, dim], [cb, capacity, kv_heads, cd]) = (four(q), four(k));
     assert!(
         batch == cb
-            && dim == cd
+            && (dim == cd || dim == 2 * cd)
             && k.shape() == v.shape()
             && heads.is_multiple_of(kv_heads)
             && starts.len() == batch,
@@ -227,7 +233,13 @@ pub fn attention_cached(
     match q.device() {
         Device::Cpu => {
             let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
-            cached::cached(q.cpu(), k.cpu(), v.cpu(), capacity, starts, dims, window, out.cpu_mut())
+            let (q, k, v, out) = (q.cpu(), k.cpu(), v.cpu(), out.cpu_mut());
+            if dim == cd {
+                cached::cached(q, k, v, capacity, starts, dims, window, out);
+            } else {
+                let [k, v] = [k, v].map(bytemuck::cast_slice::<f32, u16>);
+                cached::cached(q, k, v, capacity, starts, dims, window, out);
+            }
         }
         Device::Plan => {}
     }

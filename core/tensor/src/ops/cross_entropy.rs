@@ -9,6 +9,7 @@ use crate::{
         gemm::{Mat, Threads, matmul},
     },
     device::Device,
+    ops::{Weights, scale_in_place},
     rng::Rng,
     tape::Var,
     tensor::{Ids, Tensor},
@@ -90,7 +91,7 @@ pub fn linear_bias_cross_entropy(
     let mut loss = 0.0f64;
     match device {
         Device::Cpu => {
-            let (hs, ws) = (h.value().cpu(), w.value().cpu());
+            let hs = h.value().cpu();
             let step = block_rows(rows, vocabulary);
             if let (0, Some(dw)) = (rows, &mut dw) {
                 dw.cpu_mut().fill(0.0);
@@ -102,7 +103,7 @@ pub fn linear_bias_cross_entropy(
                 let hm = Mat::new(&hs[from * width..(from + n) * width], width);
                 let bias = b.map(|b| b.value().cpu());
                 let (mut logits, pairs) =
-                    project(hm, ws, bias, targets, [n, vocabulary, width], 1.0, device);
+                    project(hm, w, bias, targets, [n, vocabulary, width], 1.0, device);
                 for (i, pair) in pairs.chunks_exact(2).enumerate() {
                     log_probs.cpu_mut()[from + i] = pair[0];
                     loss -= f64::from(weights[i]) * f64::from(pair[0]);
@@ -124,7 +125,7 @@ pub fn linear_bias_cross_entropy(
                 let dh = dh.as_mut().map(|d| &mut d.cpu_mut()[from * width..(from + n) * width]);
                 let dw = dw.as_mut().map(Tensor::cpu_mut);
                 let dims = [n, vocabulary, width];
-                spread(logits.cpu(), hm, ws, dims, dh, dw, from > 0, 1.0);
+                spread(logits.cpu(), hm, w.value().cpu(), dims, dh, dw, from > 0, 1.0);
             }
         }
         Device::Plan => plan_blocks(rows, vocabulary),
@@ -147,7 +148,7 @@ pub fn linear_bias_cross_entropy(
 /// Block of logits, and (log-probability, log-sum-exp) of each row.
 fn project(
     h: Mat<'_>,
-    w: &[f32],
+    w: &Var,
     bias: Option<&[f32]>,
     targets: &[i32],
     [n, vocabulary, width]: [usize; 3],
@@ -155,16 +156,19 @@ fn project(
     device: Device,
 ) -> (Tensor, Vec<f32>) {
     let mut logits = Tensor::stale(device, [n, vocabulary]);
-    matmul(
-        logits.cpu_mut(),
-        vocabulary,
-        [n, vocabulary, width],
-        h,
-        Mat::new(w, width).t(),
-        scale,
-        false,
-        Threads::All,
-    );
+    match w.packed().and_then(|slot| slot.laid(w.value(), Weights::OutIn, n)) {
+        Some(laid) => {
+            laid.product(&h.data[..n * width], n, logits.cpu_mut());
+            if scale != 1.0 {
+                scale_in_place(&mut logits, scale);
+            }
+        }
+        None => {
+            let dims = [n, vocabulary, width];
+            let wm = Mat::new(w.value().cpu(), width).t();
+            matmul(logits.cpu_mut(), vocabulary, dims, h, wm, scale, false, Threads::All);
+        }
+    }
     if let Some(bias) = bias {
         elementwise::add_bias(logits.cpu_mut(), bias);
     }
@@ -224,15 +228,8 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
                 let n = step.min(rows - from);
                 let hm = Mat::new(&h.value().cpu()[from * width..(from + n) * width], width);
                 let dims = [n, vocabulary, width];
-                let (logits, pairs) = project(
-                    hm,
-                    w.value().cpu(),
-                    None,
-                    &targets.host()[from..from + n],
-                    dims,
-                    scale,
-                    device,
-                );
+                let (logits, pairs) =
+                    project(hm, w, None, &targets.host()[from..from + n], dims, scale, device);
                 for (i, pair) in pairs.chunks_exact(2).enumerate() {
                     log_prob.cpu_mut()[from + i] = pair[0];
                     lse[from + i] = pair[1];

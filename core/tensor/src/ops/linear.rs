@@ -4,15 +4,12 @@ use crate::{
     cpu::{
         elementwise::{self, Unary},
         gemm::{Mat, Threads, matmul},
-        packed::Panels,
     },
     device::Device,
+    packed::Laid,
     tape::{Grads, Slot, Var},
     tensor::Tensor,
 };
-
-/// Rows up to which weights in panels are the faster way: see docs/log.md.
-const MOST_PACKED: usize = 1024;
 
 /// How a weight matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +83,10 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
     if let Some(b) = b {
         assert_eq!(b.shape()[..], [out], "linear: bias {:?} for {out} outputs", b.shape());
     }
-    let z = match w.packed().filter(|_| rows <= MOST_PACKED && Panels::available()) {
-        Some(slot) if x.value().device() == Device::Cpu => {
-            let width = w.shape()[1];
-            let panels =
-                slot.get_or_init(|| Panels::new(layout.view(w.value().cpu(), width), inner, out));
-            by_panels(x.value(), panels, b.map(Var::value), out)
-        }
-        _ => mapped(x.value(), w.value(), b.map(Var::value), layout),
+    let slot = w.packed().filter(|_| x.value().device() == Device::Cpu);
+    let z = match slot.and_then(|slot| slot.laid(w.value(), layout, rows)) {
+        Some(laid) => by_layout(x.value(), laid, b.map(Var::value), out),
+        None => mapped(x.value(), w.value(), b.map(Var::value), layout),
     };
     let kernel = activation.kernel();
     let (y, saved_z) = match kernel {
@@ -186,11 +179,11 @@ fn room(x: &Tensor, out: usize, device: Device) -> Tensor {
     Tensor::stale(device, &shape[..])
 }
 
-/// x·W + b with weights in panels.
-fn by_panels(x: &Tensor, panels: &Panels, b: Option<&Tensor>, out: usize) -> Tensor {
+/// x·W + b with weights laid out anew.
+fn by_layout(x: &Tensor, laid: &Laid, b: Option<&Tensor>, out: usize) -> Tensor {
     let (rows, _) = x.rows();
     let mut z = room(x, out, x.device());
-    panels.product(x.cpu(), rows, z.cpu_mut(), true);
+    laid.product(x.cpu(), rows, z.cpu_mut());
     if let Some(b) = b {
         elementwise::add_bias(z.cpu_mut(), b.cpu());
     }

@@ -1,7 +1,7 @@
 //! Attention against plain softmax(q·kᵀ)·v.
 
 use athanor_tensor::{
-    Grads, Ids, Tape, Tensor,
+    Grads, Ids, Rng, Tape, Tensor,
     ops::{self, Mask, Qkv},
 };
 
@@ -213,11 +213,13 @@ fn large_scores_do_not_overflow() {
 
 #[test]
 fn cached_equals_plain() {
-    [None, Some(1), Some(6), Some(141)].into_iter().for_each(cached);
+    for dim in [5, 16, 80] {
+        [None, Some(1), Some(6), Some(141)].into_iter().for_each(|window| cached(window, dim));
+    }
 }
 
-fn cached(window: Option<usize>) {
-    let (batch, heads, kv, dim, capacity) = (2, 4, 2, 5, 160);
+fn cached(window: Option<usize>, dim: usize) {
+    let (batch, heads, kv, capacity) = (2, 4, 2, 160);
     // Each row has its own past; the new tokens come in two pieces.
     let (starts, new) = ([3usize, 140], 7usize);
     let total = 160;
@@ -273,6 +275,57 @@ fn cached(window: Option<usize>) {
             .collect();
         close("attention_cached", &y.to_vec(), &want, 1e-5);
         done += n;
+    }
+}
+
+/// A cache in bf16 gives the bytes of one in f32 that holds the rounded numbers.
+#[test]
+fn cached_attention_over_bf16() {
+    let noise = |n: usize, seed| {
+        let mut x = vec![0.0; n];
+        Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
+        x
+    };
+    // To the nearest of the two that end in 16 zero bits.
+    let round = |x: f32| {
+        let low = f32::from_bits(x.to_bits() & 0xffff_0000);
+        let high = f32::from_bits(low.to_bits() + 0x1_0000);
+        if (x - low).abs() < (high - x).abs() { low } else { high }
+    };
+    for (heads, kv, dim, window) in [(4, 2, 6, None), (3, 3, 64, Some(5)), (2, 1, 34, Some(1))] {
+        let (batch, time, capacity) = (3, 4, 11);
+        let starts = Ids::new(CPU, vec![0, 7, 3], [batch]);
+        let q = Tensor::from_slice(
+            CPU,
+            &noise(batch * time * heads * dim, 1),
+            [batch, time, heads, dim],
+        );
+        let values: Vec<Vec<f32>> =
+            (2..6).map(|s| noise(batch * time.max(7) * kv * dim, s)).collect();
+        let run = |half: bool| {
+            let caches: Vec<Tensor> = (0..2)
+                .map(|i| {
+                    let width = if half { dim / 2 } else { dim };
+                    let mut cache = Tensor::zeros(CPU, [batch, capacity, kv, width]);
+                    for (x, time, at) in [
+                        (&values[i], 7, vec![0; batch]),
+                        (&values[i + 2], time, starts.host().to_vec()),
+                    ] {
+                        let x: Vec<f32> =
+                            x.iter().map(|&x| if half { x } else { round(x) }).collect();
+                        let x = Tensor::from_slice(
+                            CPU,
+                            &x[..batch * time * kv * dim],
+                            [batch, time, kv, dim],
+                        );
+                        ops::cache_write(&mut cache, &x, &Ids::new(CPU, at, [batch]));
+                    }
+                    cache
+                })
+                .collect();
+            ops::attention_cached(&q, &caches[0], &caches[1], &starts, 0.3, window).to_vec()
+        };
+        assert_eq!(run(true), run(false));
     }
 }
 

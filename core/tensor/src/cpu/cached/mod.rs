@@ -1,0 +1,210 @@
+//! Attention of a few new queries over a cache of keys and values, as in writing text.
+//!
+//! The cache is read once, place by place, for all heads of a task: what a place holds of all heads lies together.
+
+use super::{
+    attention::Dims,
+    math::{self, Stored},
+    parallel::{Shared, tasks},
+    simd::{Level, level, simd},
+};
+
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
+/// Tasks that a small batch is split into, by heads.
+const TASKS: usize = 8;
+
+/// The heads `first..first + scores.len() / seen` (of `group` to a key head) of one query over `seen` places of
+/// `width` numbers.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn attend<T: Stored>(
+    query: &[f32],
+    k: &[T],
+    v: &[T],
+    seen: usize,
+    width: usize,
+    first: usize,
+    group: usize,
+    dim: usize,
+    scale: f32,
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    let of = |h: usize| (first + h) / group * dim;
+    for (j, k) in k.chunks_exact(width).take(seen).enumerate() {
+        for (h, query) in query.chunks_exact(dim).enumerate() {
+            scores[h * seen + j] = math::dot(query, &k[of(h)..of(h) + dim]) * scale;
+        }
+    }
+    for row in scores.chunks_exact_mut(seen) {
+        math::softmax(row);
+    }
+    out.fill(0.0);
+    // Four places at a time: the output is read and written once for all of them.
+    let mut j = 0;
+    while j + 4 <= seen {
+        let places: [&[T]; 4] = std::array::from_fn(|i| &v[(j + i) * width..(j + i + 1) * width]);
+        for (h, out) in out.chunks_exact_mut(dim).enumerate() {
+            let p = &scores[h * seen + j..h * seen + j + 4];
+            let [a, b, c, d] = places.map(|v| &v[of(h)..of(h) + dim]);
+            for ((((o, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *o += p[0] * a.value() + p[1] * b.value() + (p[2] * c.value() + p[3] * d.value());
+            }
+        }
+        j += 4;
+    }
+    for (j, v) in v.chunks_exact(width).enumerate().take(seen).skip(j) {
+        for (h, out) in out.chunks_exact_mut(dim).enumerate() {
+            let p = scores[h * seen + j];
+            for (o, v) in out.iter_mut().zip(&v[of(h)..of(h) + dim]) {
+                *o += p * v.value();
+            }
+        }
+    }
+}
+
+simd! {
+    fn attend_f32(
+        query: &[f32],
+        k: &[f32],
+        v: &[f32],
+        seen: usize,
+        width: usize,
+        first: usize,
+        group: usize,
+        dim: usize,
+        scale: f32,
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
+        attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+    }
+
+    fn attend_bf16(
+        query: &[f32],
+        k: &[u16],
+        v: &[u16],
+        seen: usize,
+        width: usize,
+        first: usize,
+        group: usize,
+        dim: usize,
+        scale: f32,
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
+        attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+    }
+
+    fn store_bf16(from: &[f32], to: &mut [u16]) {
+        for (to, &x) in to.iter_mut().zip(from) {
+            *to = Stored::of(x);
+        }
+    }
+}
+
+/// A form that keys and values stand in.
+pub(crate) trait Form: Stored {
+    /// [`attend`], by the best instructions.
+    #[allow(clippy::too_many_arguments)]
+    fn attend(
+        query: &[f32],
+        k: &[Self],
+        v: &[Self],
+        seen: usize,
+        width: usize,
+        first: usize,
+        group: usize,
+        dim: usize,
+        scale: f32,
+        scores: &mut [f32],
+        out: &mut [f32],
+    );
+
+    /// Writes numbers in this form.
+    fn store(from: &[f32], to: &mut [Self]);
+}
+
+macro_rules! form {
+    ($ty:ty, $attend:ident, $store:path) => {
+        impl Form for $ty {
+            fn attend(
+                query: &[f32],
+                k: &[Self],
+                v: &[Self],
+                seen: usize,
+                width: usize,
+                first: usize,
+                group: usize,
+                dim: usize,
+                scale: f32,
+                scores: &mut [f32],
+                out: &mut [f32],
+            ) {
+                #[cfg(target_arch = "x86_64")]
+                if level() == Level::Avx512 && dim.is_multiple_of(16) {
+                    // SAFETY: the level was found on this processor.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        tiles::attend(
+                            query, k, v, seen, width, first, group, dim, scale, scores, out,
+                        );
+                    }
+                    return;
+                }
+                $attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+            }
+
+            fn store(from: &[f32], to: &mut [Self]) {
+                $store(from, to);
+            }
+        }
+    };
+}
+form!(f32, attend_f32, store_f32);
+form!(u16, attend_bf16, store_bf16);
+
+fn store_f32(from: &[f32], to: &mut [f32]) {
+    to.copy_from_slice(from);
+}
+
+/// Query t of row b over the places 0..=starts[b] + t of its cache [capacity, kv_heads, dim], the last `window`
+/// of them; `out` is [batch, time, heads · dim].
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn cached<T: Form>(
+    q: &[f32],
+    k: &[T],
+    v: &[T],
+    capacity: usize,
+    starts: &[i32],
+    dims: Dims,
+    window: usize,
+    out: &mut [f32],
+) {
+    let Dims { batch, time, heads, kv_heads, dim, scale } = dims;
+    let group = dims.group();
+    let width = kv_heads * dim;
+    let out = Shared::new(out);
+    let parts = TASKS.div_ceil(batch.max(1)).min(kv_heads);
+    tasks(batch * parts, |task| {
+        let (b, part) = (task / parts, task % parts);
+        let first = part * kv_heads / parts * group;
+        let count = (part + 1) * kv_heads / parts * group - first;
+        let mut scores = vec![0.0f32; count * capacity.min(window)];
+        for t in 0..time {
+            let end = starts[b] as usize + t + 1;
+            let from = end.saturating_sub(window);
+            let seen = end - from;
+            let at = ((b * time + t) * heads + first) * dim;
+            let places = (b * capacity + from) * width..(b * capacity + end) * width;
+            // SAFETY: these heads of this query belong to this task alone.
+            #[allow(unsafe_code)]
+            let out = unsafe { out.slice(at, count * dim) };
+            let (query, k, v) = (&q[at..at + count * dim], &k[places.clone()], &v[places]);
+            let scores = &mut scores[..count * seen];
+            T::attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+        }
+    });
+}
