@@ -14,6 +14,7 @@ use crate::{
     context::Context,
     documents::{is_text, whole},
     tasks::{self, Subject},
+    writer::WeightsArgs,
 };
 
 /// The task of `athanor eval` that measures them.
@@ -129,6 +130,7 @@ pub(super) fn measure(
         window: 0,
         stride: 0,
         labelled: &labelled,
+        weights: WeightsArgs::default(),
     };
     let mut figures = json!({ "made_of": made_of });
     for figure in (tasks::by_name(TASK)?.run)(context, &subject)? {
