@@ -36,6 +36,10 @@ fixtures *options:
     {{python}} tests/fixtures/make_hf.py {{options}}
     {{python}} tests/fixtures/make_parquet.py {{options}}
 
+# The job files of recipes/cluster against Kubernetes's schema, and run on this machine
+cluster: build
+    {{python}} tests/python/check_cluster.py --athanor target/release/athanor
+
 # Hold a finished run (such as runs/demo) against PyTorch, transformers and scikit-learn
 peers run: build
     {{python}} tests/python/check_model.py {{run}}/pretrain/model --athanor target/release/athanor

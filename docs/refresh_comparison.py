@@ -1,7 +1,9 @@
-"""Puts the table of a comparison into the READMEs, between `<!-- comparison -->` and `<!-- /comparison -->`.
+"""Puts the table of a comparison into the READMEs, between `<!-- NAME -->` and `<!-- /NAME -->`; NAME is the folder's.
 
     athanor compare recipes/comparison.toml
     python3 docs/refresh_comparison.py runs/comparison
+    athanor compare recipes/cleaning.toml --set comparison.folder=FOLDER
+    python3 docs/refresh_comparison.py runs/cleaning
 """
 
 import pathlib
@@ -9,11 +11,11 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
-table = (pathlib.Path(sys.argv[1]) / "comparison.md").read_text()
+run = pathlib.Path(sys.argv[1]).resolve()
+table = (run / "comparison.md").read_text()
+between = re.compile(rf"(<!-- {run.name} -->\n).*?(<!-- /{run.name} -->)", flags=re.S)
 for name in ["README.md", "README.zh-CN.md"]:
     path = root / name
-    text, places = re.subn(
-        r"(<!-- comparison -->\n).*?(<!-- /comparison -->)", lambda m: m[1] + table + m[2], path.read_text(), flags=re.S
-    )
+    text, places = between.subn(lambda m: m[1] + table + m[2], path.read_text())
     path.write_text(text)
     print(name, places, "places")

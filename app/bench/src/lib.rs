@@ -4,20 +4,30 @@
 //! peak and the copy bandwidth, measured in the same process by [`athanor_tensor::limits`].
 
 mod decode;
+mod files;
+mod loader;
 mod ops;
 mod optimizer;
 mod products;
+mod tokenizer;
 mod train;
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use athanor_store::{Error, Interrupt, Result};
 use athanor_training::memory::SystemMemory;
 use serde_json::{Map, Value, json};
 
 /// All benchmarks.
-pub static BENCHES: &[Bench] =
-    &[train::BENCH, products::BENCH, ops::BENCH, decode::BENCH, optimizer::BENCH];
+pub static BENCHES: &[Bench] = &[
+    train::BENCH,
+    products::BENCH,
+    ops::BENCH,
+    decode::BENCH,
+    optimizer::BENCH,
+    tokenizer::BENCH,
+    loader::BENCH,
+];
 
 /// One benchmark.
 pub struct Bench {
@@ -32,6 +42,7 @@ pub struct Bench {
 }
 
 /// What the command line asks for.
+#[derive(Clone)]
 pub struct Options {
     /// Name of a shape; `None`: the default one.
     pub shape: Option<String>,
@@ -41,6 +52,17 @@ pub struct Options {
     pub limits: athanor_tensor::Limits,
     /// Set when the user wants to stop.
     pub interrupt: Interrupt,
+    /// Files of JSON lines with texts, by name: what tokenizers are trained on and loaders read.
+    pub texts: &'static [(&'static str, &'static [u8])],
+    /// A folder for what is made on the way (tokenizers, texts, shards); `None`: a temporary one.
+    pub keep: Option<PathBuf>,
+}
+
+impl Options {
+    /// The same with a part of the time and the default shape.
+    fn share(&self, parts: usize) -> Self {
+        Self { shape: None, seconds: self.seconds / parts.max(1) as f64, ..self.clone() }
+    }
 }
 
 /// One measured thing: its name and its figures in the order they are shown.
@@ -136,7 +158,61 @@ fn peak_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use athanor_tensor::splitmix64;
+
     use super::*;
+
+    /// Documents of sentences of made-up words, as JSON lines.
+    fn made_up() -> &'static [u8] {
+        let below = |i: u64, n: u64| (splitmix64(i) >> 20) % n;
+        let word = |i: u64| {
+            let n = below(i, 40) * below(i + 1, 40);
+            format!(
+                "{}{}",
+                ["ba", "lo", "ti", "su"][n as usize % 4],
+                "mer ane ok ist".split(' ').nth(n as usize / 4 % 4).unwrap_or("")
+            )
+        };
+        let sentence = |i: u64| {
+            let words: Vec<String> = (0..9).map(|w| word(i * 100 + w)).collect();
+            format!("The {}. ", words.join(" "))
+        };
+        let document = |d: u64| (0..30).map(|s| sentence(d * 1000 + s)).collect::<String>();
+        let lines: String =
+            (0..90).map(|d| json!({ "text": document(d) }).to_string() + "\n").collect();
+        lines.into_bytes().leak()
+    }
+
+    #[test]
+    fn tokenizers_and_loaders_of_small_texts() {
+        let kept = tempfile::tempdir().unwrap();
+        let options = Options {
+            shape: None,
+            seconds: 0.05,
+            limits: athanor_tensor::Limits {
+                flops_per_second: 1e9,
+                copy_bytes_per_second: 1e9,
+                threads: 1,
+            },
+            interrupt: Interrupt::new(),
+            texts: vec![("brown.jsonl.gz", made_up())].leak(),
+            keep: Some(kept.path().to_owned()),
+        };
+        let rows = (tokenizer::BENCH.run)(&options).unwrap();
+        assert_eq!(rows.len(), 3);
+        for name in ["texts.jsonl", "byte_bpe/tokenizer.json", "unigram/tokenizer.json"] {
+            assert!(kept.path().join(name).is_file(), "{name}");
+        }
+        // Every objective, shards made and then found again.
+        for _ in 0..2 {
+            let rows = (loader::BENCH.run)(&options).unwrap();
+            assert_eq!(rows.len(), 4);
+            for row in rows {
+                let good = row.figures.values().all(|v| v.as_f64().is_some_and(|v| v > 0.0));
+                assert!(good, "{}: {:?}", row.name, row.figures);
+            }
+        }
+    }
 
     #[test]
     fn medians_and_digits() {

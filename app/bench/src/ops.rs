@@ -1,10 +1,12 @@
-//! Each op alone, forward and backward apart, at the sizes that a training step has it.
+//! Each op alone, forward and backward apart, at the sizes that a training step has it. Those that multiply
+//! matrices have a share of the multiply-add peak; the others wait for memory and have a share of its
+//! bandwidth, counting each input, output and gradient once; it is above 100 % where they lie in a cache.
 
 use athanor_models::Shape;
 use athanor_store::Result;
 use athanor_tensor::{
     Device, Grads, Ids, Rng, Tape, Tensor, Var,
-    ops::{self, Activation, Mask, Qkv, Weights},
+    ops::{self, Activation, Affine, Mask, Qkv, Relative, Rotary, Sight, Weights},
 };
 use serde_json::json;
 
@@ -34,8 +36,18 @@ struct Op<'a> {
     flops: f64,
     /// Those of the backward pass over those of the forward pass.
     backward: f64,
+    /// Whether the first input is a table of which rows are read.
+    table: bool,
     inputs: Vec<Tensor>,
     forward: Box<Forward<'a>>,
+}
+
+impl<'a> Op<'a> {
+    /// One that multiplies no matrices.
+    fn light(name: String, inputs: Vec<Tensor>, forward: impl Fn(&[Var]) -> Var + 'a) -> Self {
+        let forward = Box::new(forward);
+        Self { name, flops: 0.0, backward: 0.0, table: false, inputs, forward }
+    }
 }
 
 fn measure(op: &Op<'_>, options: &Options, rows: &mut Vec<Row>) -> Result<()> {
@@ -52,16 +64,26 @@ fn measure(op: &Op<'_>, options: &Options, rows: &mut Vec<Row>) -> Result<()> {
         tape.backward(&loss, &mut grads);
         std::hint::black_box(leaves.iter().map(|l| grads.take(l)).collect::<Vec<_>>());
     })?);
-    let mut row = |what: &str, seconds: f64, flops: f64| {
+    let out = (op.forward)(&constants).value().len();
+    let bytes = |times: usize, table: usize| {
+        let inputs: usize = op.inputs.iter().map(Tensor::len).sum();
+        4.0 * ((inputs - table) * times + table * (times - 1) + out) as f64
+    };
+    // Of a table only the rows asked for are read; its gradient is as large as it is.
+    let table = if op.table { op.inputs[0].len() - out } else { 0 };
+    let mut row = |what: &str, seconds: f64, flops: f64, bytes: f64| {
         let mut figures = json!({ "seconds": figure(seconds) });
         if flops > 0.0 {
             figures["flops_per_second"] = figure(flops / seconds);
             figures["share_of_peak"] = figure(flops / seconds / options.limits.flops_per_second);
+        } else {
+            let share = bytes / seconds / options.limits.copy_bytes_per_second;
+            figures["share_of_bandwidth"] = figure(share);
         }
         rows.push(Row::new(format!("{} {what}", op.name), figures));
     };
-    row("forward", forward, op.flops);
-    row("forward + backward", both, op.flops * (1.0 + op.backward));
+    row("forward", forward, op.flops, bytes(1, table));
+    row("forward + backward", both, op.flops * (1.0 + op.backward), bytes(2, table));
     Ok(())
 }
 
@@ -70,9 +92,47 @@ fn linear<'a>(name: &str, rows: usize, inner: usize, out: usize, activation: Act
         name: format!("linear {name} [{rows}, {inner}] → {out}"),
         flops: 2.0 * (rows * inner * out) as f64,
         backward: 2.0,
+        table: false,
         inputs: vec![noise(1, &[rows, inner]), noise(2, &[inner, out]), noise(3, &[out])],
         forward: Box::new(move |v| {
             ops::linear(&v[0], &v[1], Some(&v[2]), Weights::InOut, activation)
+        }),
+    }
+}
+
+/// XLNet's content stream over whole rows: contents, distances and segments.
+fn relative<'a>(batch: usize, time: usize, heads: usize, dim: usize) -> Op<'a> {
+    let rows = [batch, time, heads, dim];
+    let types = (0..batch * time).map(|i| i32::from(i % time >= time / 2)).collect();
+    let types = Some(Ids::new(Device::Cpu, types, [batch, time]));
+    let sight = Sight { own: true, types, ..Sight::default() };
+    Op {
+        name: format!("relative attention [{batch}, {heads}, {time}, {dim}]"),
+        // Contents and values; a score by distance has a product of its own, a segment's is one of two.
+        flops: 6.0 * (batch * heads * time * time * dim) as f64,
+        backward: 2.5,
+        table: false,
+        inputs: vec![
+            noise(31, &rows),
+            noise(32, &rows),
+            noise(33, &rows),
+            noise(34, &[2 * time, heads, dim]),
+            noise(35, &[heads, dim]),
+            noise(36, &[heads, dim]),
+            noise(37, &[heads, dim]),
+            noise(38, &[2, heads, dim]),
+        ],
+        forward: Box::new(move |v| {
+            let x = Relative {
+                q: &v[0],
+                k: &v[1],
+                v: &v[2],
+                r: &v[3],
+                content_bias: &v[4],
+                place_bias: &v[5],
+                segments: Some((&v[6], &v[7])),
+            };
+            ops::relative_attention(&x, time, 1.0 / (dim as f32).sqrt(), &sight)
         }),
     }
 }
@@ -87,6 +147,12 @@ fn run(options: &Options) -> Result<Vec<Row>> {
         (0..tokens).map(|i| (i * 7919 % vocabulary) as i32).collect(),
         [tokens],
     );
+    let positions = (0..tokens).map(|i| (i % time) as i32).collect();
+    let positions = Ids::new(Device::Cpu, positions, [batch, time]);
+    let frequencies: Vec<f64> =
+        (0..dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / dim as f64)).collect();
+    let rotary = Rotary::new(Device::Cpu, time, &frequencies);
+    let ids = &targets;
     let all = [
         linear("qkv", tokens, hidden, 3 * hidden, Activation::None),
         linear("projection", tokens, hidden, hidden, Activation::None),
@@ -97,6 +163,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
             // Half of the scores are never computed; backward has five products for two.
             flops: 2.0 * (batch * heads * time * time * dim) as f64,
             backward: 2.5,
+            table: false,
             inputs: vec![noise(4, &[batch, time, 3 * hidden])],
             forward: Box::new(move |v| {
                 let scale = 1.0 / (dim as f32).sqrt();
@@ -107,35 +174,84 @@ fn run(options: &Options) -> Result<Vec<Row>> {
             name: format!("linear + cross-entropy [{tokens}, {hidden}] → {vocabulary}"),
             flops: 2.0 * (tokens * hidden * vocabulary) as f64,
             backward: 2.0,
+            table: false,
             inputs: vec![noise(5, &[tokens, hidden]), noise(6, &[vocabulary, hidden])],
             forward: Box::new(move |v| {
                 let weights = vec![1.0 / tokens as f32; tokens];
-                ops::linear_cross_entropy(&v[0], &v[1], &targets, &weights).0
+                ops::linear_cross_entropy(&v[0], &v[1], ids, &weights).0
             }),
         },
         Op {
-            name: format!("add + layer norm [{tokens}, {hidden}]"),
-            flops: 0.0,
-            backward: 0.0,
+            name: format!("feed forward + GELU [{tokens}, {hidden}] → {intermediate}"),
+            flops: 4.0 * (tokens * hidden * intermediate) as f64,
+            backward: 2.0,
+            table: false,
             inputs: vec![
+                noise(11, &[tokens, hidden]),
+                noise(12, &[hidden, intermediate]),
+                noise(13, &[intermediate]),
+                noise(14, &[intermediate, hidden]),
+                noise(15, &[hidden]),
+            ],
+            forward: Box::new(|v| {
+                let up = Affine { weight: &v[1], bias: &v[2] };
+                let down = Affine { weight: &v[3], bias: &v[4] };
+                ops::feed_forward(&v[0], up, down, Weights::InOut, Activation::GeluTanh)
+            }),
+        },
+        relative(batch, time, heads, dim),
+        Op {
+            table: true,
+            ..Op::light(
+                format!("embedding [{vocabulary}, {hidden}] → {tokens}"),
+                vec![noise(16, &[vocabulary, hidden])],
+                |v| ops::embedding(&v[0], &targets),
+            )
+        },
+        Op::light(
+            format!("add + layer norm [{tokens}, {hidden}]"),
+            vec![
                 noise(7, &[tokens, hidden]),
                 noise(8, &[tokens, hidden]),
                 noise(9, &[hidden]),
                 noise(10, &[hidden]),
             ],
-            forward: Box::new(|v| {
+            |v| {
                 let (sum, normed) = ops::add_layer_norm(&v[0], &v[1], &v[2], Some(&v[3]), 1e-5);
                 ops::add(&sum, &normed)
-            }),
-        },
+            },
+        ),
+        Op::light(
+            format!("add + RMS norm [{tokens}, {hidden}]"),
+            vec![noise(17, &[tokens, hidden]), noise(18, &[tokens, hidden]), noise(19, &[hidden])],
+            |v| {
+                let (sum, normed) = ops::add_rms_norm(&v[0], &v[1], &v[2], 1e-5);
+                ops::add(&sum, &normed)
+            },
+        ),
+        Op::light(
+            format!("rotary [{batch}, {time}, {heads}, {dim}]"),
+            vec![noise(20, &[batch, time, heads, dim])],
+            |v| ops::rotary(&v[0], &positions, &rotary),
+        ),
+        Op::light(
+            format!("gated SiLU [{tokens}, {intermediate}]"),
+            vec![noise(21, &[tokens, intermediate]), noise(22, &[tokens, intermediate])],
+            |v| ops::swiglu(&v[0], &v[1]),
+        ),
+        Op::light(
+            format!("GELU [{tokens}, {intermediate}]"),
+            vec![noise(23, &[tokens, intermediate])],
+            |v| ops::activate(&v[0], Activation::GeluTanh),
+        ),
+        Op::light(
+            format!("dropout [{tokens}, {hidden}]"),
+            vec![noise(24, &[tokens, hidden])],
+            |v| ops::dropout(&v[0], 0.1, Rng::new(1)),
+        ),
     ];
     let mut rows = Vec::new();
-    let share = Options {
-        shape: None,
-        seconds: options.seconds / (2 * all.len()) as f64,
-        limits: options.limits,
-        interrupt: options.interrupt.clone(),
-    };
+    let share = options.share(2 * all.len());
     for op in &all {
         measure(op, &share, &mut rows)?;
     }

@@ -34,12 +34,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
         let hidden = model.hidden(&mut Pass::new(&graph, &input));
         let loss = ops::mean(&model.logits(&graph, &hidden));
         graph.backward(&loss, &mut grads);
-        let share = Options {
-            shape: None,
-            seconds: options.seconds / OPTIMIZERS.len() as f64,
-            limits: options.limits,
-            interrupt: options.interrupt.clone(),
-        };
+        let share = options.share(OPTIMIZERS.len());
         let seconds =
             median(seconds_of(&share, || optimizer.update(&mut model, &grads, 1e-4, 1.0))?);
         rows.push(Row::new(

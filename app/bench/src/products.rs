@@ -32,12 +32,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
         ("down", intermediate, hidden, layers),
         ("output", hidden, vocabulary, 1),
     ];
-    let share = Options {
-        shape: None,
-        seconds: options.seconds / (3 * maps.len()) as f64,
-        limits: options.limits,
-        interrupt: options.interrupt.clone(),
-    };
+    let share = options.share(3 * maps.len());
     let peak = options.limits.flops_per_second;
     let (mut rows, mut all_flops, mut all_seconds) = (Vec::new(), 0.0, 0.0);
     for (name, inner, out, count) in maps {

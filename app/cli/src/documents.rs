@@ -96,13 +96,18 @@ impl Iterator for Documents {
     }
 }
 
-fn is_text(path: &Path) -> bool {
+/// Whether a file is text, which is one document, by its name.
+pub fn is_text(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     [".txt", ".text", ".md"].iter().any(|end| name.ends_with(end))
 }
 
-fn whole(path: &Path) -> Result<String> {
+/// A text file's text.
+///
+/// # Errors
+/// Those of reading.
+pub fn whole(path: &Path) -> Result<String> {
     let mut text = String::new();
     for line in records::lines(path)? {
         text.push_str(&line?);

@@ -43,7 +43,7 @@ pub enum Weights {
 }
 
 /// Options of commands that only read a model.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct WeightsArgs {
     /// Weights that the model computes with: f32, or int8 (and bf16 keys and values), faster at a small loss of
     /// precision

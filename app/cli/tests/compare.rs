@@ -104,6 +104,117 @@ fn a_grid_is_run_once_and_told() {
 }
 
 #[test]
+fn texts_and_the_time_to_quality() {
+    let small = Small::new(0);
+    recipes(&small);
+    fs::write(small.path("some.txt"), "It was a good day for the jury.\n".repeat(20)).unwrap();
+    let toml = "[comparison]\nseeds = [1, 2]\nreach = \"slow\"\n\
+         set = [\"pretrain.train.warmup_steps=3\"]\n\
+         [[comparison.models]]\nname = \"slow\"\nrecipe = \"gpt.toml\"\n\
+         set = [\"corpus.write_texts=true\", \"pretrain.train.learning_rate=1e-4\"]\n\
+         [[comparison.models]]\nname = \"quick\"\nrecipe = \"gpt.toml\"\ntokenizer_of = \"slow\"\n\
+         set = [\"pretrain.train.learning_rate=1e-2\", \"pretrain.train.eval_every=5\"]\n\
+         [[comparison.models]]\nname = \"once\"\nrecipe = \"gpt.toml\"\nseeds = 1\n\
+         set = [\"pretrain.train.warmup_steps=5\"]\n\
+         [[comparison.texts]]\nname = \"held out\"\nheldout_of = \"slow\"\n\
+         only = \"source == 'brown'\"\nlimit = 5\n\
+         [[comparison.texts]]\nname = \"a file\"\npath = \"some.txt\"\n";
+    fs::write(small.path("time.toml"), toml).unwrap();
+    let run = |out| small.athanor(&["compare", "time.toml", "--out", out, "--quiet"]).output();
+    let output = run("time").unwrap();
+    good(&output);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in
+        ["held-out loss", "as good as slow after", "1.00 ± 0.00 times", "a file: bits per byte"]
+    {
+        assert!(table.contains(word), "{word} is not in\n{table}");
+    }
+    let read = |path: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(small.path(path)).unwrap()).unwrap()
+    };
+    let all = read("time/comparison.json");
+    let number = |pointer: &str| all.pointer(pointer).and_then(Value::as_f64).unwrap();
+    assert!(number("/models/1/heldout_loss/mean") < number("/models/0/heldout_loss/mean"));
+    assert_eq!(number("/models/1/reached/seeds"), 2.0);
+    assert!(number("/models/1/reached/steps/mean") < number("/models/0/reached/steps/mean"));
+    // Each model with its own seeds, with what is set for all behind what is set for it.
+    let count = |pointer: &str| all.pointer(pointer).and_then(Value::as_array).unwrap().len();
+    assert_eq!([1, 2].map(|m| count(&format!("/models/{m}/heldout_loss/values"))), [2, 1]);
+    assert_eq!(all.pointer("/models/2/reached/of"), Some(&Value::from(1)));
+    let warmup = |name: &str| {
+        let text = fs::read_to_string(small.path(&format!("time/{name}/seed-1/recipe.toml")));
+        text.unwrap().lines().find(|l| l.starts_with("warmup_steps")).unwrap().to_owned()
+    };
+    assert_eq!(warmup("quick"), "warmup_steps = 3");
+    assert_eq!(warmup("once"), "warmup_steps = 5");
+    // The two corpora have the same tokenizer, and the texts are those of the first's held-out share.
+    let tokenizer = |name: &str| {
+        fs::read(small.path(&format!("time/corpora/{name}/corpus/tokenizer/tokenizer.json")))
+    };
+    assert_eq!(tokenizer("slow").unwrap(), tokenizer("quick").unwrap());
+    let texts = fs::read_to_string(small.path("time/texts/held-out.jsonl")).unwrap();
+    assert_eq!(texts.lines().count(), 5);
+    let kept = fs::read_to_string(small.path("time/corpora/slow/corpus/texts.jsonl")).unwrap();
+    let held: Vec<Value> = kept
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap())
+        .filter(|d| d["heldout"] == true)
+        .collect();
+    let texts: Vec<Value> = texts.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert!(texts.iter().zip(&held).all(|(a, b)| a["text"] == b["text"]));
+    // As `athanor eval` measures it.
+    let eval = small
+        .athanor(&[
+            "eval",
+            "time/quick/seed-2",
+            "--task",
+            "bits-per-byte",
+            "--data",
+            "some.txt",
+            "--json",
+        ])
+        .output()
+        .unwrap();
+    let lines = String::from_utf8_lossy(&eval.stdout).into_owned();
+    let eval: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        eval["figures"]["bits_per_byte"].as_f64(),
+        Some(number("/models/1/texts/1/values/1"))
+    );
+    let page = fs::read_to_string(small.path("time/report.html")).unwrap();
+    assert!(page.contains("class=\"curve") && page.matches("<circle").count() == 10);
+    // Again: what was measured stays; other texts are measured anew.
+    let kept = small.path("time/quick/seed-1/texts/a-file.json");
+    let before = fs::read_to_string(&kept).unwrap();
+    run("time").unwrap();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), before);
+    fs::write(small.path("some.txt"), "Other words.\n").unwrap();
+    run("time").unwrap();
+    assert_ne!(fs::read_to_string(&kept).unwrap(), before);
+
+    for (from, to, says) in [
+        ("reach = \"slow\"", "reach = \"slew\"", "must be the name of a model"),
+        (
+            "tokenizer_of = \"slow\"",
+            "tokenizer_of = \"quick\"",
+            "not the name of a model before it",
+        ),
+        ("heldout_of = \"slow\"", "heldout_of = \"quick\"", "keeps no texts"),
+        ("path = \"some.txt\"", "path = \"none.txt\"", "none.txt"),
+        ("path = \"some.txt\"", "text = \"text\"", "heldout_of, and not both"),
+        ("source == 'brown'", "source == 'green'", "no text is left"),
+        ("source == 'brown'", "source ==", "only"),
+    ] {
+        assert!(toml.contains(from), "{from}");
+        fs::write(small.path("time.toml"), toml.replace(from, to)).unwrap();
+        let output = run("time").unwrap();
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
+        assert!(told.contains(says), "{to}: {told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_before_anything_runs() {
     let small = Small::new(0);
     recipes(&small);

@@ -150,7 +150,11 @@ fn commands_of_the_documents_are_real() {
                     assert!(known.contains(flag), "{document}: `{name}` has no {flag}: {line}");
                 }
                 for pair in args.windows(2).filter(|p| p[0] == "--set") {
-                    let recipe = root().join("recipes/demo.toml");
+                    // The command's own recipe, where it names one that is here.
+                    let own = args.iter().map(|a| root().join(a));
+                    let mut own =
+                        own.filter(|p| p.extension().is_some_and(|e| e == "toml") && p.exists());
+                    let recipe = own.next().unwrap_or_else(|| root().join("recipes/demo.toml"));
                     let recipe = recipe.to_str().unwrap();
                     let set = athanor(&folder, &["recipe", "--check", recipe, "--set", pair[1]]);
                     let error = String::from_utf8_lossy(&set.stderr);

@@ -87,6 +87,15 @@ fn a_corpus_from_the_hub() {
     assert!(told.contains("done already"), "{told}");
     assert_eq!(server.asked().len() + elsewhere.asked().len(), asked);
 
+    // Nothing stays of what is not to be kept.
+    let hf = dir.join("passing").display().to_string();
+    let variables = [endpoint, ("HF_HOME", hf.as_str())];
+    let set = ["--set", "corpus.keep_downloads=false"];
+    good(&corpus(dir, "passing-run", &variables, &set));
+    let blobs = dir.join("passing/hub/datasets--o--n/blobs");
+    assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
+    assert_eq!(elsewhere.asked().len(), 4);
+
     // Two processes that begin with nothing fetch each file once, and make the same bytes.
     let hf = dir.join("other").display().to_string();
     let variables = [endpoint, ("HF_HOME", hf.as_str())];
@@ -96,7 +105,7 @@ fn a_corpus_from_the_hub() {
             scope.spawn(move || good(&corpus(dir, "shared", variables, &["--task", task])));
         }
     });
-    assert_eq!(elsewhere.asked().len(), 4);
+    assert_eq!(elsewhere.asked().len(), 6);
     let shard = |run: &str| fs::read(dir.join(run).join("corpus/train-00000.bin")).unwrap();
-    assert!(shard("run") == shard("shared"));
+    assert!(shard("run") == shard("shared") && shard("run") == shard("passing-run"));
 }

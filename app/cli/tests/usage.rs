@@ -152,6 +152,7 @@ fn bench_gives_one_object_for_programs() {
     assert!((first - 4096f64.ln()).abs() < 0.1 && last < first, "{text}");
     assert!(bad(&run(["bench", "train", "--shape", "XL"]), 2).contains("known: S, M"));
     assert!(
-        bad(&run(["bench", "trian"]), 2).contains("known: train, products, ops, decode, optimizer")
+        bad(&run(["bench", "trian"]), 2)
+            .contains("known: train, products, ops, decode, optimizer, tokenizer, loader")
     );
 }

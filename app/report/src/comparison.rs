@@ -1,4 +1,5 @@
-//! The page of a comparison: a table, and for each task a picture of how far seeds and models lie apart.
+//! The page of a comparison: a table, the losses over time, and for each task and text a picture of how far seeds
+//! and models lie apart.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::{
     page::environment,
-    plot::{Figures, strip},
+    plot::{Figure, Figures, LinePlot, strip, strip_of_numbers},
     run_files::{list, number, string},
     sections::view,
 };
@@ -27,22 +28,47 @@ pub fn write_comparison(dir: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The first seed's held-out loss over time, of each model.
+fn curves(models: &[Json]) -> Option<Figure> {
+    const CLASSES: [&str; 6] = ["s1", "s2", "s3", "s5", "s6", "s4"];
+    let mut plot = LinePlot::new("Held-out loss over the time of training, first seed", "nats");
+    plot = plot.over("seconds");
+    for (model, class) in models.iter().zip(CLASSES.iter().cycle()) {
+        let curve = list(model, "curves").first().and_then(Json::as_array);
+        // The first is before any training and would flatten the rest.
+        let points = curve.map(Vec::as_slice).unwrap_or_default().iter().skip(1);
+        let points = points.filter_map(|p| Some((p.get(0)?.as_f64()?, p.get(1)?.as_f64()?)));
+        plot = plot.curve(string(model, "name").to_owned(), class, points.collect());
+    }
+    plot.figure()
+}
+
 fn page(json: &Json) -> Result<String, minijinja::Error> {
     let models = list(json, "models");
     let tasks = models.first().map(|m| list(m, "tasks")).unwrap_or_default();
+    let texts = models.first().map(|m| list(m, "texts")).unwrap_or_default();
+    // Each model's values of the i-th entry of a list.
+    let groups = |key: &str, i: usize| -> Vec<(String, Vec<f64>)> {
+        let of = |model: &Json| {
+            let values = list(model, key).get(i).map(|t| list(t, "values")).unwrap_or_default();
+            let values = values.iter().filter_map(Json::as_f64).collect();
+            (string(model, "name").to_owned(), values)
+        };
+        models.iter().map(of).collect()
+    };
     let mut figures = Figures::default();
+    if json.get("reach").is_some() {
+        figures.add("held-out loss by time", curves(models));
+    }
     for (i, task) in tasks.iter().enumerate() {
         let title =
             format!("{}: {}", string(task, "name"), string(task, "metric").replace('_', " "));
-        let groups: Vec<_> = models
-            .iter()
-            .map(|model| {
-                let values = list(model, "tasks").get(i).map(|t| list(t, "values"));
-                let values = values.unwrap_or_default().iter().filter_map(Json::as_f64);
-                (string(model, "name").to_owned(), values.collect())
-            })
-            .collect();
-        figures.add(&title, strip(&title, &groups, number(task, &["baseline"])));
+        let reference = number(task, &["baseline"]);
+        figures.add(&title, strip(&title, &groups("tasks", i), reference));
+    }
+    for (i, text) in texts.iter().enumerate() {
+        let title = format!("{}: bits per byte", string(text, "name"));
+        figures.add(&title, strip_of_numbers(&title, &groups("texts", i)));
     }
     environment()?.render_str(
         include_str!("../templates/comparison.html"),
@@ -52,6 +78,8 @@ fn page(json: &Json) -> Result<String, minijinja::Error> {
             seeds => list(json, "seeds").len(),
             models => models,
             tasks => tasks,
+            texts => texts,
+            reach => json.get("reach"),
             figures => figures,
             version => env!("CARGO_PKG_VERSION"),
         },

@@ -13,6 +13,11 @@ pub fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
     (0..n).into_par_iter().with_max_len(1).map(f).collect()
 }
 
+/// Calls f with each item, on all threads, in no order.
+pub fn each<T: Send>(items: Vec<T>, f: impl Fn(T) + Sync + Send) {
+    items.into_par_iter().with_max_len(1).for_each(f);
+}
+
 simd! {
     fn exponentials_into(x: &[f32], scale: f32, top: f32, out: &mut [f32]) {
         for (o, &x) in out.iter_mut().zip(x) {

@@ -96,6 +96,54 @@ fn transpose(x: &[f64], cols: usize) -> Vec<f64> {
     (0..cols).flat_map(|j| x.iter().skip(j).step_by(cols).copied().collect::<Vec<_>>()).collect()
 }
 
+/// Five steps as Jordan et al. write them, in f64.
+fn steps_in_f64(g: &[f64], [rows, cols]: [usize; 2]) -> Vec<f64> {
+    let (a, b, c) = (3.4445f32, -4.7750f32, 2.0315f32);
+    let [a, b, c] = [a, b, c].map(f64::from);
+    let norm = g.iter().map(|v| v * v).sum::<f64>().sqrt() + 1e-7;
+    let scaled: Vec<f64> = g.iter().map(|v| v / norm).collect();
+    let (n, k) = (rows.min(cols), rows.max(cols));
+    let mut x = if rows <= cols { scaled } else { transpose(&scaled, cols) };
+    for _ in 0..5 {
+        let s = outer(&x, &x, k);
+        let poly: Vec<f64> = s.iter().zip(outer(&s, &s, n)).map(|(s, s2)| b * s + c * s2).collect();
+        let more = outer(&poly, &transpose(&x, k), n);
+        x = x.iter().zip(more).map(|(x, m)| a * x + m).collect();
+    }
+    if rows <= cols { x } else { transpose(&x, rows) }
+}
+
+#[test]
+fn newton_schulz_is_the_paper_s_iteration() {
+    let sizes = [[24, 24], [17, 65], [65, 17], [1, 5], [3, 1], [130, 300], [97, 64], [200, 200]];
+    for (i, [rows, cols]) in sizes.into_iter().enumerate() {
+        let n = rows.min(cols);
+        let full = noise([rows, cols], 5 + i as u64).to_vec();
+        // Rank 2 and a little noise: singular values from 1 to 1e-4.
+        let (u, v) = (noise([rows, 2], 1).to_vec(), noise([2, cols], 2).to_vec());
+        let low: Vec<f32> = (0..rows * cols)
+            .map(|at| {
+                let (r, c) = (at / cols, at % cols);
+                u[r * 2] * v[c] + 0.1 * u[r * 2 + 1] * v[cols + c] + 1e-3 * full[at]
+            })
+            .collect();
+        for (what, values) in [("full", full.clone()), ("low rank", low)] {
+            let g = Tensor::from_slice(CPU, &values, [rows, cols]);
+            let wide: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+            let want = steps_in_f64(&wide, [rows, cols]);
+            let got = ops::newton_schulz(&g, false).to_vec();
+            assert_eq!(got, ops::newton_schulz(&g, true).to_vec());
+            let square = |x: f64| x * x;
+            let off: f64 =
+                got.iter().zip(&want).map(|(g, w)| square(f64::from(*g) - w)).sum::<f64>().sqrt();
+            let size = want.iter().map(|w| w * w).sum::<f64>().sqrt();
+            // About n times the rounding of f32.
+            let most = if what == "full" { 2e-5 } else { 2e-3 };
+            assert!(off <= most * size, "{rows}x{cols} {what} (n {n}): {}", off / size);
+        }
+    }
+}
+
 #[test]
 fn newton_schulz() {
     for [rows, cols] in [[24, 24], [17, 65], [65, 17], [1, 5], [3, 1], [40, 130]] {
@@ -106,7 +154,7 @@ fn newton_schulz() {
             values[i * cols + i] += 3.0 * (n as f32).sqrt();
         }
         let g = Tensor::from_slice(CPU, &values, [rows, cols]);
-        let x = ops::newton_schulz(&g);
+        let x = ops::newton_schulz(&g, false);
         assert_eq!(x.shape()[..], [rows, cols]);
         assert_eq!(g.to_vec(), values);
         let long = |t: &Tensor| {

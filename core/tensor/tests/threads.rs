@@ -106,7 +106,7 @@ fn train() -> Vec<Vec<u32>> {
             keep(grad);
             keep(&Tensor::scalar(CPU, ops::sum_squares(grad) as f32));
             if grad.shape().len() == 2 && grad.len() < 100_000 {
-                keep(&ops::newton_schulz(grad));
+                keep(&ops::newton_schulz(grad, false));
             }
             let id = params.find(&params.iter().nth(i).unwrap().name.clone()).unwrap();
             let p = params.get_mut(id);

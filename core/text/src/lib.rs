@@ -16,6 +16,7 @@
 
 mod chat;
 mod clock;
+mod cut;
 mod files;
 mod jinja;
 mod json;

@@ -1,10 +1,6 @@
 //! The pre-tokeniser: where a text may be cut before BPE merges bytes.
 
-use athanor_store::{Error, Result};
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::tokenizer::{
-    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
-};
+use crate::cut::Cutter;
 
 /// The pattern of Qwen2's tokeniser, which is cl100k's (tiktoken) with single digits: contractions,
 /// words with the space or sign before them, digits one by one, punctuation, line ends, spaces.
@@ -12,29 +8,8 @@ use tokenizers::tokenizer::{
 /// punctuation.
 pub(crate) const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Splits texts by [`PATTERN`].
-pub(crate) struct Splitter(Split);
-
-impl Splitter {
-    pub(crate) fn new() -> Result<Self> {
-        Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Isolated, false)
-            .map(Self)
-            .map_err(|e| Error::failed(format!("the pre-tokeniser's pattern: {e}")))
-    }
-
-    /// Calls `word` for each piece of `text`, in order.
-    pub(crate) fn words(&self, text: &str, word: &mut dyn FnMut(&str)) -> Result<()> {
-        let mut cut = PreTokenizedString::from(text);
-        self.0.pre_tokenize(&mut cut).map_err(|e| {
-            Error::input(format!("the pre-tokeniser cannot split this text: {e}"))
-                .hint("a run of a million spaces or the like does this: clean the text first")
-        })?;
-        for (w, _, _) in cut.get_splits(OffsetReferential::Original, OffsetType::Byte) {
-            word(w);
-        }
-        Ok(())
-    }
-}
+/// [`PATTERN`], by hand.
+pub(crate) const CUTTER: Cutter = Cutter::Cl100k(1);
 
 /// The first place at or behind `at` where the pattern is sure to cut: between a line end and
 /// something that is not white space. The text's end if there is none.
@@ -58,7 +33,8 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         let mut out = Vec::new();
-        Splitter::new().unwrap().words(text, &mut |w| out.push(w.to_string())).unwrap();
+        assert_eq!(Cutter::of(PATTERN), Some(CUTTER));
+        CUTTER.words(text, |w| out.push(w.to_string()));
         out
     }
 

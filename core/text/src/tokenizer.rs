@@ -1,6 +1,6 @@
 //! A tokeniser in Hugging Face's format: text to token ids and back.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use athanor_store::{Error, Result};
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use tokenizers::{AddedToken, Encoding};
 
 use crate::{
     SpecialTokens, TextStream, files,
-    json::{self, Inner, Model},
+    json::{self, ByteBpe, Inner, Model},
 };
 
 /// A tokeniser: tokenizer.json with the settings that stand beside it.
@@ -21,6 +21,8 @@ pub struct Tokenizer {
     plain: Inner,
     /// Reads special tokens in a text as such.
     parsing: Inner,
+    /// As `plain`, for ids alone.
+    fast: Option<Arc<ByteBpe>>,
     id_limit: usize,
     specials: SpecialTokens,
     /// tokenizer_config.json, keys that we do not know included.
@@ -132,8 +134,8 @@ impl Tokenizer {
         specials: SpecialTokens,
         config: Map<String, Value>,
     ) -> Result<Self> {
-        let json::Read { plain, parsing, id_limit } = json::read(text)?;
-        Ok(Self { plain, parsing, id_limit, specials, config })
+        let json::Read { plain, parsing, fast, id_limit } = json::read(text)?;
+        Ok(Self { plain, parsing, fast: fast.map(Arc::new), id_limit, specials, config })
     }
 
     /// The content of tokenizer.json: the same bytes for the same tokeniser.
@@ -156,7 +158,10 @@ impl Tokenizer {
     /// Input, where the tokeniser cannot take the text (no token for a character and no unknown
     /// token; a run of a million spaces).
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        ids(&self.plain, text)
+        match &self.fast {
+            Some(fast) => fast.encode(text).map_err(unencodable),
+            None => ids(&self.plain, text),
+        }
     }
 
     /// Token ids of `text`, special tokens in it read as such; none is added.

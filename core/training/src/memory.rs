@@ -1,5 +1,5 @@
-//! What a run will take of the memory, found before it begins: its first and last steps are gone through on
-//! [`Device::Plan`](athanor_tensor::Device::Plan), where nothing is computed and every tensor is counted.
+//! What a run will take of the memory, found before it begins: its first and last steps and some between are gone
+//! through on [`Device::Plan`](athanor_tensor::Device::Plan), where nothing is computed and every tensor is counted.
 
 use std::fs;
 
@@ -14,6 +14,9 @@ const BLOCKS: u64 = 40 << 20;
 
 /// What kernels, evaluation and files hold beside tensors: measured, see docs/log.md.
 const BESIDE: u64 = 24 << 20;
+
+/// Steps between the first and the last that are looked at, as rows are not all of one length.
+const LOOKS: u64 = 24;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
@@ -103,7 +106,9 @@ pub(crate) fn expect<T: Task>(
 ) -> Result<Expected> {
     // Rows may become longer, and what is remembered of a step comes into the next.
     let last = trainer.steps().saturating_sub(1);
-    let mut steps = vec![trainer.step(), trainer.step() + 1, last.saturating_sub(1), last];
+    let first = trainer.step();
+    let mut steps = vec![first, first + 1, last.saturating_sub(1), last];
+    steps.extend((1..LOOKS).map(|i| first + last.saturating_sub(first) * i / LOOKS));
     steps.retain(|step| *step <= last);
     steps.sort_unstable();
     steps.dedup();

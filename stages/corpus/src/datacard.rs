@@ -104,7 +104,8 @@ pub(crate) fn render(account: &Account) -> String {
     }
     if !d.topics.is_empty() {
         line(format!(
-            "\nWhat a sample of {} documents is about, grouped by their words:\n",
+            "\nWhat a sample of {} documents (long ones the likelier, so that shares are of the text) is about, \
+             grouped by their words:\n",
             d.topic_documents
         ));
         line("| share | words | sources |".into());

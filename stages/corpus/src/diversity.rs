@@ -169,7 +169,7 @@ pub(crate) fn count(work: &Work, kept: &[Kept], names: &[&str]) -> Result<Divers
                     count.see(hash, count.words);
                     count.words += 1;
                 }
-                count.sample.see(document.source, &document.text);
+                count.sample.see(document.source, &document.text, document.language);
                 if let Some(domain) = domain(&document.url) {
                     count.addresses += 1;
                     *count.domains.entry(domain.to_lowercase()).or_default() += 1;

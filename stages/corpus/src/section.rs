@@ -30,6 +30,10 @@ section! {
         /// are in the run's folder until the stage is done.
         #[watch]
         cache: Option<PathBuf> = None,
+        /// Leave what was downloaded in its cache for later runs. Without, a file goes when the documents in it are
+        /// cleaned, if this run has fetched it: the disk then holds a few files at a time.
+        #[watch]
+        keep_downloads: bool = true,
         /// How often the sources' documents enter the training shards, and in which order.
         mix: MixSection = MixSection::default(),
         /// Tokens of a shard file.
@@ -43,7 +47,7 @@ section! {
         /// Its name in the account.
         name: String = String::new(),
         /// A file, a folder whose files are read in the order of their names, a pattern such as
-        /// "crawl/**/*.warc.gz", "-" for standard input, or an address, whose files are downloaded once:
+        /// "crawl/**/*.warc.gz", "-" for standard input, or an address, whose files are downloaded once, as they are reached:
         /// "hf://datasets/OWNER/NAME@REVISION/data/*.parquet" (a file, folder or pattern; HF_TOKEN,
         /// HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are heeded) or "https://HOST/FILE.jsonl.gz".
         path: PathBuf = PathBuf::new(),

@@ -1,17 +1,26 @@
 //! What the kept documents are about, roughly: a sample of them in groups, each with the words by which it differs.
 //!
-//! The sample are the documents whose texts have the smallest hashes, so that the parts' samples give that of
-//! the whole. Groups come from k-means over the cosine of TF-IDF vectors (Dhillon and Modha 2001, "Concept
+//! In the sample a document is the likelier the longer it is (Efraimidis and Spirakis 2006, "Weighted random sampling with a
+//! reservoir"), so that shares are of text, not of documents: by documents a library of novels would be lost among
+//! reviews of a line. What is chance in it is a hash of the text, so that the parts' samples give that of the whole. Groups come from k-means over the cosine of TF-IDF vectors (Dhillon and Modha 2001, "Concept
 //! decompositions for large sparse text data using clustering"), begun as k-means++ begins (Arthur and Vassilvitskii
-//! 2007). Words that stand in more than a quarter of the documents say nothing. Chinese and Japanese have no
-//! spaces: there a term is two ideographs that stand side by side. The same documents give the same groups.
+//! 2007). Chinese and Japanese have no spaces: there a term is two ideographs that stand side by side.
+//!
+//! Words that say nothing are left out: the stop words of the document's language (Stopwords ISO, 57 languages), and what
+//! stands in more than half of the documents in that language and script (a quarter, where there is no list); by the sample as a whole, a language
+//! that few documents are in would be a topic whose words are "the" and "and". A pair of ideographs goes if
+//! it is a stop word, if both of it are, or if one is and is too common besides: such a pair ends or begins in the middle of a
+//! word. (Among ideographs English stop words go, too.) The list is of simplified characters; for traditional ones what is too common decides.
+//!
+//! The words shown for a group are those with the highest class-based TF-IDF (Grootendorst 2022,
+//! <https://arxiv.org/abs/2203.05794>, section 3.3), a term counted once a document. The same documents give the same groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use athanor_data::splitmix64;
 use serde::{Deserialize, Serialize};
 
-use crate::steps::{grams, units::is_ideograph};
+use crate::steps::{grams, language, units::is_ideograph};
 
 /// Documents of the sample.
 const SAMPLE: usize = 1000;
@@ -32,7 +41,7 @@ const STARTS: u64 = 3;
 pub struct Topic {
     /// Documents of the sample in it.
     pub documents: u64,
-    /// Their share of the sample.
+    /// Their share of the sample: about that of the text.
     pub share: f64,
     /// The terms that tell it from the others, the most telling first.
     pub words: Vec<String>,
@@ -43,9 +52,14 @@ pub struct Topic {
 /// A document of the sample.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sampled {
+    /// Its place in the order by chance.
     hash: u64,
     source: usize,
+    /// Its language and script.
+    written: String,
     terms: Vec<(String, u32)>,
+    /// Ideographs among its terms that are stop words.
+    marks: Vec<char>,
 }
 
 /// A sample of documents.
@@ -57,12 +71,18 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn see(&mut self, source: usize, text: &str) {
-        let hash = splitmix64(grams::hash(text));
+    /// A document; its language is "" where nobody has looked for it.
+    pub(crate) fn see(&mut self, source: usize, text: &str, language: &'static str) {
+        let chance = (splitmix64(grams::hash(text)) as f64 + 1.0) / 2f64.powi(64);
+        // Of numbers that are not negative the bits stand in the numbers' order.
+        let hash = (-chance.min(1.0).ln() / text.len().max(1) as f64).abs().to_bits();
         if self.bar.is_some_and(|bar| hash > bar) {
             return;
         }
-        self.documents.push(Sampled { hash, source, terms: terms(text) });
+        let written = language::written(text, language);
+        let (terms, marks) = terms(text, &Stop::of(written));
+        let written = written.to_string();
+        self.documents.push(Sampled { hash, source, written, terms, marks });
         // Not after each one.
         if self.documents.len() >= 2 * SAMPLE {
             self.cut();
@@ -102,7 +122,8 @@ impl Sample {
             .reduce(|a, b| if b.similarity > a.similarity { b } else { a });
         let Some(Clusters { member, centres, .. }) = best else { return (0, Vec::new()) };
         let mut topics: Vec<Topic> = Vec::new();
-        for (group, centre) in centres.iter().enumerate() {
+        let telling = telling(&points, &member, centres.len(), terms.len());
+        for (group, weights) in telling.iter().enumerate() {
             let mut sources: BTreeMap<usize, u64> = BTreeMap::new();
             for (n, _) in used.iter().zip(&member).filter(|(_, m)| **m == group) {
                 *sources.entry(self.documents[*n].source).or_default() += 1;
@@ -113,13 +134,13 @@ impl Sample {
             }
             let mut sources: Vec<(usize, u64)> = sources.into_iter().collect();
             sources.sort_by_key(|s| (std::cmp::Reverse(s.1), s.0));
-            let mut heavy: Vec<usize> = (0..terms.len()).filter(|&t| centre[t] > 0.0).collect();
-            heavy.sort_by(|&a, &b| centre[b].total_cmp(&centre[a]).then(a.cmp(&b)));
+            let mut heavy: Vec<usize> = (0..terms.len()).filter(|&t| weights[t] > 0.0).collect();
+            heavy.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
             let name = |s: usize| names.get(s).copied().unwrap_or_default().to_string();
             topics.push(Topic {
                 documents,
                 share: documents as f64 / used.len() as f64,
-                words: heavy.into_iter().take(WORDS).map(|t| terms[t].to_string()).collect(),
+                words: apart(heavy.into_iter().map(|t| terms[t])),
                 sources: sources.into_iter().take(SOURCES).map(|(s, n)| (name(s), n)).collect(),
             });
         }
@@ -129,9 +150,17 @@ impl Sample {
 
     /// The terms that count, and the documents over them.
     fn vectors(&self) -> (Vec<&str>, Vec<Weights>) {
+        let mut written: BTreeMap<&str, Common> = BTreeMap::new();
+        for document in &self.documents {
+            written.entry(&document.written).or_default().see(document);
+        }
+        let says =
+            |s: &Sampled, term: &str| !written.get(s.written.as_str()).is_some_and(|c| c.has(term));
         let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        for (term, _) in self.documents.iter().flat_map(|s| &s.terms) {
-            *times.entry(term).or_default() += 1;
+        for document in &self.documents {
+            for (term, _) in document.terms.iter().filter(|(term, _)| says(document, term)) {
+                *times.entry(term).or_default() += 1;
+            }
         }
         let all = self.documents.len();
         times.retain(|_, n| *n >= 2 && 4 * *n <= all);
@@ -139,7 +168,7 @@ impl Sample {
         let inverse: Vec<f64> = times.values().map(|&n| (all as f64 / n as f64).ln()).collect();
         let vector = |s: &Sampled| {
             let weight = |(term, n): &(String, u32)| {
-                let at = *number.get(term.as_str())?;
+                let at = *number.get(term.as_str()).filter(|_| says(s, term))?;
                 Some((at, (1.0 + f64::from(*n).ln()) * inverse[at]))
             };
             let mut out: Weights = s.terms.iter().filter_map(weight).collect();
@@ -152,12 +181,110 @@ impl Sample {
     }
 }
 
+/// How many documents in a language there are, and which terms and stop ideographs they have.
+#[derive(Default)]
+struct Common<'a> {
+    documents: usize,
+    /// Whether its stop words are known.
+    listed: bool,
+    terms: HashMap<&'a str, usize>,
+    marks: HashMap<char, usize>,
+}
+
+impl<'a> Common<'a> {
+    fn see(&mut self, document: &'a Sampled) {
+        self.documents += 1;
+        self.listed = stop_words(&document.written).is_some();
+        for (term, _) in &document.terms {
+            *self.terms.entry(term).or_default() += 1;
+        }
+        for mark in &document.marks {
+            *self.marks.entry(*mark).or_default() += 1;
+        }
+    }
+
+    /// Whether a term is so common in this language that it says nothing. Of a few documents nothing is known.
+    fn has(&self, term: &str) -> bool {
+        let above = |n: Option<&usize>, part| n.is_some_and(|n| part * n > self.documents);
+        self.documents >= FEWEST
+            && (above(self.terms.get(term), if self.listed { 2 } else { 4 })
+                || term.chars().any(|c| above(self.marks.get(&c), 4)))
+    }
+}
+
+/// The list for a code such as "en" or "zh-Hans", if there is one.
+fn stop_words(written: &str) -> Option<&'static [&'static str]> {
+    stop_words::lookup(match written.split('-').next().unwrap_or_default() {
+        "nb" => "no",
+        code => code,
+    })
+}
+
+/// The stop words of a language.
+struct Stop(HashSet<&'static str>);
+
+impl Stop {
+    fn of(written: &str) -> Self {
+        // Latin words among ideographs are mostly English.
+        let english = written.starts_with("zh") || written == "ja";
+        let lists = [Some(written), english.then_some("en")];
+        let lists = lists.into_iter().flatten().filter_map(stop_words);
+        Self(lists.flatten().copied().collect())
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.0.contains(word)
+    }
+}
+
+/// How much each term tells a group from the others: its share of the group's documents times
+/// ln(1 + A / f), where f is how many documents have it and A how many terms a group has on average.
+fn telling(points: &[&Sparse], member: &[usize], groups: usize, terms: usize) -> Vec<Vec<f64>> {
+    let mut counts = vec![vec![0.0; terms]; groups];
+    let mut documents = vec![0.0; groups];
+    for (point, &group) in points.iter().zip(member) {
+        documents[group] += 1.0;
+        point.iter().for_each(|&(t, _)| counts[group][t] += 1.0);
+    }
+    let everywhere: Vec<f64> = (0..terms).map(|t| counts.iter().map(|c| c[t]).sum()).collect();
+    let average = everywhere.iter().sum::<f64>() / groups.max(1) as f64;
+    for (own, documents) in counts.iter_mut().zip(documents) {
+        for (count, f) in own.iter_mut().zip(&everywhere).filter(|(c, _)| **c > 0.0) {
+            // One document's word is no word of the group.
+            let rare = *count < 2.0 && documents > 2.0;
+            *count = if rare { 0.0 } else { *count / documents * (1.0 + average / f).ln() };
+        }
+    }
+    counts
+}
+
+/// The first terms, without pairs of ideographs that are pieces of the same phrase as one before.
+fn apart<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let ends = |t: &str| t.chars().next().zip(t.chars().next_back());
+    let mut out: Vec<String> = Vec::new();
+    for term in terms {
+        let overlaps = |other: &String| {
+            term.chars().all(is_ideograph)
+                && other.chars().all(is_ideograph)
+                && ends(term).zip(ends(other)).is_some_and(|((a, b), (c, d))| a == d || b == c)
+        };
+        if !out.iter().any(overlaps) {
+            out.push(term.to_string());
+        }
+        if out.len() == WORDS {
+            break;
+        }
+    }
+    out
+}
+
 /// Terms by their number, with weights; of length 1.
 type Weights = Vec<(usize, f64)>;
 type Sparse = [(usize, f64)];
 
 struct Clusters {
     member: Vec<usize>,
+    /// Their centres, of length 1.
     centres: Vec<Vec<f64>>,
     similarity: f64,
 }
@@ -232,12 +359,17 @@ fn cluster(points: &[&Sparse], terms: usize, groups: usize, seed: u64) -> Cluste
 }
 
 /// A document's terms and how often each comes: words of three letters and more in lower case, and pairs
-/// of ideographs.
-fn terms(text: &str) -> Vec<(String, u32)> {
+/// of ideographs; without stop words. And the ideographs in them that are stop words.
+fn terms(text: &str, stop: &Stop) -> (Vec<(String, u32)>, Vec<char>) {
     let mut seen: HashMap<String, (u32, usize)> = HashMap::new();
     let mut looked_at = 0;
+    let mut marks: BTreeSet<char> = BTreeSet::new();
+    let mut buffer = [0; 4];
     let mut add = |term: String| {
         looked_at += 1;
+        if stop.has(&term) {
+            return looked_at < LOOKED_AT;
+        }
         let entry = seen.entry(term).or_insert((0, looked_at));
         entry.0 += 1;
         looked_at < LOOKED_AT
@@ -254,17 +386,19 @@ fn terms(text: &str) -> Vec<(String, u32)> {
         if (3..=30).contains(&whole.chars().count()) && !add(whole) {
             break;
         }
-        if let Some(first) = before.filter(|_| ideograph)
-            && !add([first, c].iter().collect())
-        {
-            break;
+        if let Some(first) = before.filter(|_| ideograph) {
+            let of = [first, c].map(|c| stop.has(c.encode_utf8(&mut buffer)));
+            marks.extend([first, c].iter().zip(of).filter(|(_, stop)| *stop).map(|(c, _)| *c));
+            if of != [true, true] && !add([first, c].iter().collect()) {
+                break;
+            }
         }
         before = ideograph.then_some(c);
     }
     let mut out: Vec<(String, (u32, usize))> = seen.into_iter().collect();
     out.sort_by_key(|(_, (n, first))| (std::cmp::Reverse(*n), *first));
     out.truncate(TERMS);
-    out.into_iter().map(|(term, (n, _))| (term, n)).collect()
+    (out.into_iter().map(|(term, (n, _))| (term, n)).collect(), marks.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -277,14 +411,14 @@ mod tests {
             "oven bread flour yeast dough crust",
             "sail harbour anchor keel rudder storm",
             "violin sonata chord tempo melody orchestra",
-            "春眠不覺曉處處聞啼鳥夜來風雨聲",
+            "春眠 覺曉 啼鳥 夜來 風雨 花落",
         ];
         (0..600u64)
             .map(|n| {
                 let kind = (n % 4) as usize;
                 let words: Vec<&str> = kinds[kind].split(' ').collect();
                 let mut text = String::from("the and with");
-                for i in 0..12 {
+                for i in 0..3 {
                     let pick = splitmix64(n * 31 + i) as usize;
                     text +=
                         &format!(" {} and {}", words[pick % words.len()], ["one", "two"][pick % 2]);
@@ -300,8 +434,9 @@ mod tests {
         let mut whole = Sample::default();
         let mut parts: Vec<Sample> = (0..3).map(|_| Sample::default()).collect();
         for (n, (kind, text)) in documents().iter().enumerate() {
-            whole.see(*kind, text);
-            parts[n / 200].see(*kind, text);
+            let language = if *kind == 3 { "zh" } else { "en" };
+            whole.see(*kind, text, language);
+            parts[n / 200].see(*kind, text, language);
         }
         let (documents, topics) = Sample::finish(whole).topics(&names);
         let mut merged = Sample::default();
@@ -320,13 +455,30 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_of_text() {
+        // As much text in 100 long documents as in 5,000 short ones.
+        let mut sample = Sample::default();
+        for n in 0..5000 {
+            sample.see(0, &format!("short {n:05}"), "en");
+            if n % 50 == 0 {
+                sample.see(1, &format!("long {n:05} ").repeat(50), "en");
+            }
+        }
+        let sample = sample.finish();
+        assert_eq!(sample.documents.len(), SAMPLE);
+        let long = sample.documents.iter().filter(|s| s.source == 1).count();
+        assert!(long > 95, "{long}");
+    }
+
+    #[test]
     fn few_documents_have_no_groups() {
         let mut sample = Sample::default();
-        (0..5).for_each(|n| sample.see(0, &format!("bread and butter number {n}")));
+        (0..5).for_each(|n| sample.see(0, &format!("bread and butter number {n}"), "en"));
         assert!(sample.topics(&["a"]).1.is_empty());
         assert!(Sample::default().topics(&[]).1.is_empty());
+        let of = |text: &str, code: &str| terms(text, &Stop::of(code)).0;
         assert_eq!(
-            terms("Bread, bread; 春風吹 a 12 Ångström"),
+            of("Bread, the bread; 春風吹 a 12 Ångström", "en"),
             [
                 ("bread".to_string(), 2),
                 ("春風".to_string(), 1),
@@ -334,5 +486,30 @@ mod tests {
                 ("ångström".to_string(), 1),
             ]
         );
+        assert_eq!(of("das Brot ohne und", "de"), [("brot".to_string(), 1)]);
+        assert_eq!(of("et brød og", "nb"), [("brød".to_string(), 1)]);
+    }
+
+    #[test]
+    fn function_words_are_no_topics() {
+        // 的 and 了 are in nearly all texts: pairs with them are pieces of words.
+        let (pairs, marks) = terms("我们的房间很大了，没有早餐", &Stop::of("zh-Hans"));
+        let pairs: Vec<&str> = pairs.iter().map(|p| p.0.as_str()).collect();
+        assert!(pairs.contains(&"房间") && pairs.contains(&"早餐"), "{pairs:?}");
+        assert!(!pairs.contains(&"我们") && !pairs.contains(&"大了"), "{pairs:?}");
+        assert!(pairs.contains(&"的房") && marks.contains(&'的'));
+        // In a language without a list what is common goes: here in 30 of 60 documents in it, among 600.
+        let mut sample = Sample::default();
+        let other = documents().into_iter().filter(|d| d.0 != 3);
+        other.for_each(|(kind, text)| sample.see(kind, &text, "en"));
+        for n in 0..60 {
+            let own = ["imba", "moto", "gore", "rwizi", "muti", "shumba"][n % 6];
+            let common = if n % 2 == 0 { "zvakadaro" } else { "kana" };
+            sample.see(4, &format!("{own} {common} {own} nhamba{n}"), "sn");
+        }
+        let topics = sample.finish().topics(&["a", "b", "c", "d", "e"]).1;
+        let words: Vec<&str> = topics.iter().flat_map(|t| &t.words).map(String::as_str).collect();
+        assert!(words.iter().any(|w| ["imba", "shumba", "rwizi"].contains(w)), "{words:?}");
+        assert!(!words.contains(&"zvakadaro") && !words.contains(&"kana"), "{words:?}");
     }
 }

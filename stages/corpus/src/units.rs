@@ -1,9 +1,6 @@
 //! Pieces of the input: files that are read, cleaned and encoded together.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use athanor_store::{Error, Result, sha256_bytes, sha256_file};
 use rayon::prelude::*;
@@ -12,10 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     CorpusSection, SourceSection,
     encode::stop_if_asked,
-    sources::{
-        self,
-        remote::{self, Fetched},
-    },
+    sources::{self, SourceFile, remote::RemoteFile},
     work::{self, Work},
 };
 
@@ -27,7 +21,7 @@ const UNIT_BYTES: u64 = 64 << 20;
 pub(crate) struct Unit {
     /// The source's number.
     pub(crate) source: usize,
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) files: Vec<SourceFile>,
     /// The hash of the files' contents.
     pub(crate) sha256: String,
 }
@@ -47,23 +41,41 @@ struct File {
     size: u64,
     /// What tells that it is still the same.
     stamp: Value,
+    /// Of one that is elsewhere.
+    remote: Option<RemoteFile>,
 }
 
 impl File {
-    fn at(source: usize, path: PathBuf) -> Result<Self> {
+    fn at(source: usize, file: SourceFile) -> Result<Self> {
+        let SourceFile { path, remote } = file;
+        // Its place tells what it is: it need not be here yet.
+        if let Some(far) = remote.as_ref().filter(|f| f.identity.is_some()) {
+            // Of how long nobody knows: read by itself.
+            let size = far.size.unwrap_or(UNIT_BYTES);
+            return Ok(Self { source, path, size, stamp: Value::Null, remote });
+        }
         let meta = fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?;
         let time = meta.modified().ok();
         let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
         let time = time.map_or(0, |t| t.as_nanos() as u64);
         let full = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
         let size = meta.len();
-        Ok(Self { source, path, size, stamp: json!([full, size, time]) })
+        Ok(Self { source, path, size, stamp: json!([full, size, time]), remote })
     }
 }
 
+/// What stands for each file's content: its hash, or what its place has for that.
+fn identities(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
+    let known = |f: &File| f.remote.as_ref().and_then(|r| r.identity.clone());
+    let here: Vec<&File> = files.iter().filter(|f| known(f).is_none()).collect();
+    let mut hashes = hashes(work, &here, keep)?.into_iter();
+    let one = |f| known(f).or_else(|| hashes.next()).unwrap_or_default();
+    Ok(files.iter().map(one).collect())
+}
+
 /// The files' hashes. They are kept, many small files' together.
-fn hashes(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
-    let mut groups: Vec<&[File]> = Vec::new();
+fn hashes(work: &Work, files: &[&File], keep: bool) -> Result<Vec<String>> {
+    let mut groups: Vec<&[&File]> = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (n, file) in files.iter().enumerate() {
         bytes += file.size;
@@ -72,9 +84,9 @@ fn hashes(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
             (start, bytes) = (n + 1, 0);
         }
     }
-    let stamps = |g: &&[File]| json!(["hash", g.iter().map(|f| &f.stamp).collect::<Vec<_>>()]);
+    let stamps = |g: &&[&File]| json!(["hash", g.iter().map(|f| &f.stamp).collect::<Vec<_>>()]);
     let keys: Vec<String> = groups.iter().map(|g| work::key(&stamps(g))).collect();
-    let hash = |f: &File| match f.stamp.is_null() {
+    let hash = |f: &&File| match f.stamp.is_null() {
         true => Ok("standard input".to_string()),
         false => stop_if_asked(work.run).and_then(|()| sha256_file(&f.path)),
     };
@@ -92,16 +104,8 @@ fn hashes(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// A path's files, fetched where they are elsewhere.
-fn here(work: &Work, path: &Path) -> Result<Fetched> {
-    match remote::is_remote(path) {
-        true => remote::fetched(path, &*work.run.console, &work.run.interrupt),
-        false => Ok(Fetched { files: sources::files(path)?, version: String::new() }),
-    }
-}
-
 impl Units {
-    /// Lists and hashes the sources' files. With `keep` the hashes are kept, each with its file's size and
+    /// Lists and hashes the sources' files; what is elsewhere is only listed. With `keep` the hashes are kept, each with its file's size and
     /// time.
     pub(crate) fn find(work: &Work, section: &CorpusSection, keep: bool) -> Result<Self> {
         let mut files: Vec<File> = Vec::new();
@@ -110,23 +114,28 @@ impl Units {
             let place = |e: Error| e.at(format!("source {:?}", source.name));
             for path in source.all_paths() {
                 if !sources::is_stdin(&path) {
-                    let found = here(work, &work.run.recipe.resolve(&path)).map_err(place)?;
-                    for file in found.files {
+                    let (console, interrupt) = (&*work.run.console, &work.run.interrupt);
+                    let path = work.run.recipe.resolve(&path);
+                    let (found, version) =
+                        sources::found(&path, console, interrupt).map_err(place)?;
+                    for file in found {
                         files.push(File::at(number, file)?);
                     }
-                    fetched[number].extend(Some(found.version).filter(|v| !v.is_empty()));
+                    fetched[number].extend(Some(version).filter(|v| !v.is_empty()));
                 } else if work.run.task.is_some() {
                     let error = Error::input("standard input cannot be shared by tasks");
                     return Err(place(error).hint("give files, or leave --task out"));
                 } else {
-                    files.push(File { source: number, path, size: 0, stamp: json!(null) });
+                    let stamp = Value::Null;
+                    files.push(File { source: number, path, size: 0, stamp, remote: None });
                 }
             }
         }
-        let hashes = hashes(work, &files, keep)?;
+        let hashes = identities(work, &files, keep)?;
         let mut units: Vec<(Unit, u64, Vec<String>)> = Vec::new();
         let mut by_source = vec![Vec::new(); section.sources.len()];
-        for (File { source, path: file, size, .. }, sha256) in files.into_iter().zip(hashes) {
+        for (File { source, path, size, remote, .. }, sha256) in files.into_iter().zip(hashes) {
+            let file = SourceFile { path, remote };
             by_source[source].push(sha256.clone());
             // A bound on a source's bytes is counted over its files in their order.
             let whole = section.sources[source].max_bytes > 0;
@@ -154,7 +163,7 @@ impl Units {
 impl Unit {
     /// Whether it can be read again.
     pub(crate) fn is_stdin(&self) -> bool {
-        self.files.iter().any(|f| sources::is_stdin(f))
+        self.files.iter().any(|f| sources::is_stdin(&f.path))
     }
 
     /// What decides which documents it gives.
@@ -164,7 +173,7 @@ impl Unit {
         let names: Vec<_> = self
             .files
             .iter()
-            .map(|f| f.file_name())
+            .map(|f| f.path.file_name())
             .map(|n| n.map(|n| n.to_string_lossy().into_owned()))
             .collect();
         let bounds = [*max_bytes, *max_record_bytes as u64];

@@ -32,7 +32,7 @@ const STALE: Duration = Duration::from_secs(90);
 /// The key of work that these values decide.
 pub(crate) fn key(parts: &Value) -> String {
     // A change in what the files hold needs another number.
-    let whole = format!("athanor corpus 1 {parts}");
+    let whole = format!("athanor corpus 2 {parts}");
     sha256_bytes(whole.as_bytes())[..32].to_string()
 }
 
@@ -74,6 +74,14 @@ impl<'a> Work<'a> {
         let _ = fs::remove_file(self.path(key, ending));
     }
 
+    /// In which order this process goes through pieces: its own first.
+    pub(crate) fn order(&self, pieces: usize) -> Vec<usize> {
+        let (index, count) = self.run.task.map_or((0, 1), |t| (t.index, t.count));
+        let mut order: Vec<usize> = (0..pieces).collect();
+        order.sort_by_key(|&n| ((n + count - index % count) % count, n));
+        order
+    }
+
     /// Sees to it that all this work is done, by this process or by others: `make` does the piece of
     /// this number, if it is not done.
     ///
@@ -84,10 +92,7 @@ impl<'a> Work<'a> {
         keys: &[String],
         mut make: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
-        let (index, count) = self.run.task.map_or((0, 1), |t| (t.index, t.count));
-        let mut left: Vec<usize> = (0..keys.len()).collect();
-        // Own pieces first.
-        left.sort_by_key(|&n| ((n + count - index % count) % count, n));
+        let mut left = self.order(keys.len());
         let mut seen: HashMap<usize, (SystemTime, Instant)> = HashMap::new();
         while !left.is_empty() {
             let before = left.len();

@@ -90,7 +90,7 @@ fn get(
     let (settings, interrupt) = (Settings::of(variables), Interrupt::new());
     let settings = settings.patience(Duration::from_millis(1));
     let how = Fetch { settings: &settings, console: &Silent, interrupt: &interrupt };
-    fetch(Path::new(address), &how).map(|f| f.files)
+    fetch(Path::new(address), &how).map(|f| f.files.into_iter().map(|f| f.path).collect())
 }
 
 #[test]

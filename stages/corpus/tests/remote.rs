@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use athanor_corpus::sources::remote::{Fetch, Settings, fetch};
+use athanor_corpus::sources::remote::{Feed, Fetch, RemoteFile, Settings, fetch, list};
 use athanor_store::{Interrupt, Kind, Result, Silent};
 use hub::{COMMIT, Response, Server, answer, files, hash, hub, store};
 
@@ -45,7 +45,7 @@ impl Place {
     fn fetch(&self, address: &str) -> Result<Vec<PathBuf>> {
         let (settings, interrupt) = (self.settings(), Interrupt::new());
         let how = Fetch { settings: &settings, console: &Silent, interrupt: &interrupt };
-        fetch(Path::new(address), &how).map(|f| f.files)
+        fetch(Path::new(address), &how).map(|f| f.files.into_iter().map(|f| f.path).collect())
     }
 
     fn error(&self, address: &str) -> String {
@@ -308,6 +308,88 @@ fn a_file_of_the_web() {
     assert!(!error.contains("secret"), "{error}");
     assert!(place.error("https://example.org/").contains("the address of a file"));
     assert!(place.error("https://example.org/*.txt").contains("HTTP lists no files"));
+}
+
+#[test]
+fn files_come_as_they_are_read() {
+    let server = Server::start(|r, _| match (r.method.as_str(), r.path.as_str()) {
+        ("GET", "/d/11.txt") => answer(404, ""),
+        ("GET" | "HEAD", path) => {
+            answer(200, path.repeat(1000)).with("ETag", format!("\"{path}\""))
+        }
+        _ => answer(405, ""),
+    });
+    let mut place = Place::new("http://127.0.0.1:9");
+    let (settings, interrupt) = (place.settings(), Interrupt::new());
+    let listed = |n: usize| -> RemoteFile {
+        let how = Fetch { settings: &settings, console: &Silent, interrupt: &interrupt };
+        let address = format!("{}/d/{n}.txt", server.address);
+        list(Path::new(&address), &how).unwrap().files.remove(0)
+    };
+    let all: Vec<RemoteFile> = (0..12).map(listed).collect();
+    // What they are is known without them.
+    let identities: std::collections::BTreeSet<_> = all.iter().map(|f| &f.identity).collect();
+    assert!(identities.len() == 12 && all.iter().all(|f| f.identity.is_some()));
+    let gets = || server.asked().iter().filter(|r| r.method == "GET").count();
+    assert_eq!(gets(), 0);
+    let feed = Feed::new(all.clone(), settings.clone(), Arc::new(Silent), interrupt.clone());
+    let wait = |most: usize| {
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        while gets() < most && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Nothing more comes of itself.
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(gets(), most);
+    };
+    for (n, most) in [(0, 5), (1, 6), (5, 10)] {
+        feed.need(&all[n]).unwrap();
+        let content = std::fs::read_to_string(&all[n].path).unwrap();
+        assert_eq!(content, format!("/d/{n}.txt").repeat(1000));
+        wait(most);
+    }
+    // What has come is not fetched again; one that is not there is told when it is needed.
+    feed.need(&all[3]).unwrap();
+    assert_eq!(gets(), 10);
+    let error = feed.need(&all[11]).unwrap_err().to_string();
+    assert!(error.contains("the server answered 404") && feed.has_failed(), "{error}");
+    // What was there before stays, what this process has fetched goes.
+    let again = listed(1);
+    again.forget();
+    assert!(again.path.exists());
+    all[1].forget();
+    assert!(!again.path.exists() && all[0].path.exists());
+    place.offline = true;
+    assert!(place.fetch(&format!("{}/d/0.txt", server.address)).is_ok());
+    assert!(place.error(&format!("{}/d/1.txt", server.address)).contains("not in the cache"));
+}
+
+#[test]
+fn a_list_tells_what_the_files_are() {
+    let elsewhere = Server::start(|r, _| store(r));
+    let address = elsewhere.address.clone();
+    let server = Server::start(move |r, _| hub(r, &address));
+    let mut place = Place::new(&server.address);
+    let identities = |place: &Place| -> Vec<String> {
+        let (settings, interrupt) = (place.settings(), Interrupt::new());
+        let how = Fetch { settings: &settings, console: &Silent, interrupt: &interrupt };
+        let listed = list(Path::new("hf://datasets/o/n/data/t*.jsonl"), &how).unwrap();
+        listed.files.into_iter().filter_map(|f| f.identity).collect()
+    };
+    let want: Vec<String> = ["data/test.jsonl", "data/train-0.jsonl", "data/train-1.jsonl"]
+        .into_iter()
+        .map(|name| files().into_iter().find(|f| f.0 == name).unwrap())
+        .map(|(_, content, lfs)| {
+            format!("{}{}", if lfs { "" } else { "git " }, hash(&content, lfs))
+        })
+        .collect();
+    assert_eq!(identities(&place), want);
+    assert_eq!(server.times("/resolve/"), 0);
+    place.fetch("hf://datasets/o/n/data/t*.jsonl").unwrap();
+    // From what others have left, without lists of ours.
+    std::fs::remove_dir_all(place.hub().join("athanor")).unwrap();
+    place.offline = true;
+    assert_eq!(identities(&place), want);
 }
 
 #[test]

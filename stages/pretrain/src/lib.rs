@@ -3,6 +3,7 @@
 //! What is predicted is an objective: one file in `objectives/`, one line in its registry.
 
 mod bytes;
+mod loader;
 mod masked;
 mod ngrams;
 mod section;
@@ -12,6 +13,7 @@ mod windows;
 pub mod inputs;
 pub mod objectives;
 
+pub use loader::load;
 pub use masked::MaskingSection;
 pub use section::PretrainSection;
 pub use stage::{NAME, check_files, keys, resolved, run};

@@ -5,7 +5,7 @@
 //! k(l)), with k(l) the number of different tokens that followed l. With both neighbours: p(t | l, r) ∝
 //! p(t | l)·p(r | t).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use athanor_data::Shards;
 
@@ -17,10 +17,26 @@ pub(crate) struct Ngrams {
     unigram: Vec<f64>,
     /// Of each token: pairs that begin with it, and different tokens that follow.
     followed: Vec<(f64, f64)>,
-    /// Tokens that followed each, with their counts.
-    after: Vec<Vec<(u32, f64)>>,
-    /// Tokens that preceded each, with the pairs' counts.
-    before: Vec<Vec<(u32, f64)>>,
+    /// Pairs and their counts, in order.
+    pairs: Vec<((u32, u32), u32)>,
+    /// Where the pairs that begin with each token begin.
+    after: Vec<u32>,
+    /// Places of the pairs, in the order of their second tokens.
+    turned: Vec<u32>,
+    /// Where the pairs that end with each token begin there.
+    before: Vec<u32>,
+}
+
+/// Where each of `size` tokens begins in a list in their order.
+fn begins(size: usize, tokens: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut begins = vec![0u32; size + 1];
+    tokens.for_each(|t| begins[t as usize + 1] += 1);
+    (0..size).for_each(|t| begins[t + 1] += begins[t]);
+    begins
+}
+
+fn of(begins: &[u32], token: usize) -> Range<usize> {
+    begins[token] as usize..begins[token + 1] as usize
 }
 
 /// How well a guess did: sum of -ln p, and right ones.
@@ -58,18 +74,19 @@ impl Ngrams {
         for (n, special) in unigram.iter_mut().zip(&special) {
             *n = if *special { 0.0 } else { (*n + 1.0) / all.max(1.0) };
         }
-        let mut sorted: Vec<((u32, u32), u32)> = pairs.into_iter().collect();
-        sorted.sort_unstable();
+        // Flat lists: small ones of each token would stay with the process for good.
+        let mut pairs: Vec<((u32, u32), u32)> = pairs.into_iter().collect();
+        pairs.sort_unstable();
         let mut followed = vec![(0.0, 0.0); size];
-        let (mut after, mut before) = (vec![Vec::new(); size], vec![Vec::new(); size]);
-        for ((l, t), n) in sorted {
-            let n = f64::from(n);
-            followed[l as usize].0 += n;
-            followed[l as usize].1 += 1.0;
-            after[l as usize].push((t, n));
-            before[t as usize].push((l, n));
+        for ((l, _), n) in &pairs {
+            followed[*l as usize].0 += f64::from(*n);
+            followed[*l as usize].1 += 1.0;
         }
-        Self { unigram, followed, after, before }
+        let mut turned: Vec<u32> = (0..pairs.len() as u32).collect();
+        turned.sort_unstable_by_key(|&i| (pairs[i as usize].0.1, i));
+        let after = begins(size, pairs.iter().map(|(pair, _)| pair.0));
+        let before = begins(size, pairs.iter().map(|(pair, _)| pair.1));
+        Self { unigram, followed, pairs, after, turned, before }
     }
 
     /// p(· | left neighbour), or of all tokens without one.
@@ -81,8 +98,8 @@ impl Ngrams {
         let (n, kinds) = self.followed[l];
         if n > 0.0 {
             p.iter_mut().for_each(|p| *p *= kinds / (n + kinds));
-            for &(t, c) in &self.after[l] {
-                p[t as usize] += c / (n + kinds);
+            for &((_, t), c) in &self.pairs[of(&self.after, l)] {
+                p[t as usize] += f64::from(c) / (n + kinds);
             }
         }
         p
@@ -96,7 +113,10 @@ impl Ngrams {
             return p;
         };
         let mut pairs = vec![0.0; p.len()];
-        self.before[r].iter().for_each(|&(t, n)| pairs[t as usize] = n);
+        for &place in &self.turned[of(&self.before, r)] {
+            let ((l, _), n) = self.pairs[place as usize];
+            pairs[l as usize] = f64::from(n);
+        }
         for ((p, (n, kinds)), pair) in p.iter_mut().zip(&self.followed).zip(pairs) {
             *p *= match *n > 0.0 {
                 true => (pair + kinds * self.unigram[r]) / (n + kinds),

@@ -1,5 +1,7 @@
 //! `athanor bench`: how fast this machine is with Athanor.
 
+use std::path::PathBuf;
+
 use athanor_bench::{BENCHES, Bench, Options, Row, by_name, shape};
 use athanor_report::{
     format,
@@ -8,6 +10,7 @@ use athanor_report::{
 use athanor_store::{Error, Result};
 use serde_json::{Value, json};
 
+use super::demo::DATA;
 use crate::{context::Context, out};
 
 /// Measure speed on this machine
@@ -22,6 +25,9 @@ pub struct Args {
     /// About how long each benchmark takes
     #[arg(long, value_name = "S", default_value_t = 20.0)]
     seconds: f64,
+    /// Keeps what tokenizer and loader make (tokenizers, texts, shards) in this folder
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
 }
 
 fn after_help() -> String {
@@ -62,6 +68,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         seconds: args.seconds,
         limits,
         interrupt: context.interrupt.clone(),
+        texts: DATA,
+        keep: args.keep,
     };
     for bench in &chosen {
         shape(bench, &options)?;
@@ -110,7 +118,7 @@ fn table(bench: &Bench, rows: &[Row]) -> Table {
     }
     let titles: Vec<String> = names
         .iter()
-        .map(|n| n.replace("_per_second", "/s").replace("_bytes", "").replace('_', " "))
+        .map(|n| n.replace("_bytes", "").replace("_per_second", "/s").replace('_', " "))
         .collect();
     let mut columns = vec![(bench.name, Align::Left)];
     columns.extend(titles.iter().map(|t| (t.as_str(), Align::Right)));
@@ -129,8 +137,11 @@ fn cell(name: &str, value: &Value) -> String {
     let x = value.as_f64().unwrap_or(f64::NAN);
     match name {
         "seconds" | "seconds_per_step" => format!("{}s", si(x)),
+        n if n.starts_with("seconds_to") => format!("{}s", si(x)),
+        n if n.contains("bytes_per_second") => format!("{}B", si(x)),
         "flops_per_second" => si(x),
         n if n.ends_with("bytes") => format::bytes(x),
+        n if n.starts_with("share") && x < 0.01 => format!("{:.3} %", 100.0 * x),
         n if n.starts_with("share") => format!("{:.0} %", 100.0 * x),
         n if n.starts_with("loss") => format!("{x:.3}"),
         "tokens_per_second" => format::count(x.round()),

@@ -1,4 +1,4 @@
-//! `athanor compare`: models that were pretrained in different ways, on the same tasks.
+//! `athanor compare`: models that were pretrained in different ways, on the same tasks and texts.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,14 @@ use crate::{
     out,
 };
 
-/// Pretrain models in different ways, fine-tune each on the same tasks, with several seeds: a table
+/// Pretrain models in different ways, with several seeds, and measure each on the same tasks and texts: a table
 #[derive(clap::Args)]
 #[command(after_help = "\
 The recipe has a section [comparison] that names recipes: of models to pretrain, and of tasks to
 fine-tune them on. Each is a run of its own in the comparison's folder; what is done is skipped,
-what was cut off goes on. The folder gets comparison.json, comparison.md and report.html.
+what was cut off goes on. Models can also be measured in bits per byte of texts
+([[comparison.texts]]), and timed until they are as good as one of them (comparison.reach). The
+folder gets comparison.json, comparison.md and report.html.
 
 Examples:
   athanor compare recipes/comparison.toml

@@ -20,7 +20,7 @@ macro_rules! data {
 }
 
 /// What the recipe reads.
-const DATA: &[(&str, &[u8])] =
+pub const DATA: &[(&str, &[u8])] =
     data!["human_ratings.jsonl.gz", "brown.jsonl.gz", "books.jsonl.gz", "zh.jsonl.gz"];
 
 /// `--short`: the same path through all stages with a tiny model and few steps, for tests.

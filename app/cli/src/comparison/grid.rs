@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use athanor_store::{Error, Result, sha256_bytes};
 use serde_json::Value;
 
-use super::{Comparison, EntrySection, result, slug};
+use super::{Comparison, EntrySection, TextsSection, result, slug, texts};
 use crate::{
     context::Context,
     pipeline,
@@ -16,6 +16,8 @@ use crate::{
 /// One run: a model with a seed, or a task learned by it.
 struct Cell<'a> {
     recipe: PathBuf,
+    /// Overrides of all models.
+    common: &'a [String],
     entry: &'a EntrySection,
     out: PathBuf,
     seed: u64,
@@ -24,10 +26,14 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn plan(&self, force: bool, threads: usize) -> Result<Plan> {
-        let mut set = self.entry.set.clone();
+    fn plan(&self, comparison: &Comparison, force: bool) -> Result<Plan> {
+        let mut set = self.common.to_vec();
+        set.extend(self.entry.set.iter().cloned());
         set.extend(self.set.iter().cloned());
-        set.push(format!("run.threads={threads}"));
+        set.push(format!("run.threads={}", comparison.section.threads));
+        if let Some(folder) = &comparison.section.folder {
+            set.push(format!("run.folder={}", quoted(folder)));
+        }
         let args = RunArgs { out: Some(self.out.clone()), seed: Some(self.seed), set, force };
         plan::load(&self.recipe, &args)
     }
@@ -39,67 +45,126 @@ fn quoted(path: &Path) -> String {
 }
 
 /// The folder of a model's run.
-fn folder(comparison: &Comparison, entry: &EntrySection, seed: u64) -> PathBuf {
+fn folder_of(comparison: &Comparison, entry: &EntrySection, seed: u64) -> PathBuf {
     comparison.out.join(slug(&entry.name)).join(format!("seed-{seed}"))
 }
 
-/// All runs in their order, each with its stage; every recipe is read and checked.
-fn cells(comparison: &Comparison, force: bool) -> Result<Vec<(Cell<'_>, &'static Stage)>> {
+/// What a comparison consists of.
+struct Grid<'a> {
+    /// All runs in their order, each with its stage.
+    cells: Vec<(Cell<'a>, &'static Stage)>,
+    /// The file of each of the texts.
+    texts: Vec<(&'a TextsSection, PathBuf)>,
+}
+
+/// Every recipe is read and checked.
+fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
     let section = &comparison.section;
     let (pretrain, corpus) = (stages::by_name("pretrain")?, stages::by_name("corpus")?);
     let mut corpora: Vec<(String, PathBuf)> = Vec::new();
+    // The corpus of each model that has one, and whether it keeps its texts.
+    let mut read: Vec<(&str, PathBuf, bool)> = Vec::new();
     let mut first = Vec::new();
     let mut models = Vec::new();
     let seed = section.seeds[0];
     for entry in &section.models {
         let recipe = comparison.recipe.resolve(&entry.recipe);
-        let cell = |out, seed, set| Cell { recipe: recipe.clone(), entry, out, seed, set };
-        let plan =
-            cell(comparison.out.join("any"), seed, Vec::new()).plan(force, section.threads)?;
+        let cell = |out, seed, set| Cell {
+            recipe: recipe.clone(),
+            common: &section.set,
+            entry,
+            out,
+            seed,
+            set,
+        };
+        let plan = cell(comparison.out.join("any"), seed, Vec::new()).plan(comparison, force)?;
         need(&plan, pretrain)?;
         let mut set = Vec::new();
         if plan.recipe.has(corpus.name) && !plan.recipe.has("pretrain.corpus") {
             // Models that read the same corpus share it.
             let resolved = (corpus.resolved)(&plan.recipe)?;
             let from = absolute(plan.recipe.dir());
-            let made_of = sha256_bytes(format!("{resolved}{}", from.display()).as_bytes());
+            let mut own = Vec::new();
+            if !entry.tokenizer_of.is_empty() {
+                let (_, place, _) = of(&read, &entry.tokenizer_of, "tokenizer_of")?;
+                own.push(format!("corpus.tokenizer.load={}", quoted(&place.join("tokenizer"))));
+            }
+            let made_of = sha256_bytes(format!("{resolved}{}{own:?}", from.display()).as_bytes());
             let place = corpora.iter().find(|(of, _)| *of == made_of).map(|(_, at)| at.clone());
             let place = place.unwrap_or_else(|| {
                 let at = comparison.out.join("corpora").join(slug(&entry.name));
                 corpora.push((made_of, at.clone()));
-                first.push((cell(at.clone(), seed, Vec::new()), corpus));
+                first.push((cell(at.clone(), seed, own), corpus));
                 at
             });
-            set.push(format!("pretrain.corpus={}", quoted(&place.join(corpus.name))));
+            let place = place.join(corpus.name);
+            set.push(format!("pretrain.corpus={}", quoted(&place)));
+            read.push((&entry.name, place, resolved["write_texts"] == true));
         }
-        for &seed in &section.seeds {
-            models.push((cell(folder(comparison, entry, seed), seed, set.clone()), pretrain));
+        for &seed in section.seeds_of(entry) {
+            models.push((cell(folder_of(comparison, entry, seed), seed, set.clone()), pretrain));
         }
     }
     let finetune = stages::by_name("finetune")?;
     let mut tasks = Vec::new();
     for task in &section.tasks {
         for entry in &section.models {
-            for &seed in &section.seeds {
+            for &seed in section.seeds_of(entry) {
                 let recipe = comparison.recipe.resolve(&task.recipe);
-                let base = folder(comparison, entry, seed);
+                let base = folder_of(comparison, entry, seed);
                 let model = quoted(&base.join(pretrain.name).join("model"));
                 let set = vec![format!("finetune.model={model}")];
                 let out = base.join("tasks").join(slug(&task.name));
-                tasks.push((Cell { recipe, entry: task, out, seed, set }, finetune));
+                tasks.push((Cell { recipe, common: &[], entry: task, out, seed, set }, finetune));
             }
         }
         if let Some((Cell { recipe, entry, out, seed, .. }, _)) = tasks.last() {
-            let probe =
-                |set| Cell { recipe: recipe.clone(), entry, out: out.clone(), seed: *seed, set };
-            need(&probe(Vec::new()).plan(force, section.threads)?, finetune)?;
+            let probe = |set| Cell {
+                recipe: recipe.clone(),
+                common: &[],
+                entry,
+                out: out.clone(),
+                seed: *seed,
+                set,
+            };
+            need(&probe(Vec::new()).plan(comparison, force)?, finetune)?;
             // The model comes later; the data must be there now.
-            let plan =
-                probe(vec!["finetune.model=\".\"".to_owned()]).plan(force, section.threads)?;
+            let plan = probe(vec!["finetune.model=\".\"".to_owned()]).plan(comparison, force)?;
             (finetune.check_files)(&plan.recipe, &comparison.out)?;
         }
     }
-    Ok(first.into_iter().chain(models).chain(tasks).collect())
+    let mut texts = Vec::new();
+    for entry in &section.texts {
+        let from = match &entry.path {
+            Some(path) => comparison.recipe.resolve(path),
+            None => {
+                let (name, place, kept) = of(&read, &entry.heldout_of, "heldout_of")?;
+                if !kept {
+                    return Err(Error::input(format!("the corpus of {name:?} keeps no texts"))
+                        .at(comparison.recipe.name())
+                        .hint("set corpus.write_texts = true in its recipe"));
+                }
+                place.join("texts.jsonl")
+            }
+        };
+        if entry.path.is_some() {
+            std::fs::metadata(&from).map_err(|e| Error::io("read", &from, e))?;
+        }
+        texts.push((entry, from));
+    }
+    Ok(Grid { cells: first.into_iter().chain(models).chain(tasks).collect(), texts })
+}
+
+/// The corpus of the model of this name.
+fn of<'a, 'b>(
+    read: &'a [(&'b str, PathBuf, bool)],
+    name: &str,
+    key: &str,
+) -> Result<&'a (&'b str, PathBuf, bool)> {
+    read.iter().find(|(of, ..)| *of == name).ok_or_else(|| {
+        Error::input(format!("{key}: the recipe of {name:?} has no corpus of its own"))
+            .hint("give it a section [corpus], and no pretrain.corpus")
+    })
 }
 
 /// Reads and checks every recipe of a comparison; how many runs it has.
@@ -107,7 +172,7 @@ fn cells(comparison: &Comparison, force: bool) -> Result<Vec<(Cell<'_>, &'static
 /// # Errors
 /// Those of the recipes.
 pub fn check(comparison: &Comparison) -> Result<usize> {
-    Ok(cells(comparison, false)?.len())
+    Ok(grid(comparison, false)?.cells.len())
 }
 
 /// Runs what is not done yet and writes comparison.json, comparison.md and report.html into the
@@ -117,15 +182,27 @@ pub fn check(comparison: &Comparison) -> Result<usize> {
 /// Those of the recipes, before anything runs; of the first run that fails; interrupted.
 pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Value> {
     let section = &comparison.section;
-    let all = cells(comparison, force)?;
-    for (i, (cell, stage)) in all.iter().enumerate() {
-        let plan = cell.plan(force, section.threads)?;
+    let grid = grid(comparison, force)?;
+    for (i, (cell, stage)) in grid.cells.iter().enumerate() {
+        let plan = cell.plan(comparison, force)?;
         let shown = cell.out.strip_prefix(&comparison.out).unwrap_or(&cell.out);
-        let (at, of) = (i + 1, all.len());
+        let (at, of) = (i + 1, grid.cells.len());
         context.console.say(&format!("{at} of {of}: {} in {}", stage.name, shown.display()));
         pipeline::run(context, plan, Some(stage))?;
     }
-    result::write(comparison, |entry, seed| folder(comparison, entry, seed))
+    for (entry, from) in &grid.texts {
+        let texts = texts::gather(entry, from, &comparison.out.join("texts"))?;
+        for model in &section.models {
+            for &seed in section.seeds_of(model) {
+                let run = folder_of(comparison, model, seed);
+                let kept = result::text_file(&run, entry);
+                let what = run.strip_prefix(&comparison.out).unwrap_or(&run).display().to_string();
+                context.console.say(&format!("texts {:?} by {what}", entry.name));
+                texts::measure(context, &run.join("pretrain/model"), &texts, &kept)?;
+            }
+        }
+    }
+    result::write(comparison, |entry, seed| folder_of(comparison, entry, seed))
 }
 
 fn need(plan: &Plan, stage: &Stage) -> Result<()> {

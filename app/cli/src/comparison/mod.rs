@@ -1,11 +1,14 @@
-//! Comparisons: the same tasks learned by models that were pretrained in different ways.
+//! Comparisons of models that were pretrained in different ways.
 //!
 //! A comparison is a recipe of recipes: each of `models` is pretrained with each seed, and each result
-//! is fine-tuned on each of `tasks`. Every one of these is a run of its own in the comparison's folder, so
-//! what is done is skipped and what was cut off goes on.
+//! is fine-tuned on each of `tasks`, measured on each of `texts`, and timed until it is as good as the model
+//! that `reach` names. Each training is a run of its own in the comparison's folder, so what is done is
+//! skipped and what was cut off goes on.
 
 mod grid;
+mod reach;
 mod result;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +18,7 @@ use crate::context::MOST_THREADS;
 
 pub use grid::{check, run};
 pub use result::rows;
+use texts::TextsSection;
 
 section! {
     /// A recipe that takes part.
@@ -25,6 +29,10 @@ section! {
         recipe: PathBuf = PathBuf::new(),
         /// Overrides of its keys, as --set takes them: "pretrain.train.steps=900".
         set: Vec<String> = Vec::new(),
+        /// For a model: how many of the comparison's seeds it is made with, from the first on; 0: all.
+        seeds: usize = 0,
+        /// For a model: the model before it whose corpus's tokenizer its own corpus takes.
+        tokenizer_of: String = String::new(),
         /// For a task: the measure that the table shows; the task's first if empty.
         metric: String = String::new(),
     }
@@ -38,20 +46,28 @@ impl Check for EntrySection {
 }
 
 section! {
-    /// Models that are pretrained in different ways and fine-tuned on the same tasks.
+    /// Models that are pretrained in different ways and compared.
     pub struct ComparisonSection {
         /// The comparison's name; empty: the name of the file.
         name: String = String::new(),
         /// Its folder, from the current folder; not set: runs/NAME.
         out: Option<PathBuf> = None,
+        /// Where relative paths of the recipes' stages start from, as run.folder; not set: each recipe's folder.
+        folder: Option<PathBuf> = None,
         /// Each model is made once with each of these.
         seeds: Vec<u64> = vec![1, 2, 3],
         /// CPU threads; 0: all cores. Results do not depend on it.
         threads: usize = 0,
+        /// Overrides of every model's recipe, before its own.
+        set: Vec<String> = Vec::new(),
         /// What is pretrained.
         models: Vec<EntrySection> = Vec::new(),
         /// What each model is fine-tuned on.
         tasks: Vec<EntrySection> = Vec::new(),
+        /// What each model is measured on as it is, in bits per byte.
+        texts: Vec<TextsSection> = Vec::new(),
+        /// Model whose last held-out loss the others are timed to; empty: none.
+        reach: String = String::new(),
     }
 }
 
@@ -71,12 +87,41 @@ impl Check for ComparisonSection {
             "threads",
             format!("is {}, it must be 0 to {MOST_THREADS}", self.threads),
         )?;
+        Problem::unless(!self.models.is_empty(), "models", "must have at least one entry")?;
+        let asked = !self.tasks.is_empty() || !self.texts.is_empty() || !self.reach.is_empty();
+        Problem::unless(
+            asked,
+            "tasks",
+            "must have at least one entry where there are no texts and no reach",
+        )?;
         for (key, entries) in [("models", &self.models), ("tasks", &self.tasks)] {
-            Problem::unless(!entries.is_empty(), key, "must have at least one entry")?;
             let mut names = entries.iter().map(|e| slug(&e.name)).collect();
             Problem::unless(different(&mut names), key, "has two entries of the same name")?;
         }
+        let mut names = self.texts.iter().map(|t| slug(&t.name)).collect();
+        Problem::unless(different(&mut names), "texts", "has two entries of the same name")?;
+        let known = |name: &str, among: &[EntrySection]| {
+            name.is_empty() || among.iter().any(|m| m.name == name)
+        };
+        Problem::unless(known(&self.reach, &self.models), "reach", "must be the name of a model")?;
+        let held = self.texts.iter().all(|t| known(&t.heldout_of, &self.models));
+        Problem::unless(held, "texts", "has a heldout_of that is not the name of a model")?;
+        let before = |(i, m): (usize, &EntrySection)| known(&m.tokenizer_of, &self.models[..i]);
+        let taken = self.models.iter().enumerate().all(before);
+        Problem::unless(
+            taken,
+            "models",
+            "has a tokenizer_of that is not the name of a model before it",
+        )?;
         Ok(())
+    }
+}
+
+impl ComparisonSection {
+    /// The seeds that a model is made with.
+    fn seeds_of(&self, model: &EntrySection) -> &[u64] {
+        let most = if model.seeds == 0 { self.seeds.len() } else { model.seeds };
+        &self.seeds[..most.min(self.seeds.len())]
     }
 }
 

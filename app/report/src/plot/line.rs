@@ -1,5 +1,7 @@
 //! Curves over steps.
 
+use std::borrow::Cow;
+
 use super::{AREA, Figure, Legend, axes, scale::Scale, svg};
 use crate::{
     format,
@@ -21,7 +23,7 @@ pub struct LinePlot {
 
 #[derive(Debug)]
 struct Curve {
-    label: &'static str,
+    label: Cow<'static, str>,
     class: &'static str,
     points: Points,
     marks: bool,
@@ -52,14 +54,24 @@ impl LinePlot {
     }
 
     /// Adds a curve; `class` is a colour of the style sheet, `s1` to `s5`, with `faint` for the unsmoothed.
-    pub fn curve(mut self, label: &'static str, class: &'static str, points: Points) -> Self {
-        self.curves.push(Curve { label, class, points, marks: false });
+    pub fn curve(
+        mut self,
+        label: impl Into<Cow<'static, str>>,
+        class: &'static str,
+        points: Points,
+    ) -> Self {
+        self.curves.push(Curve { label: label.into(), class, points, marks: false });
         self
     }
 
     /// Adds a curve with a mark at each point: for figures that were taken now and then.
-    pub fn marked(mut self, label: &'static str, class: &'static str, points: Points) -> Self {
-        self.curves.push(Curve { label, class, points, marks: true });
+    pub fn marked(
+        mut self,
+        label: impl Into<Cow<'static, str>>,
+        class: &'static str,
+        points: Points,
+    ) -> Self {
+        self.curves.push(Curve { label: label.into(), class, points, marks: true });
         self
     }
 
@@ -94,7 +106,7 @@ impl LinePlot {
         }
         let legend = self.curves.iter().filter(|c| !c.label.is_empty()).map(|c| Legend {
             class: c.class,
-            label: c.label.into(),
+            label: c.label.to_string(),
             value: match c.class.contains("faint") {
                 true => String::new(),
                 false => last(&c.points).map_or_else(String::new, format::number),

@@ -13,7 +13,7 @@ mod strip;
 pub use bars::{Bar, grouped, histogram, stacked};
 pub use line::LinePlot;
 pub use scatter::{Dot, calibration, frontier};
-pub use strip::strip;
+pub use strip::{strip, strip_of_numbers};
 
 use serde::Serialize;
 

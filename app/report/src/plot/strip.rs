@@ -6,8 +6,26 @@ use crate::format;
 /// A group's name and values.
 pub type Group = (String, Vec<f64>);
 
+/// How values are written on the axis, closely, and the least margin around them.
+struct Unit {
+    tick: fn(f64) -> String,
+    value: fn(f64) -> String,
+    margin: f64,
+}
+
 /// Shares (0 to 1) by group, with a dashed line at `reference`.
 pub fn strip(title: &str, groups: &[Group], reference: Option<f64>) -> Option<Figure> {
+    let tick = |v: f64| format!("{:.1} %", 100.0 * v);
+    draw(title, groups, reference, &Unit { tick, value: format::percent, margin: 0.005 })
+}
+
+/// Plain numbers by group.
+pub fn strip_of_numbers(title: &str, groups: &[Group]) -> Option<Figure> {
+    let unit = Unit { tick: format::short, value: format::number, margin: 1e-3 };
+    draw(title, groups, None, &unit)
+}
+
+fn draw(title: &str, groups: &[Group], reference: Option<f64>, unit: &Unit) -> Option<Figure> {
     let finite = |v: &&f64| v.is_finite();
     let all = groups.iter().flat_map(|g| &g.1).chain(&reference).filter(finite);
     let (low, high) =
@@ -15,13 +33,13 @@ pub fn strip(title: &str, groups: &[Group], reference: Option<f64>) -> Option<Fi
     if low > high {
         return None;
     }
-    let margin = (0.08 * (high - low)).max(0.005);
+    let margin = (0.08 * (high - low)).max(unit.margin);
     let y = Scale::linear(low - margin, high + margin);
     let mut body = String::new();
     for (value, _) in y.ticks(5) {
         let at = y.place(value, AREA.bottom, AREA.top);
         body += &segment(AREA.left, at, AREA.right, at, "grid");
-        let words = format!("{:.1} %", 100.0 * value);
+        let words = (unit.tick)(value);
         body += &text(AREA.left - 7.0, at + 4.0, "end", "tick", &words);
     }
     body += &segment(AREA.left, AREA.bottom, AREA.right, AREA.bottom, "axis");
@@ -40,7 +58,7 @@ pub fn strip(title: &str, groups: &[Group], reference: Option<f64>) -> Option<Fi
         body += &segment(middle - 0.3 * slot, at, middle + 0.3 * slot, at, "axis");
         for value in values {
             let at = y.place(value, AREA.bottom, AREA.top);
-            let words = escape(&format!("{name}: {}", format::percent(value)));
+            let words = escape(&format!("{name}: {}", (unit.value)(value)));
             body += &format!(
                 "<circle cx=\"{middle:.1}\" cy=\"{at:.1}\" r=\"4\" class=\"dot s1\"><title>{words}</title></circle>"
             );
@@ -50,7 +68,7 @@ pub fn strip(title: &str, groups: &[Group], reference: Option<f64>) -> Option<Fi
     if let Some(value) = reference.filter(|v| v.is_finite()) {
         let at = y.place(value, AREA.bottom, AREA.top);
         body += &segment(AREA.left, at, AREA.right, at, "reference");
-        note += &format!("; dashed: baseline, {}", format::percent(value));
+        note += &format!("; dashed: baseline, {}", (unit.value)(value));
     }
     let svg = svg(title, HEIGHT, &body);
     Some(Figure { title: title.into(), svg, legend: Vec::new(), note })

@@ -225,6 +225,8 @@ fn step(step: &Json, first: Option<f64>) -> Value {
         name => words(step.get("name")),
         parameters => format::clip(&parameters, 300),
         bands => step.pointer("/notes/bands"),
+        looked_at => step.pointer("/notes/sources"),
+        not_judged => step.pointer("/notes/not_judged"),
         documents_in => number(step, &["documents_in"]),
         documents_out => number(step, &["documents_out"]),
         bytes_in => number(step, &["bytes_in"]),

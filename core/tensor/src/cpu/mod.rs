@@ -10,6 +10,7 @@ pub(crate) mod embedding;
 pub(crate) mod gemm;
 pub(crate) mod int8;
 pub(crate) mod math;
+pub(crate) mod newton_schulz;
 pub(crate) mod norm;
 pub(crate) mod optim;
 pub(crate) mod packed;

@@ -18,6 +18,25 @@ simd! {
     }
 }
 
+simd! {
+    fn nesterov_piece(m: &mut [f32], g: &[f32], beta: f32, scale: f32, ahead: &mut [f32]) {
+        let n = m.len();
+        let (g, ahead) = (&g[..n], &mut ahead[..n]);
+        for i in 0..n {
+            let g = scale * g[i];
+            m[i] = beta * m[i] + g;
+            ahead[i] = beta * m[i] + g;
+        }
+    }
+}
+
+/// The momentum and where it leads.
+pub(crate) fn nesterov(m: &mut [f32], g: &[f32], beta: f32, scale: f32, ahead: &mut [f32]) {
+    super::parallel::rows2(m, 1, ahead, 1, |i, m, ahead| {
+        nesterov_piece(m, &g[i..], beta, scale, ahead);
+    });
+}
+
 /// One AdamW update; `step` counts from 1.
 pub(crate) fn adamw(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: AdamW, step: u64) {
     let correct =

@@ -1,5 +1,7 @@
 //! Run-time choice of instructions: a kernel is written once in plain Rust and compiled three times,
-//! for AVX-512, for AVX2 and for any processor; the compiler vectorises each.
+//! for AVX-512, for AVX2 and for any processor; the compiler vectorises each. `ATHANOR_SIMD` (`avx2` or
+//! `plain`) holds our kernels to less than the processor has: the tests go through all levels with it. Sizes
+//! of matrix products that the gemm crate serves keep that crate's own choice.
 
 use std::sync::OnceLock;
 
@@ -17,14 +19,21 @@ pub(crate) fn level() -> Level {
     *LEVEL.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f")
+            let most = std::env::var("ATHANOR_SIMD");
+            let (wide, any) = match most.as_deref() {
+                Ok("plain") => (false, false),
+                Ok("avx2") => (false, true),
+                _ => (true, true),
+            };
+            if wide
+                && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
             {
                 return Level::Avx512;
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if any && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 return Level::Avx2;
             }
         }

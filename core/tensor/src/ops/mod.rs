@@ -51,7 +51,8 @@ pub use linear::{Activation, Weights, linear};
 pub use matmul::matmul;
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{
-    AdamW, adamw, all_finite, newton_schulz, scale_in_place, sum_squares, weighted_sum_in_place,
+    AdamW, adamw, all_finite, nesterov, newton_schulz, scale_in_place, sum_squares,
+    weighted_sum_in_place,
 };
 pub use relative::{Relative, Sight, relative_attention};
 pub use rotary::{Rotary, rotary};

@@ -1,11 +1,7 @@
 //! What optimisers do to parameters in place; no gradients.
 
 use crate::{
-    cpu::{
-        elementwise as cpu,
-        gemm::{Mat, Threads, matmul},
-        optim,
-    },
+    cpu::{elementwise as cpu, gemm::Threads, newton_schulz, optim},
     device::Device,
     tensor::Tensor,
 };
@@ -88,60 +84,43 @@ pub fn weighted_sum_in_place(x: &mut Tensor, a: f32, y: &Tensor, b: f32) {
     }
 }
 
+/// momentum ← β·momentum + scale·g; gives β·momentum + scale·g, a step ahead along it (Nesterov's form).
+///
+/// # Panics
+/// If the shapes differ.
+pub fn nesterov(momentum: &mut Tensor, g: &Tensor, beta: f32, scale: f32) -> Tensor {
+    assert_eq!(momentum.shape(), g.shape(), "nesterov: shapes differ");
+    let mut ahead = Tensor::stale(g.device(), *g.shape());
+    match g.device() {
+        Device::Cpu => {
+            optim::nesterov(momentum.cpu_mut(), g.cpu(), beta, scale, ahead.cpu_mut());
+        }
+        Device::Plan => momentum.own(),
+    }
+    ahead
+}
+
 /// The nearest semi-orthogonal matrix to `g` [rows, cols], roughly: five quintic Newton–Schulz steps
 /// with the coefficients of Jordan et al. 2024, "Muon", which bring the singular values near 1.
+/// `among` others that are done at the same time it takes one thread.
 ///
 /// # Panics
 /// If `g` is not a matrix.
-pub fn newton_schulz(g: &Tensor) -> Tensor {
+pub fn newton_schulz(g: &Tensor, among: bool) -> Tensor {
     let [rows, cols] = g.shape()[..] else { panic!("newton_schulz: shape {:?}", g.shape()) };
-    let (a, b, c) = (3.4445f32, -4.7750f32, 2.0315f32);
-    let n = rows.min(cols);
-    let norm = sum_squares(g).sqrt() as f32 + 1e-7;
-    let mut x = g.clone();
-    scale_in_place(&mut x, 1.0 / norm);
     let device = g.device();
     match device {
         Device::Cpu => {
-            for _ in 0..5 {
-                // S = X·Xᵀ on the short side; X ← aX + (bS + cS²)X.
-                let mut s = Tensor::stale(device, [n, n]);
-                let mut poly = Tensor::stale(device, [n, n]);
-                let xm = Mat::new(x.cpu(), cols);
-                let (left, right) = if rows <= cols { (xm, xm.t()) } else { (xm.t(), xm) };
-                matmul(
-                    s.cpu_mut(),
-                    n,
-                    [n, n, rows.max(cols)],
-                    left,
-                    right,
-                    1.0,
-                    false,
-                    Threads::All,
-                );
-                poly.cpu_mut().copy_from_slice(s.cpu());
-                scale_in_place(&mut poly, b);
-                let sm = Mat::new(s.cpu(), n);
-                matmul(poly.cpu_mut(), n, [n, n, n], sm, sm, c, true, Threads::All);
-                let mut next = Tensor::stale(device, [rows, cols]);
-                next.cpu_mut().copy_from_slice(x.cpu());
-                scale_in_place(&mut next, a);
-                let pm = Mat::new(poly.cpu(), n);
-                if rows <= cols {
-                    matmul(next.cpu_mut(), cols, [rows, cols, n], pm, xm, 1.0, true, Threads::All);
-                } else {
-                    matmul(next.cpu_mut(), cols, [rows, cols, n], xm, pm, 1.0, true, Threads::All);
-                }
-                x = next;
-            }
+            let threads = if among { Threads::One } else { Threads::All };
+            let mut out = Tensor::stale(device, [rows, cols]);
+            newton_schulz::newton_schulz(g.cpu(), [rows, cols], out.cpu_mut(), threads);
+            out
         }
         Device::Plan => {
-            for _ in 0..5 {
-                let square = || Tensor::stale(device, [n, n]);
-                let _polynomial = (square(), square());
-                x = Tensor::stale(device, [rows, cols]);
-            }
+            let n = rows.min(cols);
+            let square = || Tensor::stale(device, [n, n]);
+            let _squares = (square(), square(), square(), square());
+            Tensor::stale(device, [rows, cols])
         }
     }
-    x
 }

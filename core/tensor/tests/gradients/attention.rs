@@ -8,18 +8,18 @@ use athanor_tensor::{
 use crate::common::*;
 
 #[derive(Clone, Copy)]
-struct Size {
-    batch: usize,
-    time: usize,
-    heads: usize,
-    kv: usize,
-    dim: usize,
+pub struct Size {
+    pub batch: usize,
+    pub time: usize,
+    pub heads: usize,
+    pub kv: usize,
+    pub dim: usize,
 }
 
-const SCALE: f32 = 0.37;
+pub const SCALE: f32 = 0.37;
 
 /// Queries, keys and values as [batch, time, heads or kv, dim].
-fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Vec<f64> {
+pub fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Vec<f64> {
     let Size { batch, time, heads, kv, dim } = size;
     let mut out = vec![0.0; batch * time * heads * dim];
     for b in 0..batch {

@@ -67,6 +67,16 @@ pub fn check(
     check_near(name, inputs, 1e-5, op, reference);
 }
 
+/// How near is near enough, relative to the greatest value of the output or the gradient.
+pub struct Near {
+    pub forward: f64,
+    pub backward: f64,
+    /// What a gradient's greatest value is taken to be at least, as a share of that of all of the op's.
+    pub least: f64,
+    /// Elements of each input whose slope is taken.
+    pub slopes: usize,
+}
+
 /// [`check`] with another tolerance of the forward pass, for approximated functions.
 pub fn check_near(
     name: &str,
@@ -75,29 +85,66 @@ pub fn check_near(
     op: impl Fn(&[Var]) -> Vec<Var>,
     reference: impl Fn(&[Vec<f64>]) -> Vec<Vec<f64>>,
 ) {
+    let near = Near { forward: tolerance, backward: 1e-4, least: 0.0, slopes: 40 };
+    compare(name, inputs, &near, &run(name, inputs, op), reference);
+}
+
+/// What an op gave: its outputs, and the gradients of its inputs.
+#[derive(Clone, PartialEq)]
+pub struct Given {
+    pub outputs: Vec<Vec<f32>>,
+    pub gradients: Vec<Vec<f32>>,
+}
+
+fn cotangent(output: usize, len: usize) -> Vec<f32> {
+    noise(len, 900 + output as u64)
+}
+
+/// Runs an op forward and backward.
+pub fn run(name: &str, inputs: &[In], op: impl Fn(&[Var]) -> Vec<Var>) -> Given {
     poison();
     let tape = Tape::new();
     let leaves: Vec<Var> =
         inputs.iter().map(|x| tape.leaf(Tensor::from_slice(CPU, &x.0, &x.1[..]))).collect();
     let outs = op(&leaves);
-    let exact: Vec<Vec<f64>> = inputs.iter().map(|x| wide(&x.0)).collect();
-    let want = reference(&exact);
-    assert_eq!(outs.len(), want.len());
     let mut loss: Option<Var> = None;
-    let mut cotangents = Vec::new();
-    for (i, (out, want)) in outs.iter().zip(&want).enumerate() {
-        close(&format!("{name} output {i}"), &out.value().to_vec(), want, tolerance);
-        let cotangent = noise(want.len(), 900 + i as u64);
+    for (i, out) in outs.iter().enumerate() {
+        let cotangent = cotangent(i, out.value().len());
         let c = Var::constant(Tensor::from_slice(CPU, &cotangent, *out.shape()));
-        cotangents.push(wide(&cotangent));
         let part = ops::sum(&ops::mul(out, &c));
         loss = Some(match loss {
             None => part,
             Some(sum) => ops::add(&sum, &part),
         });
     }
+    let outputs = outs.iter().map(|out| out.value().to_vec()).collect();
+    drop(outs);
     let mut grads = Grads::new();
     tape.backward(&loss.unwrap(), &mut grads);
+    let gradient = |(i, leaf): (usize, &Var)| {
+        let grad = grads.take(leaf).unwrap_or_else(|| panic!("{name}: no gradient of input {i}"));
+        assert_eq!(grad.shape()[..], leaf.shape()[..], "{name}: shape of gradient {i}");
+        grad.to_vec()
+    };
+    Given { outputs, gradients: leaves.iter().enumerate().map(gradient).collect() }
+}
+
+/// What an op gave against `reference` and its central differences.
+pub fn compare(
+    name: &str,
+    inputs: &[In],
+    near: &Near,
+    given: &Given,
+    reference: impl Fn(&[Vec<f64>]) -> Vec<Vec<f64>>,
+) {
+    let exact: Vec<Vec<f64>> = inputs.iter().map(|x| wide(&x.0)).collect();
+    let want = reference(&exact);
+    assert_eq!(given.outputs.len(), want.len());
+    for (i, (out, want)) in given.outputs.iter().zip(&want).enumerate() {
+        close(&format!("{name} output {i}"), out, want, near.forward);
+    }
+    let cotangents: Vec<Vec<f64>> =
+        want.iter().enumerate().map(|(i, want)| wide(&cotangent(i, want.len()))).collect();
     let scalar = |x: &[Vec<f64>]| -> f64 {
         let outs = reference(x);
         outs.iter().flatten().zip(cotangents.iter().flatten()).map(|(a, b)| a * b).sum()
@@ -109,18 +156,18 @@ pub fn check_near(
         move_by(&mut down, -h);
         (scalar(&up) - scalar(&down)) / (2.0 * h)
     };
-    for (i, leaf) in leaves.iter().enumerate() {
-        let n = leaf.value().len();
-        let grad = grads.take(leaf).unwrap_or_else(|| panic!("{name}: no gradient of input {i}"));
-        assert_eq!(grad.shape()[..], leaf.shape()[..], "{name}: shape of gradient {i}");
-        let grad = wide(&grad.to_vec());
-        let scale = peak(&grad);
-        let count = n.min(40);
+    // A gradient that is nothing but rounding, as of a softmax over one score, is held to the others.
+    let greatest = given.gradients.iter().map(|g| peak(&wide(g))).fold(0.0, f64::max);
+    for (i, grad) in given.gradients.iter().enumerate() {
+        let grad = wide(grad);
+        let n = grad.len();
+        let scale = peak(&grad).max(near.least * greatest);
+        let count = n.min(near.slopes);
         for pick in 0..count {
-            let at = if n <= 40 { pick } else { (pick * 7919 + 13) % n };
+            let at = if n <= near.slopes { pick } else { (pick * 7919 + 13) % n };
             let want = slope(&|x, h| x[i][at] += h);
             assert!(
-                (grad[at] - want).abs() <= 1e-4 * scale,
+                (grad[at] - want).abs() <= near.backward * scale,
                 "{name}: gradient of input {i} at {at}: {}, not {want} (scale {scale})",
                 grad[at]
             );
@@ -128,7 +175,7 @@ pub fn check_near(
         let direction = wide(&noise(n, 77 + i as u64));
         let want = slope(&|x, h| x[i].iter_mut().zip(&direction).for_each(|(x, d)| *x += h * d));
         let got: f64 = grad.iter().zip(&direction).map(|(a, b)| a * b).sum();
-        let limit = 1e-4 * scale * (n as f64).sqrt();
+        let limit = near.backward.max(1e-4) * scale * (n as f64).sqrt();
         assert!((got - want).abs() <= limit, "{name}: slope of input {i}: {got}, not {want}");
     }
 }

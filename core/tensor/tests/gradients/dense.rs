@@ -154,7 +154,7 @@ fn spread_rows() {
     }
 }
 
-fn norm_reference(x: &[f64], w: &[f64], b: Option<&[f64]>, centre: bool, eps: f64) -> Vec<f64> {
+pub fn norm_reference(x: &[f64], w: &[f64], b: Option<&[f64]>, centre: bool, eps: f64) -> Vec<f64> {
     let width = w.len();
     let mut y = Vec::new();
     for row in x.chunks(width) {

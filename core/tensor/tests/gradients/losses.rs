@@ -4,20 +4,20 @@ use athanor_tensor::{Grads, Ids, Tape, Tensor, ops};
 
 use crate::common::*;
 
-fn logits(h: &[f64], w: &[f64], width: usize, scale: f64) -> Vec<f64> {
+pub fn logits(h: &[f64], w: &[f64], width: usize, scale: f64) -> Vec<f64> {
     let (rows, vocabulary) = (h.len() / width, w.len() / width);
     let mut z = product([rows, vocabulary, width], h, (width, 1), w, (1, width));
     z.iter_mut().for_each(|v| *v *= scale);
     z
 }
 
-fn log_softmax(row: &[f64]) -> Vec<f64> {
+pub fn log_softmax(row: &[f64]) -> Vec<f64> {
     let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let lse = top + row.iter().map(|v| (v - top).exp()).sum::<f64>().ln();
     row.iter().map(|v| v - lse).collect()
 }
 
-fn log_probs(h: &[f64], w: &[f64], width: usize, scale: f64, targets: &[i32]) -> Vec<f64> {
+pub fn log_probs(h: &[f64], w: &[f64], width: usize, scale: f64, targets: &[i32]) -> Vec<f64> {
     let vocabulary = w.len() / width;
     let z = logits(h, w, width, scale);
     z.chunks(vocabulary).zip(targets).map(|(r, &t)| log_softmax(r)[t as usize]).collect()

@@ -6,5 +6,6 @@ mod dense;
 mod elementwise;
 mod feed_forward;
 mod losses;
+mod random;
 mod relative;
 mod tape;

@@ -8,15 +8,15 @@ use athanor_tensor::{
 use crate::common::*;
 
 #[derive(Clone, Copy)]
-struct Size {
-    batch: usize,
-    time: usize,
-    memory: usize,
-    heads: usize,
-    dim: usize,
+pub struct Size {
+    pub batch: usize,
+    pub time: usize,
+    pub memory: usize,
+    pub heads: usize,
+    pub dim: usize,
 }
 
-const SCALE: f64 = 0.4;
+pub const SCALE: f64 = 0.4;
 
 fn sees(sight: &Sight, size: Size, b: usize, i: usize, j: usize) -> bool {
     let Size { time, memory, .. } = size;
@@ -36,7 +36,7 @@ fn sees(sight: &Sight, size: Size, b: usize, i: usize, j: usize) -> bool {
 }
 
 /// x: queries, keys, values, distances, content bias, place bias, segment bias, segments.
-fn reference(x: &[Vec<f64>], size: Size, queries: usize, sight: &Sight) -> Vec<f64> {
+pub fn reference(x: &[Vec<f64>], size: Size, queries: usize, sight: &Sight) -> Vec<f64> {
     let Size { batch, time, memory, heads, dim } = size;
     let keys = memory + time;
     let mut out = vec![0.0; batch * queries * heads * dim];
@@ -124,14 +124,14 @@ fn run(name: &str, size: Size, queries: usize, sight: &Sight, segments: bool) {
     );
 }
 
-fn types(size: Size) -> Option<Ids> {
+pub fn types(size: Size) -> Option<Ids> {
     let Size { batch, time, .. } = size;
     Some(ids(batch * time, 3, 41, &[batch, time]))
 }
 
 /// A random order of each row's places; a place sees those before it and the row's last, but not itself.
 /// So none is blind: what a blind query sees has no derivative that differences could show.
-fn permutation(size: Size) -> Option<Tensor> {
+pub fn permutation(size: Size) -> Option<Tensor> {
     let Size { batch, time, .. } = size;
     let keys = noise(batch * time, 42);
     let hidden: Vec<f32> = (0..batch * time * time)
@@ -143,7 +143,7 @@ fn permutation(size: Size) -> Option<Tensor> {
     Some(Tensor::from_slice(CPU, &hidden, [batch, time, time]))
 }
 
-fn padding(size: Size) -> Option<Ids> {
+pub fn padding(size: Size) -> Option<Ids> {
     let Size { batch, time, .. } = size;
     let seen = |n: usize| i32::from(n / time % 2 == 1 || n % time >= time / 3);
     Some(Ids::new(CPU, (0..batch * time).map(seen).collect(), [batch, time]))

@@ -41,6 +41,13 @@ impl Budget {
         Ok(())
     }
 
+    /// Takes what something needs that may as well be left out; whether there is so much.
+    pub(crate) fn spare(&mut self, bytes: usize) -> bool {
+        let enough = bytes <= self.left;
+        self.left -= if enough { bytes } else { 0 };
+        enough
+    }
+
     /// Gives back what is no longer needed.
     pub(crate) fn give(&mut self, bytes: usize) {
         self.left += bytes;

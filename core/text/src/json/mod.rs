@@ -6,6 +6,7 @@
 //! sees it. docs/contracts.md says what is held at most, and what is refused.
 
 mod budget;
+mod byte_bpe;
 mod charsmap;
 mod model;
 mod parts;
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 use tokenizers::{AddedToken, PostProcessorWrapper, TokenizerBuilder, TokenizerImpl};
 
 use budget::Budget;
+pub(crate) use byte_bpe::ByteBpe;
 pub(crate) use model::Model;
 pub(crate) use parts::failed;
 use parts::{Decoder, Normalizer, PreTokenizer};
@@ -58,6 +60,8 @@ pub(crate) struct Read {
     pub plain: Inner,
     /// Reads special tokens in a text as such.
     pub parsing: Inner,
+    /// As `plain`, where it is byte-level BPE.
+    pub fast: Option<ByteBpe>,
     /// All ids are below it.
     pub id_limit: usize,
 }
@@ -79,6 +83,14 @@ pub(crate) fn read(text: &str) -> Result<Read> {
     let decoder = part(file.decoder, "decoder", Decoder::read, &mut budget)?;
     let added = added(file.added_tokens, &mut budget)?;
     let (model, limit) = Model::read(file.model.get(), &mut budget).map_err(|e| e.at("model"))?;
+    // What else may change the ids: a normaliser, tokens found in any text, a template.
+    let bytes_only = normalizer.is_none()
+        && added.iter().all(|t| t.special)
+        && file.post_processor.is_none_or(|p| processor::keeps(p.get()));
+    let fast = match bytes_only {
+        true => ByteBpe::new(&model, file.model.get(), pre_tokenizer.as_ref(), &mut budget)?,
+        false => None,
+    };
     let special: Vec<&str> =
         added.iter().filter(|t| t.special).map(|t| t.content.as_str()).collect();
     let hidden = model.without(&special);
@@ -99,7 +111,7 @@ pub(crate) fn read(text: &str) -> Result<Read> {
     plain.set_encode_special_tokens(true);
     let largest = parsing.get_added_vocabulary().get_added_tokens_decoder().keys().max();
     let id_limit = limit.max(largest.map_or(0, |&id| id as usize + 1));
-    Ok(Read { plain, parsing, id_limit })
+    Ok(Read { plain, parsing, fast, id_limit })
 }
 
 fn not_one(error: impl std::fmt::Display) -> Error {

@@ -131,7 +131,7 @@ impl Model {
 
 /// What a hash table of `count` entries of `size` bytes takes, the byte that marks each included; at
 /// most seven of eight places are taken, and their number is a power of two.
-fn table(count: usize, size: usize) -> usize {
+pub(super) fn table(count: usize, size: usize) -> usize {
     (count * 8 / 7 + 4).next_power_of_two() * (size + 1)
 }
 
@@ -158,6 +158,13 @@ fn tokens(json: &str, budget: &mut Budget) -> Result<(Vocab, usize)> {
     })
     .map_err(bad)?;
     Ok((vocab, lengths.largest_id as usize))
+}
+
+/// Calls back with each merge of a model's part of a file.
+pub(super) fn merges(json: &str, each: impl FnMut(&str, &str)) -> Result<()> {
+    let file: File = serde_json::from_str(json).map_err(Error::input)?;
+    let Some(merges) = file.merges else { return Ok(()) };
+    vocabulary::merges(merges.get(), each).map_err(|e| Error::input(format!("bad merges: {e}")))
 }
 
 fn bpe(file: &File, vocab: Vocab, budget: &mut Budget) -> Result<Model> {

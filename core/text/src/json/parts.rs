@@ -80,11 +80,11 @@ pub(crate) struct Replace {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Split {
     r#type: &'static str,
-    pattern: Source,
-    behavior: SplitDelimiterBehavior,
-    invert: bool,
+    pub(super) pattern: Source,
+    pub(super) behavior: SplitDelimiterBehavior,
+    pub(super) invert: bool,
     #[serde(skip)]
-    compiled: Pattern,
+    pub(super) compiled: Pattern,
 }
 
 /// A character stripped from a token's ends, so many times at most.

@@ -34,6 +34,16 @@ pub(super) fn read(json: &str, budget: &mut Budget) -> Result<PostProcessorWrapp
     serde_json::from_value(value).map_err(|e| Error::input(format!("cannot be read: {e}")))
 }
 
+/// Whether a single text's own tokens are what they were before it.
+pub(super) fn keeps(json: &str) -> bool {
+    let Ok(value) = serde_json::from_str::<Value>(json) else { return false };
+    let parts = value["processors"].as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+    parts.iter().filter(|p| p["type"] == "TemplateProcessing").all(|template| {
+        let pieces = template["single"].as_array().map(Vec::as_slice).unwrap_or_default();
+        pieces.iter().filter(|p| p.get("Sequence").is_some()).count() == 1
+    })
+}
+
 fn check(value: &Value, budget: &Budget) -> Result<()> {
     let map = object(value, "a post-processor")?;
     match value["type"].as_str() {

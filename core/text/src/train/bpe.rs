@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Algorithm, MAX_TOKEN_BYTES, Texts, Training, added_tokens, check_size, config, count_words,
 };
-use crate::split::{PATTERN, Splitter};
+use crate::split::{CUTTER, PATTERN};
 use crate::{SpecialTokens, Tokenizer};
 
 /// A pair seen fewer times is not worth a token.
@@ -42,8 +42,10 @@ impl Tokenizer {
 
 fn train(texts: Texts<'_>, training: &Training) -> Result<Tokenizer> {
     check_size(training, 256, "256 bytes")?;
-    let splitter = Splitter::new()?;
-    let words = count_words(texts, |text, word| splitter.words(text, word))?;
+    let words = count_words(texts, |text, word| {
+        CUTTER.words(text, word);
+        Ok(())
+    })?;
     let specials = &training.specials;
     let mut byte_id = [0u32; 256];
     for (i, &b) in BYTE_ORDER.iter().enumerate() {
@@ -185,7 +187,7 @@ static BYTE_ORDER: [u8; 256] = {
 };
 
 /// GPT-2's printable character for each byte (`bytes_to_unicode` in its encoder.py).
-fn byte_chars() -> [char; 256] {
+pub(crate) fn byte_chars() -> [char; 256] {
     let mut chars = ['\0'; 256];
     for (i, &b) in BYTE_ORDER.iter().enumerate() {
         chars[b as usize] = if i < 188 {

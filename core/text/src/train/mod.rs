@@ -14,6 +14,7 @@ use athanor_store::{Error, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
+pub(crate) use bpe::byte_chars;
 pub use unigram::Segmenter;
 
 use crate::{SpecialTokens, Tokenizer, special::SPECIAL_SETS, split::line_cut};

@@ -5,7 +5,7 @@ mod muon;
 
 use athanor_models::Model;
 use athanor_store::{Array, ArrayData, Error, Result};
-use athanor_tensor::{GradSet, Params, Tensor};
+use athanor_tensor::{GradSet, Params, Tensor, host};
 
 use crate::section::TrainSection;
 
@@ -33,6 +33,8 @@ pub struct StepInfo {
     pub weight_decay: f64,
     /// Updates done before this one.
     pub updates: u64,
+    /// Whether other parameters are updated at the same time.
+    pub among: bool,
 }
 
 /// How one parameter is updated.
@@ -48,6 +50,9 @@ pub trait Rule: Send + Sync {
         step: StepInfo,
     );
 }
+
+/// Numbers in a parameter up to which several are updated at the same time, each by one thread.
+const SMALL: usize = 1 << 20;
 
 struct Slot {
     rule: Box<dyn Rule>,
@@ -99,22 +104,32 @@ impl Optimizer {
         grad_scale: f64,
     ) {
         let updates = self.updates;
-        let mut params: Vec<_> = model.params.iter_mut().collect();
-        for (i, gradient) in
-            grads.iter().filter(|(i, _)| !self.slots[*i].frozen).collect::<Vec<_>>()
-        {
-            let slot = &mut self.slots[i];
+        let mut gradients: Vec<Option<&Tensor>> = vec![None; self.slots.len()];
+        grads.iter().for_each(|(i, gradient)| gradients[i] = Some(gradient));
+        let slots = self.slots.iter_mut().zip(model.params.iter_mut()).zip(gradients);
+        let all = slots.filter_map(|((slot, p), g)| Some((slot, &mut p.value, g?)));
+        let (small, large): (Vec<_>, Vec<_>) =
+            all.filter(|(slot, ..)| !slot.frozen).partition(|(_, p, _)| p.len() <= SMALL);
+        let update = |(slot, p, gradient): (&mut Slot, &mut Tensor, &Tensor), among| {
             let weight_decay = if slot.decays { self.weight_decay } else { 0.0 };
             let learning_rate = learning_rate * slot.rate;
-            let step = StepInfo { learning_rate, grad_scale, weight_decay, updates };
-            slot.rule.update(&mut params[i].value, gradient, &mut slot.state, step);
-        }
+            let step = StepInfo { learning_rate, grad_scale, weight_decay, updates, among };
+            slot.rule.update(p, gradient, &mut slot.state, step);
+        };
+        host::each(small, |item| update(item, true));
+        large.into_iter().for_each(|item| update(item, false));
         self.updates += 1;
     }
 
     /// An update on a plan of the parameters, for the memory that it takes.
     pub(crate) fn plan(&self, params: &mut Params, grads: &GradSet) {
-        let step = StepInfo { learning_rate: 0.0, grad_scale: 1.0, weight_decay: 0.0, updates: 0 };
+        let step = StepInfo {
+            learning_rate: 0.0,
+            grad_scale: 1.0,
+            weight_decay: 0.0,
+            updates: 0,
+            among: false,
+        };
         let mut params: Vec<_> = params.iter_mut().collect();
         for (i, gradient) in grads.iter().filter(|(i, _)| !self.slots[*i].frozen) {
             let slot = &self.slots[i];

@@ -32,11 +32,8 @@ impl Rule for Muon {
         let (Some(momentum), &[rows, columns]) = (state.first_mut(), &p.shape()[..]) else {
             return;
         };
-        // Nesterov's form: one step ahead along the momentum.
-        ops::weighted_sum_in_place(momentum, self.momentum, gradient, step.grad_scale as f32);
-        let mut ahead = momentum.clone();
-        ops::weighted_sum_in_place(&mut ahead, self.momentum, gradient, step.grad_scale as f32);
-        let direction = ops::newton_schulz(&ahead);
+        let ahead = ops::nesterov(momentum, gradient, self.momentum, step.grad_scale as f32);
+        let direction = ops::newton_schulz(&ahead, step.among);
         let size = 0.2 * (rows.max(columns) as f64).sqrt();
         let keep = 1.0 - step.learning_rate * step.weight_decay;
         ops::weighted_sum_in_place(p, keep as f32, &direction, -(step.learning_rate * size) as f32);

@@ -2,9 +2,41 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Error, Interrupt, Result, Silent};
+use athanor_store::{Console, Error, Interrupt, Result, Silent};
 
-use super::remote;
+use super::remote::{self, Fetch, RemoteFile, Settings};
+
+/// A file of a source: here, or fetched when it is read.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Where it is, or will be.
+    pub path: PathBuf,
+    /// Of one that is elsewhere.
+    pub remote: Option<RemoteFile>,
+}
+
+impl From<PathBuf> for SourceFile {
+    fn from(path: PathBuf) -> Self {
+        Self { path, remote: None }
+    }
+}
+
+/// The files of a path or an address, and what the address came to ("commit 0123…"). None is fetched yet.
+///
+/// # Errors
+/// Those of [`files`] and [`remote::list`].
+pub fn found(
+    path: &Path,
+    console: &dyn Console,
+    interrupt: &Interrupt,
+) -> Result<(Vec<SourceFile>, String)> {
+    if !remote::is_remote(path) {
+        return Ok((files(path)?.into_iter().map(SourceFile::from).collect(), String::new()));
+    }
+    let listed = remote::listed(path, console, interrupt)?;
+    let file = |f: RemoteFile| SourceFile { path: f.path.clone(), remote: Some(f) };
+    Ok((listed.files.into_iter().map(file).collect(), listed.version))
+}
 
 /// Whether a path stands for standard input.
 pub fn is_stdin(path: &Path) -> bool {
@@ -22,7 +54,10 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_path_buf()]);
     }
     if remote::is_remote(path) {
-        return remote::fetched(path, &Silent, &Interrupt::new()).map(|f| f.files);
+        let (settings, interrupt) = (Settings::of_environment(), Interrupt::new());
+        let how = Fetch { settings: &settings, console: &Silent, interrupt: &interrupt };
+        let listed = remote::fetch(path, &how)?;
+        return Ok(listed.files.into_iter().map(|f| f.path).collect());
     }
     let pattern = path.to_string_lossy();
     if path.exists() || !pattern.contains(['*', '?', '[']) {

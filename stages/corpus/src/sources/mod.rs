@@ -24,7 +24,8 @@ use athanor_data::compressed::{self, Counts, Reader};
 use athanor_store::{Error, Result};
 
 use crate::SourceSection;
-pub use files::{files, is_stdin};
+pub use files::{SourceFile, files, found, is_stdin};
+use remote::Feed;
 
 /// A record of a file, as a source gives it.
 pub struct Item {
@@ -164,23 +165,47 @@ pub fn open(
     paths: &[std::path::PathBuf],
     source: &SourceSection,
 ) -> Result<(impl Iterator<Item = Result<Item>> + use<>, Tally)> {
-    let mut found = Vec::new();
+    let mut all = Vec::new();
     for root in paths {
         for file in files(root)? {
-            found.push((format(&file, root, source)?, file));
+            all.push((format(&file, root, source)?, file.into()));
         }
     }
+    Ok(items(all, source, None))
+}
+
+/// The same for files that were found before; those that are elsewhere are fetched one by one, as they are reached.
+pub(crate) fn read(
+    files: &[SourceFile],
+    source: &SourceSection,
+    feed: &Arc<Feed>,
+) -> Result<(impl Iterator<Item = Result<Item>> + use<>, Tally)> {
+    let with_format = |f: &SourceFile| Ok((format(&f.path, &f.path, source)?, f.clone()));
+    let all = files.iter().map(with_format).collect::<Result<_>>()?;
+    Ok(items(all, source, Some(feed.clone())))
+}
+
+fn items(
+    files: Vec<(&'static Format, SourceFile)>,
+    source: &SourceSection,
+    feed: Option<Arc<Feed>>,
+) -> (impl Iterator<Item = Result<Item>> + use<>, Tally) {
     let source = source.clone();
     let tally = Tally::default();
     let count = tally.clone();
-    let items = found.into_iter().flat_map(move |(format, file)| -> Items {
-        let input = Input { path: &file, source: &source, tally: &count };
+    let items = files.into_iter().flat_map(move |(format, file)| -> Items {
+        if let (Some(remote), Some(feed)) = (&file.remote, &feed)
+            && let Err(e) = feed.need(remote)
+        {
+            return Box::new(std::iter::once(Err(e)));
+        }
+        let input = Input { path: &file.path, source: &source, tally: &count };
         match (format.open)(&input) {
             Ok(items) => items,
             Err(e) => Box::new(std::iter::once(Err(e))),
         }
     });
-    Ok((items, tally))
+    (items, tally)
 }
 
 fn format(file: &Path, root: &Path, source: &SourceSection) -> Result<&'static Format> {

@@ -8,7 +8,7 @@ use athanor_store::{Check, Problem, section};
 use serde_json::Value;
 use whatlang::Lang;
 
-use super::{Outcome, Step, parameters, units::is_ideograph};
+use super::{Outcome, Step, chinese, parameters, units::is_ideograph};
 
 section! {
     /// Languages.
@@ -107,6 +107,17 @@ pub(crate) fn known(code: &str) -> &'static str {
         return UNKNOWN;
     }
     CODES.iter().find(|(c, _)| *c == code).map_or("", |(c, _)| c)
+}
+
+/// A text's language, if it is not known yet, and of Chinese the script: "zh-Hans" or "zh-Hant" (BCP 47). Every
+/// other language is told in one script only: whatlang has Serbian in Cyrillic, Azerbaijani in Latin.
+pub(crate) fn written(text: &str, known: &'static str) -> &'static str {
+    let language = if known.is_empty() { Language::default().detect(text).0 } else { known };
+    match language {
+        "zh" if chinese::is_traditional(text) => "zh-Hant",
+        "zh" => "zh-Hans",
+        other => other,
+    }
 }
 
 impl Check for Language {

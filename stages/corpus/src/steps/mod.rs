@@ -2,6 +2,7 @@
 
 mod boilerplate;
 mod c4;
+mod chinese;
 mod control;
 mod decontaminate;
 mod duplicates;
@@ -28,14 +29,14 @@ mod symbols;
 pub(crate) mod units;
 mod whole;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use athanor_store::{Check, Error, Recipe, Result, Section};
+use athanor_store::{Check, Console, Error, Interrupt, Recipe, Result, Section};
 use serde_json::Value;
 
 use crate::{
     Document, SourceSection,
-    sources::{self, Body},
+    sources::{self, Body, remote::Feed},
 };
 use units::Script;
 
@@ -96,16 +97,21 @@ pub enum Outcome {
 pub struct Preparation<'a> {
     /// The recipe, for its folder.
     pub recipe: &'a Recipe,
+    /// Where it is shown what is fetched.
+    pub console: Arc<dyn Console>,
+    /// Set when the user wants to stop.
+    pub interrupt: Interrupt,
     /// The sources, for steps that learn from them.
     pub sources: &'a [SourceSection],
 }
 
 impl Preparation<'_> {
-    /// The texts of a source, until `each` has enough.
+    /// The texts of a source, until `each` has enough. Gives the share of the source that this was, by the bytes of
+    /// its files.
     ///
     /// # Errors
     /// Input: no such source, or it cannot be read twice; those of reading it.
-    fn texts(&self, name: &str, each: &mut dyn FnMut(String) -> bool) -> Result<()> {
+    fn texts(&self, name: &str, each: &mut dyn FnMut(String) -> bool) -> Result<f64> {
         let source = self.sources.iter().find(|s| s.name == name).ok_or_else(|| {
             let names: Vec<&str> = self.sources.iter().map(|s| s.name.as_str()).collect();
             Error::input(format!("there is no source {name:?}"))
@@ -116,23 +122,47 @@ impl Preparation<'_> {
                 "source {name:?} is standard input, which cannot be read twice"
             )));
         }
-        let paths: Vec<_> = source.all_paths().iter().map(|p| self.recipe.resolve(p)).collect();
-        for item in sources::open(&paths, source)?.0 {
+        let mut files = Vec::new();
+        for path in source.all_paths() {
+            let path = self.recipe.resolve(&path);
+            files.extend(sources::found(&path, &*self.console, &self.interrupt)?.0);
+        }
+        let remote = files.iter().filter_map(|f| f.remote.clone()).collect();
+        let feed = Feed::by_environment(remote, self.console.clone(), self.interrupt.clone());
+        let (items, tally) = sources::read(&files, source, &feed)?;
+        let mut bytes = 0;
+        let mut enough = false;
+        for item in items {
             let item = match item {
                 Ok(item) => item,
-                Err(_) if source.skips() => continue,
+                Err(_) if source.skips() && !feed.has_failed() => continue,
                 Err(e) => return Err(e),
             };
             let text = match item.body {
-                Body::Text(text) => Some(text),
-                Body::Later(make) => make().ok(),
-                Body::Skip(_) => None,
+                Body::Text(text) => text,
+                Body::Later(make) => match make() {
+                    Ok(text) => text,
+                    Err(_) => continue,
+                },
+                Body::Skip(_) => continue,
             };
-            if !text.is_none_or(&mut *each) {
+            bytes += text.len() as u64;
+            enough = !each(text);
+            if enough || (source.max_bytes > 0 && bytes >= source.max_bytes) {
                 break;
             }
         }
-        Ok(())
+        if !enough {
+            return Ok(1.0);
+        }
+        let size = |f: &sources::SourceFile| match &f.remote {
+            Some(remote) => remote.size.unwrap_or(0),
+            None => std::fs::metadata(&f.path).map_or(0, |m| m.len()),
+        };
+        let size: u64 = files.iter().map(size).sum();
+        let share = tally.total().1 as f64 / size.max(1) as f64;
+        let of_bound = bytes as f64 / source.max_bytes as f64;
+        Ok(if source.max_bytes > 0 { share.max(of_bound) } else { share }.min(1.0))
     }
 }
 

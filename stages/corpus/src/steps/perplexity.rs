@@ -1,7 +1,10 @@
 //! Perplexity bands: an n-gram model of a good source says how usual a text is (CCNet, Wenzek et al. 2020,
 //! <https://arxiv.org/abs/1911.00359>, section 3.3): the head reads like the good source, the tail does not. Where
 //! the bands begin is counted on the documents of the sources that are judged, each language by itself, since
-//! perplexities of different languages cannot be compared: a third each by default.
+//! perplexities of different languages cannot be compared: a third each by default. Simplified and traditional
+//! Chinese are two: they share too few characters for one to be judged by the other. (To convert one into the other
+//! needs a table, and characters that have several counterparts; and a text would be judged by a model of texts
+//! from elsewhere.) A source counts by how many documents it has, which is told from how much of it was read.
 //!
 //! CCNet trains a 5-gram Kneser-Ney model on SentencePiece tokens of Wikipedia, one for each language. Here the
 //! model is trained on the spot: interpolated Witten-Bell n-grams (Chen and Goodman 1999, section 2.4) over normalised
@@ -20,8 +23,7 @@ use serde_json::{Value, json};
 use super::{
     Outcome, Preparation, Step,
     grams::{self, Fast},
-    language::Language,
-    parameters, units,
+    language, parameters, units,
 };
 use crate::Document;
 
@@ -42,8 +44,8 @@ section! {
         train_words: usize = 5_000_000,
         /// Documents of the judged sources by which the bands are found, the first ones of each.
         examples: usize = 20_000,
-        /// Bands of each language by itself. Otherwise one set for all, which divides languages rather
-        /// than texts.
+        /// Bands of each language by itself, of Chinese each script. Otherwise one set for all, which divides
+        /// languages rather than texts.
         by_language: bool = true,
         /// Words of a document that are looked at.
         words: usize = 1000,
@@ -106,24 +108,31 @@ impl Step for Perplexity {
             return Err(Error::input("the good sources have no words"));
         }
         let mut texts = Vec::new();
+        let mut sources = Vec::new();
         for (n, name) in self.raw.iter().enumerate() {
-            let most = share(self.examples, texts.len(), self.raw.len() - n);
-            preparation.texts(name, &mut |text| {
-                texts.push(text);
+            let first = texts.len();
+            let most = share(self.examples, first, self.raw.len() - n);
+            let read = preparation.texts(name, &mut |text| {
+                texts.push((text, 0.0));
                 texts.len() < most
             })?;
+            // Each stands for as many documents as its source has for each that was read.
+            let weight = 1.0 / read.max(1e-9);
+            texts[first..].iter_mut().for_each(|t| t.1 = weight);
+            let examples = texts.len() - first;
+            sources.push(json!({"source": name, "examples": examples, "share_read": read}));
         }
-        let score = |text: &String| {
+        let score = |(text, weight): &(String, f64)| {
             let group = self.group(text, "");
-            Some((group, model.perplexity(&words_of(text, self.words))?))
+            Some((group, model.perplexity(&words_of(text, self.words))?, *weight))
         };
-        let scores: Vec<(&'static str, f64)> = texts.par_iter().filter_map(score).collect();
+        let scores: Vec<(&'static str, f64, f64)> = texts.par_iter().filter_map(score).collect();
         if scores.is_empty() {
             return Err(Error::input("the judged sources have no words"));
         }
-        let mut groups: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
-        for (group, perplexity) in scores {
-            groups.entry(group).or_default().push(perplexity);
+        let mut groups: BTreeMap<&'static str, Vec<(f64, f64)>> = BTreeMap::new();
+        for (group, perplexity, weight) in scores {
+            groups.entry(group).or_default().push((perplexity, weight));
         }
         let (mut bounds, mut bands, mut not_judged) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (group, mut found) in groups {
@@ -133,9 +142,8 @@ impl Step for Perplexity {
                     .push(json!({"language": group, "good_words": words, "examples": found.len()}));
                 continue;
             }
-            found.sort_by(f64::total_cmp);
-            let at =
-                |share: f64| found[((share * found.len() as f64) as usize).min(found.len() - 1)];
+            found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+            let at = |share: f64| quantile(&found, share);
             let own = [at(self.shares[0]), at(self.shares[1])];
             bounds.insert(group, own);
             bands.push(json!({
@@ -148,6 +156,7 @@ impl Step for Perplexity {
         }
         let notes = json!({
             "train_words": model.words,
+            "sources": sources,
             "bands": bands,
             "not_judged": not_judged,
         });
@@ -158,19 +167,27 @@ impl Step for Perplexity {
 }
 
 impl Perplexity {
-    /// Whose bands are a text's: its language's, or all the same.
+    /// Whose bands are a text's: its language's and script's, or all the same.
     fn group(&self, text: &str, known: &'static str) -> &'static str {
-        match (self.by_language, known) {
-            (false, _) => "",
-            (true, "") => Language::default().detect(text).0,
-            (true, known) => known,
-        }
+        if self.by_language { language::written(text, known) } else { "" }
     }
 }
 
 /// Up to where the next of `sources` sources goes, so that all have the same where they can.
 fn share(whole: usize, taken: usize, sources: usize) -> usize {
     taken + whole.saturating_sub(taken).div_ceil(sources.max(1))
+}
+
+/// The value below which a share of the weight lies, of values with their weights in rising order.
+fn quantile(sorted: &[(f64, f64)], share: f64) -> f64 {
+    let mut left = share * sorted.iter().map(|s| s.1).sum::<f64>();
+    for (value, weight) in sorted {
+        left -= weight;
+        if left < 0.0 {
+            return *value;
+        }
+    }
+    sorted.last().map_or(f64::NAN, |s| s.0)
 }
 
 /// Hashes of a text's words.
@@ -292,6 +309,17 @@ impl Step for Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_heed_weights() {
+        let plain: Vec<_> = (0..9).map(|n| (f64::from(n), 1.0)).collect();
+        let at = |share| quantile(&plain, share);
+        assert_eq!([at(0.0), at(1.0 / 3.0), at(0.5), at(1.0)], [0.0, 3.0, 4.0, 8.0]);
+        // One that stands for three.
+        let weighted = [(1.0, 1.0), (2.0, 3.0), (3.0, 1.0)];
+        let at = |share| quantile(&weighted, share);
+        assert_eq!([at(0.1), at(0.3), at(0.7), at(0.9)], [1.0, 2.0, 2.0, 3.0]);
+    }
 
     #[test]
     fn probabilities_add_up_and_order_texts() {

@@ -10,7 +10,7 @@ use athanor_text::Tokenizer;
 use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
 use serde_json::{Value, json};
 
-use super::{Objective, Outcome};
+use super::{Objective, Outcome, steps_of};
 use crate::{
     bytes::token_bytes,
     section::PretrainSection,
@@ -34,23 +34,28 @@ pub(super) const OBJECTIVE: Objective = Objective {
     head: |_| Head::CAUSAL_LM,
     config: |_, _| (),
     guest: |_, _, _| Ok(None),
+    steps: |m, model, seed| Ok(steps_of(task(m, model, seed)?)),
     train,
 };
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
-    let time = trainer.model.sizes().context;
+fn task<'a>(m: &'a Materials<'a>, model: &Model, seed: u64) -> Result<Causal<'a>> {
+    let time = model.sizes().context;
     let train = Windows::new(m.open(Split::Train)?, time, m.section.document_mask);
     train.check(m.corpus)?;
     let heldout = Windows::new(m.open(Split::Heldout)?, time, m.section.document_mask);
-    let mut task = Causal {
+    Ok(Causal {
         heldout: (heldout.count() > 0).then_some(heldout),
-        walk: Walk::new(train.count(), trainer.context.run.seed),
+        walk: Walk::new(train.count(), seed),
         train,
         section: m.section,
         tokenizer: m.tokenizer,
         bytes: token_bytes(m.tokenizer),
-        seed: trainer.context.run.seed,
-    };
+        seed,
+    })
+}
+
+fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+    let mut task = task(m, &trainer.model, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
     Ok(Outcome { figures, summary: Default::default() })
 }

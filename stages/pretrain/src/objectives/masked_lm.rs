@@ -13,7 +13,7 @@ use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
-use super::{Objective, Outcome};
+use super::{Objective, Outcome, steps_of};
 use crate::{
     masked::{Layout, MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
     ngrams::{Ngrams, Score},
@@ -22,8 +22,14 @@ use crate::{
 };
 
 /// The objective's line in the registry.
-pub(super) const OBJECTIVE: Objective =
-    Objective { name: "masked_lm", head, config: |_, _| (), guest: |_, _, _| Ok(None), train };
+pub(super) const OBJECTIVE: Objective = Objective {
+    name: "masked_lm",
+    head,
+    config: |_, _| (),
+    guest: |_, _, _| Ok(None),
+    steps: |m, model, seed| Ok(steps_of(task(m, model, seed)?)),
+    train,
+};
 
 section! {
     /// Masked language modelling. The defaults are BERT's.
@@ -66,13 +72,15 @@ struct MaskedLm<'m> {
     baseline: Option<Figures>,
 }
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+fn task<'a>(m: &'a Materials<'a>, model: &Model, seed: u64) -> Result<MaskedLm<'a>> {
     let section = &m.section.masked_lm;
     let layout = section_layout(m.section);
-    let seed = trainer.context.run.seed;
-    let rows =
-        MaskedRows::new(m, &trainer.model, layout, section.short_share, &section.masking, seed)?;
-    let mut task = MaskedLm { rows, materials: m, baseline: None };
+    let rows = MaskedRows::new(m, model, layout, section.short_share, &section.masking, seed)?;
+    Ok(MaskedLm { rows, materials: m, baseline: None })
+}
+
+fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+    let mut task = task(m, &trainer.model, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
     let mut summary = Map::new();
     summary.insert("masking".into(), task.rows.statistics(trainer.steps()).into());

@@ -8,7 +8,7 @@ mod replaced_token;
 
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Result};
-use athanor_training::{Figures, Trainer};
+use athanor_training::{Figures, Task, Trainer};
 use serde_json::{Map, Value};
 
 use crate::{section::PretrainSection, stage::Materials};
@@ -27,8 +27,18 @@ pub struct Objective {
     pub(crate) config: fn(&PretrainSection, &mut Map<String, Value>),
     /// A second model that is trained beside the first, its parameters among those of the first.
     pub(crate) guest: fn(&PretrainSection, &mut Model, u64) -> Result<Option<Model>>,
+    /// The batches of a step, as training makes them, counted.
+    pub(crate) steps: for<'a> fn(&'a Materials<'a>, &Model, u64) -> Result<Steps<'a>>,
     /// Trains until done.
     pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Outcome>,
+}
+
+/// Makes the batches of a step and says how many tokens they have.
+pub(crate) type Steps<'a> = Box<dyn FnMut(u64) -> Result<usize> + 'a>;
+
+/// [`Steps`] of a task.
+pub(crate) fn steps_of<'a, T: Task + 'a>(mut task: T) -> Steps<'a> {
+    Box::new(move |step| Ok(task.batches(step)?.iter().map(|micro| micro.tokens).sum()))
 }
 
 /// What came of it.

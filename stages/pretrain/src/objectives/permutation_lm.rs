@@ -17,7 +17,7 @@ use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
-use super::{Objective, Outcome};
+use super::{Objective, Outcome, steps_of};
 use crate::{
     inputs::{
         draw::Draw,
@@ -37,6 +37,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
     head: |_| Head::PERMUTATION_LM,
     config,
     guest: |_, _, _| Ok(None),
+    steps: |m, _, seed| Ok(steps_of(task(m, seed)?)),
     train,
 };
 
@@ -146,7 +147,7 @@ struct PermutationLm<'m> {
     rng: Rng,
 }
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+fn task<'a>(m: &'a Materials<'a>, seed: u64) -> Result<PermutationLm<'a>> {
     let [time, reuse] = sizes(m.section);
     if time < reuse + 5 {
         return Err(Error::input(format!(
@@ -179,7 +180,7 @@ fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
     }
     let heldout = part(Split::Heldout, m.section.train.batch_size)?;
     let keys = &m.section.permutation_lm;
-    let mut task = PermutationLm {
+    Ok(PermutationLm {
         train,
         heldout: (heldout.lanes.rows() > 0).then_some(heldout),
         ends: Ends::new(m.tokenizer),
@@ -189,8 +190,12 @@ fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
         materials: m,
         memory: RefCell::new(vec![Vec::new(); m.section.train.accumulate]),
         baseline: None,
-        rng: Rng::new(trainer.context.run.seed).fork("pretrain").fork(name),
-    };
+        rng: Rng::new(seed).fork("pretrain").fork(name),
+    })
+}
+
+fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+    let mut task = task(m, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
     let mut summary = Map::new();
     summary.insert("masking".into(), task.statistics(trainer.steps()).into());

@@ -25,6 +25,10 @@ pub(super) const OBJECTIVE: Objective = Objective {
     head: |_| Head::REPLACED_TOKEN,
     config: |_, _| (),
     guest,
+    steps: |m, model, seed| {
+        let mut rows = rows(m, model, seed)?;
+        Ok(Box::new(move |step| Ok(rows.batches(step).iter().map(MaskedBatch::tokens).sum())))
+    },
     train,
 };
 
@@ -106,14 +110,17 @@ struct Batch {
     step_tokens: usize,
 }
 
+fn rows(m: &Materials<'_>, model: &Model, seed: u64) -> Result<MaskedRows> {
+    let section = &m.section.replaced_token;
+    MaskedRows::new(m, model, layout(&section.input, ""), 0.0, &section.masking, seed)
+}
+
 fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
     let section = &m.section.replaced_token;
     let Some(generator) = &m.guest else {
         return Err(athanor_store::Error::failed("replaced_token needs its generator"));
     };
-    let seed = trainer.context.run.seed;
-    let layout = layout(&section.input, "");
-    let rows = MaskedRows::new(m, &trainer.model, layout, 0.0, &section.masking, seed)?;
+    let rows = rows(m, &trainer.model, trainer.context.run.seed)?;
     let mut task = ReplacedToken { rows, generator, section, materials: m, baseline: None };
     let figures = fit(trainer, &mut task)?;
     let mut summary = Map::new();

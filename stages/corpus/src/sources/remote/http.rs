@@ -4,10 +4,14 @@
 //! port it is left out.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -122,6 +126,13 @@ impl<'a> Client<'a> {
         patience: Duration,
         certificates: Option<&Path>,
     ) -> Result<Self> {
+        // One for all: it keeps connections.
+        static AGENTS: Mutex<BTreeMap<Option<PathBuf>, Agent>> = Mutex::new(BTreeMap::new());
+        let known = || AGENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = certificates.map(Path::to_path_buf);
+        if let Some(agent) = known().get(&key) {
+            return Ok(Self { agent: agent.clone(), interrupt, patience });
+        }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -146,7 +157,9 @@ impl<'a> Client<'a> {
             let roots = RootCerts::new_with_certs(&certificates);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
-        Ok(Self { agent: config.build().new_agent(), interrupt, patience })
+        let agent = config.build().new_agent();
+        known().insert(key, agent.clone());
+        Ok(Self { agent, interrupt, patience })
     }
 
     /// One request, through its redirects.

@@ -1,9 +1,11 @@
-//! Sources that are elsewhere: an address becomes files on this machine, which are then read like any others.
+//! Sources that are elsewhere: an address becomes a list of files, and each file comes to this machine when it is going
+//! to be read ([`Feed`]). What its place says of a file (SHA-256, ETag …) stands for its content until then.
 //!
 //! A file is fetched once, into a cache that runs share; where the connection is cut it goes on, and it has its
 //! name only when it is whole and its size and hash are right. A kind of address is one file here and one line
 //! in [`PLACES`].
 
+mod feed;
 mod http;
 mod hub;
 #[cfg(feature = "object-store")]
@@ -14,7 +16,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,6 +24,7 @@ use std::{
 
 use athanor_store::{Console, Error, Interrupt, Result, recipe::scheme};
 
+pub use self::feed::Feed;
 use self::http::Lock;
 
 /// Files that are fetched at once.
@@ -33,16 +36,16 @@ struct Place {
     schemes: &'static [&'static str],
     /// Refuses an address that cannot be one, without asking anybody.
     check: fn(&str) -> Result<()>,
-    /// Fetches what an address means.
-    fetch: fn(&str, &Fetch) -> Result<Fetched>,
+    /// Lists what an address means.
+    list: fn(&str, &Fetch) -> Result<Listed>,
 }
 
 /// All kinds of addresses.
 static PLACES: &[Place] = &[
-    Place { schemes: &["hf"], check: hub::check, fetch: hub::fetch },
-    Place { schemes: &["https", "http"], check: web::check, fetch: web::fetch },
+    Place { schemes: &["hf"], check: hub::check, list: hub::list },
+    Place { schemes: &["https", "http"], check: web::check, list: web::list },
     #[cfg(feature = "object-store")]
-    Place { schemes: objects::SCHEMES, check: objects::check, fetch: objects::fetch },
+    Place { schemes: objects::SCHEMES, check: objects::check, list: objects::list },
 ];
 
 /// Addresses that other builds know, and the cargo feature that they have for it.
@@ -167,12 +170,65 @@ pub struct Fetch<'a> {
 }
 
 /// What an address came to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fetched {
-    /// Where the files are now, in their order.
-    pub files: Vec<PathBuf>,
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The files, in their order.
+    pub files: Vec<RemoteFile>,
     /// What tells this state of them from others, for the account: "commit 0123…".
     pub version: String,
+}
+
+/// A file that is elsewhere, or was.
+#[derive(Clone)]
+pub struct RemoteFile {
+    /// Where it is as soon as it is fetched.
+    pub path: PathBuf,
+    /// Bytes, if they are known.
+    pub size: Option<u64>,
+    /// What stands for its content: SHA-256 in hexadecimal, or what its place has for that, with a word in front.
+    /// None if only the content tells; then it has been fetched.
+    pub identity: Option<String>,
+    /// What programs lock while they fetch it.
+    lock: PathBuf,
+    origin: Arc<dyn Origin>,
+    /// Whether this process has fetched it.
+    ours: Arc<AtomicBool>,
+}
+
+/// Where a file comes from.
+trait Origin: Send + Sync {
+    /// Whether it is here.
+    fn is_there(&self) -> bool;
+    /// Fetches it, adding to the bytes that have come.
+    fn fetch(&self, how: &Fetch, come: &AtomicU64) -> Result<()>;
+    /// Takes it out of the cache.
+    fn remove(&self);
+}
+
+impl RemoteFile {
+    fn new(
+        path: PathBuf,
+        size: Option<u64>,
+        identity: Option<String>,
+        lock: PathBuf,
+        origin: impl Origin + 'static,
+    ) -> Self {
+        let (origin, ours) = (Arc::new(origin), Arc::default());
+        Self { path, size, identity, lock, origin, ours }
+    }
+
+    /// Takes it out of the cache, if this process has put it there.
+    pub fn forget(&self) {
+        if self.ours.swap(false, Ordering::Relaxed) {
+            self.origin.remove();
+        }
+    }
+}
+
+impl std::fmt::Debug for RemoteFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("RemoteFile").field("path", &self.path).field("size", &self.size).finish()
+    }
 }
 
 /// A path as it may be shown to others: of an address of the web without what may be secret in it.
@@ -208,55 +264,49 @@ fn place(path: &Path) -> Result<&'static Place> {
     })
 }
 
-/// The files that an address means, fetched if they are not there.
+/// The files that an address means.
 ///
 /// # Errors
-/// Input: a bad address, nothing there, no right to it. Failed: nobody answers, a file that is not what it should
-/// be. Interrupted: a stop was asked for.
-pub fn fetch(path: &Path, how: &Fetch) -> Result<Fetched> {
+/// Input: a bad address, nothing there, no right to it. Failed: nobody answers. Interrupted: a stop was asked for.
+pub fn list(path: &Path, how: &Fetch) -> Result<Listed> {
     check(path)?;
-    (place(path)?.fetch)(&path.to_string_lossy(), how)
+    (place(path)?.list)(&path.to_string_lossy(), how)
 }
 
-/// [`fetch`] by the environment. In one process an address means the same files from first to last: a branch
+/// The files that an address means, all of them fetched if they are not there.
+///
+/// # Errors
+/// Those of [`list`]. Failed: a file that is not what it should be.
+pub fn fetch(path: &Path, how: &Fetch) -> Result<Listed> {
+    let listed = list(path, how)?;
+    fetch_all(&listed.files, &shown(path), how)?;
+    Ok(listed)
+}
+
+/// [`list`] by the environment. In one process an address means the same files from first to last: a branch
 /// may move while a run is under way.
 ///
 /// # Errors
-/// Those of [`fetch`].
-pub fn fetched(path: &Path, console: &dyn Console, interrupt: &Interrupt) -> Result<Fetched> {
-    static KNOWN: Mutex<BTreeMap<PathBuf, Fetched>> = Mutex::new(BTreeMap::new());
+/// Those of [`list`].
+pub fn listed(path: &Path, console: &dyn Console, interrupt: &Interrupt) -> Result<Listed> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, Listed>> = Mutex::new(BTreeMap::new());
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(before) = known().get(path) {
         return Ok(before.clone());
     }
-    let now = fetch(path, &Fetch { settings: &Settings::of_environment(), console, interrupt })?;
+    let now = list(path, &Fetch { settings: &Settings::of_environment(), console, interrupt })?;
     known().insert(path.to_path_buf(), now.clone());
     Ok(now)
 }
 
-type Check<'a> = Box<dyn Fn() -> bool + Sync + Send + 'a>;
-type Get<'a> = Box<dyn Fn(&AtomicU64) -> Result<()> + Sync + Send + 'a>;
-
-/// A file to be fetched into a cache.
-struct Wanted<'a> {
-    /// Bytes, if they are known.
-    size: Option<u64>,
-    /// What programs lock while they fetch it.
-    lock: PathBuf,
-    /// Whether it is there.
-    is_there: Check<'a>,
-    /// Fetches it, adding to the bytes that have come.
-    fetch: Get<'a>,
-}
-
 /// Fetches what is not there, several at once. What another process is fetching is left for later, and then
 /// most likely there.
-fn fetch_all(wanted: Vec<Wanted>, what: &str, how: &Fetch) -> Result<()> {
-    let missing: Vec<Wanted> = wanted.into_iter().filter(|w| !(w.is_there)()).collect();
+fn fetch_all(files: &[RemoteFile], what: &str, how: &Fetch) -> Result<()> {
+    let missing: Vec<&RemoteFile> = files.iter().filter(|f| !f.origin.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let total = missing.iter().map(|w| w.size).sum::<Option<u64>>().unwrap_or(0);
+    let total = missing.iter().map(|f| f.size).sum::<Option<u64>>().unwrap_or(0);
     let (count, workers) = (missing.len(), missing.len().min(AT_ONCE));
     let bar = how.console.bar("fetch", total, "bytes");
     bar.message(&format!("{what}: {count} files"));
@@ -271,14 +321,15 @@ fn fetch_all(wanted: Vec<Wanted>, what: &str, how: &Fetch) -> Result<()> {
             how.interrupt.check()?;
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(next) = next else { return Ok(()) };
-            if !(next.is_there)() {
+            if !next.origin.is_there() {
                 let Some(_lock) = Lock::take(next.lock.clone())? else {
                     queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(next);
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 };
-                if !(next.is_there)() {
-                    (next.fetch)(&come)?;
+                if !next.origin.is_there() {
+                    next.origin.fetch(how, &come)?;
+                    next.ours.store(true, Ordering::Relaxed);
                 }
             }
             done.fetch_add(1, Ordering::Relaxed);

@@ -6,10 +6,13 @@
 //! AZURE_STORAGE_ACCOUNT_NAME ….
 
 use std::{
-    fs::{self, File},
+    fs,
     io::Write,
     path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use super::{Fetch, Fetched, Wanted, fetch_all};
+use super::{Fetch, Listed, Origin, RemoteFile};
 
 /// Kinds of addresses.
 pub(super) const SCHEMES: &[&str] = &["s3", "s3a", "gs", "az", "abfs", "abfss"];
@@ -80,7 +83,7 @@ pub(super) fn check(address: &str) -> Result<()> {
     parts(address).map(|_| ())
 }
 
-pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
+pub(super) fn list(address: &str, how: &Fetch) -> Result<Listed> {
     let root = how.settings.cache.join("objects");
     let kept = root.join("lists").join(format!("{}.json", &sha256_bytes(address.as_bytes())[..16]));
     let (url, pattern) = parts(address)?;
@@ -98,7 +101,7 @@ pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
         }
         read_json(&kept)?
     } else {
-        let found = runtime.block_on(list(&*store, &key, pattern.as_ref())).map_err(explain)?;
+        let found = runtime.block_on(listed(&*store, &key, pattern.as_ref())).map_err(explain)?;
         write_json(&kept, &found)?;
         found
     };
@@ -107,8 +110,11 @@ pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
             .at(address)
             .hint("check bucket, key and pattern"));
     }
-    let (mut wanted, mut paths) = (Vec::new(), Vec::new());
-    for object in &objects {
+    let latest = objects.iter().map(|o| o.modified.as_str()).max().unwrap_or_default();
+    let version = format!("{} objects, the latest of {latest}", objects.len());
+    let bucket = Arc::new(Bucket { store, runtime, address: address.into() });
+    let mut files = Vec::new();
+    for object in objects {
         let version = (
             &url[..url::Position::BeforePath],
             &object.key,
@@ -116,32 +122,59 @@ pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
             &object.modified,
             object.size,
         );
-        let folder = root.join(&sha256_bytes(format!("{version:?}").as_bytes())[..32]);
-        let path = folder.join(object.name());
+        let hash = sha256_bytes(format!("{version:?}").as_bytes());
+        let folder = root.join(&hash[..32]);
+        let (path, lock, size) = (folder.join(object.name()), folder.join(".lock"), object.size);
         if how.settings.offline && !path.exists() {
             return Err(Error::input("offline, and not in the cache").at(&object.key).at(address));
         }
-        paths.push(path.clone());
-        let (store, runtime, there) = (&*store, &runtime, path.clone());
-        wanted.push(Wanted {
-            size: Some(object.size),
-            lock: folder.join(".lock"),
-            is_there: Box::new(move || there.exists()),
-            fetch: Box::new(move |come| {
-                let partial = folder.join(".partial");
-                get(store, runtime, object, &partial, how, come).map_err(|e| e.at(address))?;
-                durable::publish(&partial, &path)
-            }),
-        });
+        let file = File { bucket: bucket.clone(), object, folder };
+        files.push(RemoteFile::new(path, Some(size), Some(format!("object {hash}")), lock, file));
     }
-    fetch_all(wanted, address, how)?;
-    let latest = objects.iter().map(|o| o.modified.as_str()).max().unwrap_or_default();
-    let version = format!("{} objects, the latest of {latest}", objects.len());
-    Ok(Fetched { files: paths, version })
+    Ok(Listed { files, version })
+}
+
+/// Whom to ask.
+struct Bucket {
+    store: Box<dyn ObjectStore>,
+    runtime: Runtime,
+    /// As the recipe has it.
+    address: String,
+}
+
+/// An object, and its own folder in the cache.
+struct File {
+    bucket: Arc<Bucket>,
+    object: Object,
+    folder: PathBuf,
+}
+
+impl File {
+    fn path(&self) -> PathBuf {
+        self.folder.join(self.object.name())
+    }
+}
+
+impl Origin for File {
+    fn is_there(&self) -> bool {
+        self.path().exists()
+    }
+
+    fn fetch(&self, how: &Fetch, come: &AtomicU64) -> Result<()> {
+        let partial = self.folder.join(".partial");
+        let Bucket { store, runtime, address } = &*self.bucket;
+        get(&**store, runtime, &self.object, &partial, how, come).map_err(|e| e.at(address))?;
+        durable::publish(&partial, &self.path())
+    }
+
+    fn remove(&self) {
+        // What is left costs disk only.
+        let _ = fs::remove_file(self.path());
+    }
 }
 
 /// The objects that are meant, in the order of their keys.
-async fn list(
+async fn listed(
     store: &dyn ObjectStore,
     key: &Key,
     pattern: Option<&Pattern>,
@@ -183,7 +216,7 @@ fn get(
     come: &AtomicU64,
 ) -> Result<()> {
     let fail = |e| Error::io("write", partial, e);
-    let mut file = File::options().create(true).append(true).open(partial).map_err(fail)?;
+    let mut file = fs::File::options().create(true).append(true).open(partial).map_err(fail)?;
     let mut have = fs::metadata(partial).map_err(fail)?.len();
     if have > object.size {
         file.set_len(0).map_err(fail)?;

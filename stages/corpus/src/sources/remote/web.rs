@@ -3,15 +3,15 @@
 
 use std::{
     fs,
-    path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use athanor_store::{Error, Result, read_json, sha256_bytes, write_json};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fetch, Fetched, Wanted, fetch_all,
+    Fetch, Listed, Origin, RemoteFile, fetch_all,
     http::{Client, Transfer, shown, text},
 };
 
@@ -26,11 +26,21 @@ struct Known {
 }
 
 impl Known {
-    fn fetched(&self, file: PathBuf) -> Fetched {
+    fn version(&self) -> String {
         let date = self.last_modified.iter().map(|d| format!("of {d}"));
         let tag = self.etag.iter().map(|e| format!("ETag {e}"));
-        let version = tag.chain(date).collect::<Vec<_>>().join(", ");
-        Fetched { files: vec![file], version }
+        tag.chain(date).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the server tells this file from others that have its address.
+    fn is_identified(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+
+    /// What stands for the content.
+    fn identity(&self) -> Option<String> {
+        let what = format!("{:?}", (&self.url, &self.etag, &self.last_modified, self.size));
+        self.is_identified().then(|| format!("web {}", sha256_bytes(what.as_bytes())))
     }
 }
 
@@ -58,18 +68,24 @@ pub(super) fn check(address: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
+pub(super) fn list(address: &str, how: &Fetch) -> Result<Listed> {
     let settings = how.settings;
     let client = Client::new(how.interrupt, settings.patience, settings.certificates.as_deref())?;
     let folder = settings.cache.join("downloads").join(&sha256_bytes(address.as_bytes())[..16]);
     let target = folder.join(name(address).unwrap_or("file"));
-    let (kept, growing) = (folder.join(".known.json"), folder.join(".growing.json"));
     let at = shown(address);
-    let known = |path: &PathBuf| path.exists().then(|| read_json::<Known>(path).ok()).flatten();
-    let before = known(&kept).filter(|_| target.exists());
+    let before = known(&folder.join(KEPT)).filter(|_| target.exists());
+    let found = |now: Known, have: bool| {
+        let have = AtomicBool::new(have);
+        let (lock, size) = (folder.join(".lock"), now.size);
+        let (identity, version) = (now.identity(), now.version());
+        let file = File { address: address.into(), folder: folder.clone(), now, have };
+        let file = RemoteFile::new(target.clone(), size, identity, lock, file);
+        Listed { files: vec![file], version }
+    };
     if settings.offline {
         return match before {
-            Some(known) => Ok(known.fetched(target)),
+            Some(known) => Ok(found(known, true)),
             None => Err(Error::input("offline, and not in the cache")
                 .at(target.display())
                 .at(at)
@@ -94,7 +110,7 @@ pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
                 Some(known) if unreachable => {
                     let why = failure.explain();
                     how.console.warn(&format!("{at}: taken from the cache ({why})"));
-                    return Ok(known.fetched(target));
+                    return Ok(found(known, true));
                 }
                 _ if unreachable => return Err(failure.explain()),
                 // Some servers answer requests for the file alone; a refusal will come again.
@@ -102,43 +118,79 @@ pub(super) fn fetch(address: &str, how: &Fetch) -> Result<Fetched> {
             }
         }
     };
-    let validator = now.etag.clone().filter(|e| !e.starts_with("W/")).or(now.last_modified.clone());
-    let identified = now.etag.is_some() || now.last_modified.is_some();
-    if identified && before.as_ref() == Some(&now) {
-        return Ok(now.fetched(target));
+    let listed = found(now, false);
+    if listed.files.iter().any(|f| f.identity.is_none()) {
+        // Only its content tells which file it is.
+        fetch_all(&listed.files, &at, how)?;
     }
-    fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-    let fresh = || identified && target.exists() && known(&kept).as_ref() == Some(&now);
-    let get = |come: &AtomicU64| -> Result<()> {
-        let partial = folder.join(".partial");
+    Ok(listed)
+}
+
+/// What is known of the file that is there, and of the one that is coming.
+const KEPT: &str = ".known.json";
+const GROWING: &str = ".growing.json";
+
+fn known(path: &Path) -> Option<Known> {
+    path.exists().then(|| read_json::<Known>(path).ok()).flatten()
+}
+
+/// A file of the web.
+struct File {
+    address: String,
+    /// Its own in the cache.
+    folder: PathBuf,
+    now: Known,
+    /// Whether what is there is taken as it is.
+    have: AtomicBool,
+}
+
+impl File {
+    fn target(&self) -> PathBuf {
+        self.folder.join(name(&self.address).unwrap_or("file"))
+    }
+}
+
+impl Origin for File {
+    fn is_there(&self) -> bool {
+        let same = || {
+            self.now.is_identified() && known(&self.folder.join(KEPT)).as_ref() == Some(&self.now)
+        };
+        self.target().exists() && (self.have.load(Ordering::Relaxed) || same())
+    }
+
+    fn fetch(&self, how: &Fetch, come: &AtomicU64) -> Result<()> {
+        let (settings, folder, now) = (how.settings, &self.folder, &self.now);
+        let client =
+            Client::new(how.interrupt, settings.patience, settings.certificates.as_deref())?;
+        let validator =
+            now.etag.clone().filter(|e| !e.starts_with("W/")).or(now.last_modified.clone());
+        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        let (partial, growing) = (folder.join(".partial"), folder.join(GROWING));
         // Half of another file is no beginning.
-        if validator.is_none() || known(&growing).as_ref() != Some(&now) {
+        if validator.is_none() || known(&growing).as_ref() != Some(now) {
             if partial.exists() {
                 fs::remove_file(&partial).map_err(|e| Error::io("remove", &partial, e))?;
             }
-            write_json(&growing, &now)?;
+            write_json(&growing, now)?;
         }
         let transfer = Transfer {
-            url: address,
+            url: &self.address,
             token: None,
             partial: &partial,
-            target: &target,
+            target: &self.target(),
             size: now.size,
             validator: validator.as_deref(),
             come,
         };
         client.fetch(&transfer).map_err(|f| f.explain())?;
-        if now.size.is_none() {
-            come.fetch_add(0, Ordering::Relaxed);
-        }
-        write_json(&kept, &now)
-    };
-    let wanted = Wanted {
-        size: now.size,
-        lock: folder.join(".lock"),
-        is_there: Box::new(fresh),
-        fetch: Box::new(get),
-    };
-    fetch_all(vec![wanted], &at, how)?;
-    Ok(now.fetched(target))
+        write_json(&folder.join(KEPT), now)?;
+        self.have.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn remove(&self) {
+        // What is left costs disk only.
+        let _ = fs::remove_file(self.folder.join(KEPT));
+        let _ = fs::remove_file(self.target());
+    }
 }

@@ -1,0 +1,36 @@
+//! The data of training steps without the training: what `athanor bench loader` measures.
+
+use std::path::Path;
+
+use athanor_models::{Model, families};
+use athanor_store::Result;
+use athanor_tensor::Device;
+use athanor_text::Tokenizer;
+
+use crate::{objectives, section::PretrainSection, stage::Materials};
+
+/// Opens a folder of shards as pretraining does and makes the batches of the steps 0, 1, 2, … until `each`,
+/// which is told how many tokens those of a step have, says false. Nothing is trained, no weights are made.
+///
+/// # Errors
+/// Input, for a corpus that the objective cannot be trained on; those of `each`.
+pub fn load(
+    section: &PretrainSection,
+    corpus: &Path,
+    seed: u64,
+    each: &mut dyn FnMut(usize) -> Result<bool>,
+) -> Result<()> {
+    let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
+    let objective = objectives::by_name(&section.objective)?;
+    let family = families::by_name(&section.model.family)?;
+    let mut config = (family.config)(&section.model.shape(tokenizer.vocab_size()));
+    (objective.config)(section, &mut config);
+    let model = Model::from_config(family, config, (objective.head)(section), 0, Device::Plan)?;
+    let materials = Materials { section, tokenizer: &tokenizer, corpus, guest: None };
+    let mut steps = (objective.steps)(&materials, &model, seed)?;
+    let mut step = 0;
+    while each(steps(step)?)? {
+        step += 1;
+    }
+    Ok(())
+}
