@@ -130,11 +130,21 @@ pub fn pool_stats() -> PoolStats {
     pool().stats()
 }
 
-/// Gives spare memory back to the system.
+/// Gives spare memory back to the system, that of the system's allocator as well.
 pub fn release_spare() {
-    let mut pool = pool();
-    let spare = std::mem::take(&mut pool.spare);
-    pool.held -= spare.iter().map(|(size, list)| size * list.len()).sum::<usize>();
+    {
+        let mut pool = pool();
+        let spare = std::mem::take(&mut pool.spare);
+        pool.held -= spare.iter().map(|(size, list)| size * list.len()).sum::<usize>();
+    }
+    // What was freed below the heap's end stays with the process else: 50 MB after a model of 30 million
+    // parameters was made.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes no pointer and touches nothing but what is free.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Runs `work` over tensors on [`Device::Plan`](crate::Device::Plan), made in it and by this thread, and tells

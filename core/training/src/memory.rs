@@ -5,7 +5,9 @@ use std::fs;
 
 use athanor_models::Model;
 use athanor_store::{Error, Result};
-use athanor_tensor::{GradSet, PoolStats, most_held, plan, planned_stats, pool_stats};
+use athanor_tensor::{
+    GradSet, PoolStats, most_held, plan, planned_stats, pool_stats, release_spare,
+};
 
 use crate::{fit::Task, section::TrainSection, trainer::Trainer};
 
@@ -159,6 +161,8 @@ fn expected(model: &Model, stats: PoolStats, varies: bool) -> Expected {
 /// # Errors
 /// Input, at the stage's `train.batch_size`; those of the task's data.
 pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expected> {
+    // What making the model and reading the data left behind.
+    release_spare();
     let section = trainer.section().clone();
     let expected = expect(trainer, task, &section)?;
     let name = trainer.context.folder.name();

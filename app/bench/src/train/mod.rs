@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use athanor_models::{Head, Input, Model, Pass, Shape, families};
 use athanor_store::Result;
-use athanor_tensor::{Device, GradSet, Ids, ops, pool_stats, splitmix64};
+use athanor_tensor::{Device, GradSet, Ids, ops, pool_stats, release_spare, splitmix64};
 use athanor_training::{TrainSection, optimizers::Optimizer};
 use serde_json::json;
 
@@ -147,6 +147,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     let family = families::by_name(work.family)?;
     let mut model = Model::new(family, &sizes.shape(), work.head, 1, Device::Cpu)?;
     let mut optimizer = Optimizer::new(&section, &model);
+    release_spare();
     let (mut losses, mut times, mut targets) = (Vec::new(), Vec::new(), 0);
     let began = Instant::now();
     // The first two steps fill the pool and the caches.
