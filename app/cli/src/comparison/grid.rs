@@ -190,15 +190,17 @@ pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Va
         context.console.say(&format!("{at} of {of}: {} in {}", stage.name, shown.display()));
         pipeline::run(context, plan, Some(stage))?;
     }
-    for (entry, from) in &grid.texts {
-        let texts = texts::gather(entry, from, &comparison.out.join("texts"))?;
-        for model in &section.models {
-            for &seed in section.seeds_of(model) {
-                let run = folder_of(comparison, model, seed);
-                let kept = result::text_file(&run, entry);
-                let what = run.strip_prefix(&comparison.out).unwrap_or(&run).display().to_string();
-                context.console.say(&format!("texts {:?} by {what}", entry.name));
-                texts::measure(context, &run.join("pretrain/model"), &texts, &kept)?;
+    let folder = comparison.out.join("texts");
+    let gathered = grid.texts.iter().map(|(entry, from)| texts::gather(entry, from, &folder));
+    let gathered: Vec<_> = gathered.collect::<Result<_>>()?;
+    for model in section.models.iter().filter(|_| !gathered.is_empty()) {
+        for &seed in section.seeds_of(model) {
+            let run = folder_of(comparison, model, seed);
+            let shown = run.strip_prefix(&comparison.out).unwrap_or(&run);
+            let subject = texts::Measured::open(run.join("pretrain/model"))?;
+            for ((entry, _), texts) in grid.texts.iter().zip(&gathered) {
+                context.console.say(&format!("texts {:?} by {}", entry.name, shown.display()));
+                subject.on(context, texts, &result::text_file(&run, entry))?;
             }
         }
     }

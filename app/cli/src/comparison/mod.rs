@@ -104,6 +104,8 @@ impl Check for ComparisonSection {
             name.is_empty() || among.iter().any(|m| m.name == name)
         };
         Problem::unless(known(&self.reach, &self.models), "reach", "must be the name of a model")?;
+        let whole = self.models.iter().all(|m| m.name != self.reach || m.seeds == 0);
+        Problem::unless(whole, "reach", "must be a model that is made with all seeds")?;
         let held = self.texts.iter().all(|t| known(&t.heldout_of, &self.models));
         Problem::unless(held, "texts", "has a heldout_of that is not the name of a model")?;
         let before = |(i, m): (usize, &EntrySection)| known(&m.tokenizer_of, &self.models[..i]);

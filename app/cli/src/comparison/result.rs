@@ -1,11 +1,8 @@
 //! What the runs of a comparison came to.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use athanor_store::{Error, Result, write_atomic};
+use athanor_store::{Error, Result, read_json, write_atomic, write_json};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,11 +10,6 @@ use super::{
     reach::{self, Evaluation},
     slug,
 };
-
-fn read(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-    serde_json::from_str(&text).map_err(|e| Error::failed(e).at(path.display()))
-}
 
 /// Mean and standard deviation (of a sample; none for a single value).
 fn spread(values: &[f64]) -> (f64, Option<f64>) {
@@ -29,6 +21,7 @@ fn spread(values: &[f64]) -> (f64, Option<f64>) {
 
 fn figure(values: Vec<f64>) -> Value {
     let (mean, deviation) = spread(&values);
+    let mean = (!values.is_empty()).then_some(mean);
     json!({ "values": values, "mean": mean, "deviation": deviation })
 }
 
@@ -76,7 +69,7 @@ pub(super) fn write(
         let runs = runs_of(entry);
         let summaries: Vec<Value> = runs
             .iter()
-            .map(|run| read(&run.join("pretrain/summary.json")))
+            .map(|run| read_json(&run.join("pretrain/summary.json")))
             .collect::<Result<_>>()?;
         let of = |key: &str| -> Vec<f64> {
             summaries.iter().filter_map(|s| s.get(key)?.as_f64()).collect()
@@ -86,7 +79,9 @@ pub(super) fn write(
             let mut found = Vec::new();
             for run in &runs {
                 let path = run.join("tasks").join(slug(&task.name)).join("finetune/summary.json");
-                found.push(measure(&read(&path)?, &task.metric).map_err(|e| e.at(path.display()))?);
+                found.push(
+                    measure(&read_json(&path)?, &task.metric).map_err(|e| e.at(path.display()))?,
+                );
             }
             let values = found.iter().map(|f| f.1).collect();
             let mut entry = figure(values);
@@ -98,7 +93,7 @@ pub(super) fn write(
         }
         let mut texts = Vec::new();
         for on in &section.texts {
-            let all = runs.iter().map(|run| read(&text_file(run, on)));
+            let all = runs.iter().map(|run| read_json(&text_file(run, on)));
             let all: Vec<Value> = all.collect::<Result<_>>()?;
             let of = |key: &str| all.first().map(|f| f[key].clone());
             let mut found =
@@ -127,8 +122,7 @@ pub(super) fn write(
     if yardstick.is_some() {
         all["reach"] = json!(section.reach);
     }
-    let text = serde_json::to_string_pretty(&all).map_err(Error::failed)?;
-    write_atomic(&comparison.out.join("comparison.json"), text.as_bytes())?;
+    write_json(&comparison.out.join("comparison.json"), &all)?;
     write_atomic(&comparison.out.join("comparison.md"), markdown(&all).as_bytes())?;
     athanor_report::write_comparison(&comparison.out)?;
     Ok(all)

@@ -104,39 +104,54 @@ pub(super) fn gather(
     Ok((to, hash))
 }
 
-/// A model's figures on gathered texts, from `kept` if they were measured before.
-///
-/// # Errors
-/// Those of the evaluation.
-pub(super) fn measure(
-    context: &Context,
-    model: &Path,
-    (texts, hash): &(PathBuf, String),
-    kept: &Path,
-) -> Result<Value> {
-    let weights = sha256_file(&model.join("model.safetensors"))?;
-    let made_of = sha256_bytes(format!("{weights}{hash}").as_bytes());
-    if let Ok(before) = read_json::<Value>(kept)
-        && before["made_of"] == json!(made_of)
-    {
-        return Ok(before);
+/// A model that is measured.
+pub(super) struct Measured {
+    model: PathBuf,
+    /// Of its weights.
+    hash: String,
+}
+
+impl Measured {
+    /// A model folder.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn open(model: PathBuf) -> Result<Self> {
+        let hash = sha256_file(&model.join("model.safetensors"))?;
+        Ok(Self { model, hash })
     }
-    let labelled = LabelledSection::default();
-    let subject = Subject {
-        model,
-        data: std::slice::from_ref(texts),
-        field: "text",
-        limit: 0,
-        window: 0,
-        stride: 0,
-        labelled: &labelled,
-        weights: WeightsArgs::default(),
-    };
-    let mut figures = json!({ "made_of": made_of });
-    for figure in (tasks::by_name(TASK)?.run)(context, &subject)? {
-        figures[figure.name] =
-            if figure.count { json!(figure.value as u64) } else { json!(figure.value) };
+
+    /// Writes its figures on gathered texts to `kept`, unless they stand there already.
+    ///
+    /// # Errors
+    /// Those of the evaluation.
+    pub fn on(
+        &self,
+        context: &Context,
+        (texts, hash): &(PathBuf, String),
+        kept: &Path,
+    ) -> Result<()> {
+        let made_of = sha256_bytes(format!("{}{hash}", self.hash).as_bytes());
+        let before = read_json::<Value>(kept);
+        if before.is_ok_and(|before| before["made_of"] == json!(made_of)) {
+            return Ok(());
+        }
+        let labelled = LabelledSection::default();
+        let subject = Subject {
+            model: &self.model,
+            data: std::slice::from_ref(texts),
+            field: "text",
+            limit: 0,
+            window: 0,
+            stride: 0,
+            labelled: &labelled,
+            weights: WeightsArgs::default(),
+        };
+        let mut figures = json!({ "made_of": made_of });
+        for figure in (tasks::by_name(TASK)?.run)(context, &subject)? {
+            figures[figure.name] =
+                if figure.count { json!(figure.value as u64) } else { json!(figure.value) };
+        }
+        write_json(kept, &figures)
     }
-    write_json(kept, &figures)?;
-    Ok(figures)
 }
