@@ -15,23 +15,29 @@ mod tiles;
 /// Tasks that a small batch is split into, by heads.
 const TASKS: usize = 8;
 
-/// The heads `first..first + scores.len() / seen` (of `group` to a key head) of one query over `seen` places of
+/// What a task reads of the cache for one query: heads from `first` on, `group` to a key head, over `seen` places of
 /// `width` numbers.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn attend<T: Stored>(
-    query: &[f32],
-    k: &[T],
-    v: &[T],
+#[derive(Clone, Copy)]
+pub(crate) struct View {
     seen: usize,
     width: usize,
     first: usize,
     group: usize,
     dim: usize,
     scale: f32,
+}
+
+/// `out` = the heads of `query` over their view; `scores` has room for each head's.
+#[inline(always)]
+fn attend<T: Stored>(
+    query: &[f32],
+    k: &[T],
+    v: &[T],
+    view: View,
     scores: &mut [f32],
     out: &mut [f32],
 ) {
+    let View { seen, width, first, group, dim, scale } = view;
     let of = |h: usize| (first + h) / group * dim;
     for (j, k) in k.chunks_exact(width).take(seen).enumerate() {
         for (h, query) in query.chunks_exact(dim).enumerate() {
@@ -70,32 +76,22 @@ simd! {
         query: &[f32],
         k: &[f32],
         v: &[f32],
-        seen: usize,
-        width: usize,
-        first: usize,
-        group: usize,
-        dim: usize,
-        scale: f32,
+        view: View,
         scores: &mut [f32],
         out: &mut [f32],
     ) {
-        attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+        attend(query, k, v, view, scores, out);
     }
 
     fn attend_bf16(
         query: &[f32],
         k: &[u16],
         v: &[u16],
-        seen: usize,
-        width: usize,
-        first: usize,
-        group: usize,
-        dim: usize,
-        scale: f32,
+        view: View,
         scores: &mut [f32],
         out: &mut [f32],
     ) {
-        attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+        attend(query, k, v, view, scores, out);
     }
 
     fn store_bf16(from: &[f32], to: &mut [u16]) {
@@ -108,17 +104,11 @@ simd! {
 /// A form that keys and values stand in.
 pub(crate) trait Form: Stored {
     /// [`attend`], by the best instructions.
-    #[allow(clippy::too_many_arguments)]
     fn attend(
         query: &[f32],
         k: &[Self],
         v: &[Self],
-        seen: usize,
-        width: usize,
-        first: usize,
-        group: usize,
-        dim: usize,
-        scale: f32,
+        view: View,
         scores: &mut [f32],
         out: &mut [f32],
     );
@@ -134,27 +124,20 @@ macro_rules! form {
                 query: &[f32],
                 k: &[Self],
                 v: &[Self],
-                seen: usize,
-                width: usize,
-                first: usize,
-                group: usize,
-                dim: usize,
-                scale: f32,
+                view: View,
                 scores: &mut [f32],
                 out: &mut [f32],
             ) {
                 #[cfg(target_arch = "x86_64")]
-                if level() == Level::Avx512 && dim.is_multiple_of(16) {
+                if level() == Level::Avx512 && view.dim.is_multiple_of(16) {
                     // SAFETY: the level was found on this processor.
                     #[allow(unsafe_code)]
                     unsafe {
-                        tiles::attend(
-                            query, k, v, seen, width, first, group, dim, scale, scores, out,
-                        );
+                        tiles::attend(query, k, v, view, scores, out);
                     }
                     return;
                 }
-                $attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+                $attend(query, k, v, view, scores, out);
             }
 
             fn store(from: &[f32], to: &mut [Self]) {
@@ -204,7 +187,8 @@ pub(crate) fn cached<T: Form>(
             let out = unsafe { out.slice(at, count * dim) };
             let (query, k, v) = (&q[at..at + count * dim], &k[places.clone()], &v[places]);
             let scores = &mut scores[..count * seen];
-            T::attend(query, k, v, seen, width, first, group, dim, scale, scores, out);
+            let view = View { seen, width, first, group, dim, scale };
+            T::attend(query, k, v, view, scores, out);
         }
     });
 }

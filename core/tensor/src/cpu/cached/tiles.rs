@@ -3,6 +3,7 @@
 
 use std::arch::x86_64::*;
 
+use super::View;
 use crate::cpu::math::{self, Stored};
 
 /// Numbers of a register, and places of a tile.
@@ -54,20 +55,16 @@ fn fold(x: [__m512; LANES]) -> __m512 {
 /// # Panics
 /// If a slice is too short.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2")]
-#[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
+#[allow(clippy::needless_range_loop)]
 pub(super) fn attend<T: Stored>(
     query: &[f32],
     k: &[T],
     v: &[T],
-    seen: usize,
-    width: usize,
-    first: usize,
-    group: usize,
-    dim: usize,
-    scale: f32,
+    view: View,
     scores: &mut [f32],
     out: &mut [f32],
 ) {
+    let View { seen, width, first, group, dim, scale } = view;
     let heads = query.len() / dim;
     let of = |h: usize| (first + h) / group * dim;
     assert!(
