@@ -24,6 +24,7 @@ mod writer;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    athanor_tensor::bound_heap();
     out::install_panic_hook();
     let (context, command) = commands::parse();
     signals::install(&context);

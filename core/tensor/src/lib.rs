@@ -32,7 +32,7 @@ mod tensor;
 pub use device::{Device, set_threads};
 pub use limits::{Limits, limits};
 pub use params::{GradSet, Graph, PackedParams, Param, ParamId, Params};
-pub use pool::{PoolStats, most_held, plan, planned_stats, pool_stats, release_spare};
+pub use pool::{PoolStats, bound_heap, most_held, plan, planned_stats, pool_stats, release_spare};
 pub use rng::{Rng, splitmix64};
 pub use tape::{Grads, Tape, Var};
 pub use tensor::{Ids, Shape, Tensor};

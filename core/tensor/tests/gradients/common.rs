@@ -85,7 +85,7 @@ pub fn check_near(
     op: impl Fn(&[Var]) -> Vec<Var>,
     reference: impl Fn(&[Vec<f64>]) -> Vec<Vec<f64>>,
 ) {
-    let near = Near { forward: tolerance, backward: 1e-4, least: 0.0, slopes: 40 };
+    let near = Near { forward: tolerance, backward: 1e-4, least: 0.01, slopes: 40 };
     compare(name, inputs, &near, &run(name, inputs, op), reference);
 }
 
