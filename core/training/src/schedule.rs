@@ -38,7 +38,7 @@ fn share(step: u64, steps: u64) -> f64 {
 /// Learning rate of step `step` (from 0) of `steps`: linear warm-up to the peak, reached at step
 /// `warmup_steps`, then the schedule down to the final share of the peak.
 pub fn learning_rate(section: &TrainSection, step: u64, steps: u64) -> f64 {
-    let peak = section.learning_rate;
+    let peak = section.peak_learning_rate();
     let warmup = section.warmup_steps.min(steps);
     if step < warmup {
         return peak * (step + 1) as f64 / (warmup + 1) as f64;
@@ -59,7 +59,7 @@ mod tests {
             let s = TrainSection {
                 schedule: name.into(),
                 warmup_steps: 10,
-                learning_rate: 1.0,
+                learning_rate: Some(1.0),
                 final_share: 0.1,
                 ..TrainSection::default()
             };

@@ -57,7 +57,7 @@ section! {
         /// The model, if it is new.
         model: ModelSection = ModelSection::default(),
         /// How it is trained.
-        train: TrainSection = TrainSection::default(),
+        train: TrainSection = TrainSection::pretraining(),
         /// Beginnings that the model goes on from, to show what it can do.
         sample_prompts: Vec<String> = Vec::new(),
         /// How samples are drawn.

@@ -125,7 +125,7 @@ fn step(model: &mut Model, optimizer: &mut Optimizer, section: &TrainSection, ba
     graph.backward(&loss, &mut grads);
     let norm = grads.iter().map(|(_, g)| ops::sum_squares(g)).sum::<f64>().sqrt();
     let scale = if norm > section.clip { section.clip / (norm + 1e-6) } else { 1.0 };
-    optimizer.update(model, &grads, section.learning_rate, scale);
+    optimizer.update(model, &grads, section.peak_learning_rate(), scale);
     value
 }
 
@@ -139,7 +139,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     };
     forget_peak_memory();
     let section = TrainSection {
-        learning_rate: 3e-4,
+        learning_rate: Some(3e-4),
         clip: 1.0,
         recompute: name.ends_with("-recompute"),
         ..TrainSection::default()
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_step_learns() {
-        let section = TrainSection { learning_rate: 0.01, ..TrainSection::default() };
+        let section = TrainSection { learning_rate: Some(0.01), ..TrainSection::default() };
         for work in [masked::WORK, permutation::WORK] {
             let mut model = small(&work);
             let mut optimizer = Optimizer::new(&section, &model);

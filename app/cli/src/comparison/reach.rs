@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// One evaluation on held-out data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Evaluation {
-    /// Seconds of training, evaluations included.
+    /// Seconds of training: the steps so far, each as long as the run's median step.
     pub seconds: f64,
     /// Optimiser steps.
     pub step: f64,
@@ -22,16 +22,37 @@ pub(super) struct Evaluation {
 /// Input: the file cannot be read or holds no evaluation.
 pub(super) fn curve(run: &Path) -> Result<Vec<Evaluation>> {
     let path = run.join("pretrain/metrics.jsonl");
-    let all: Vec<Evaluation> = read_jsonl(&path)?.iter().filter_map(evaluation).collect();
+    let rows = read_jsonl(&path)?;
+    let pace = pace(&rows);
+    let all: Vec<Evaluation> = rows.iter().filter_map(|row| evaluation(row, pace)).collect();
     match all.is_empty() {
         true => Err(Error::input("no evaluation is in it").at(path.display())),
         false => Ok(all),
     }
 }
 
-fn evaluation(row: &Value) -> Option<Evaluation> {
+/// Seconds of the median step: what else the machine did for a while, and a stop in between, do not count.
+fn pace(rows: &[Value]) -> Option<f64> {
+    let of = |row: &Value, key: &str| row.get(key)?.as_f64();
+    let trained: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "train").collect();
+    let pairs = trained.windows(2);
+    let mut all: Vec<f64> = pairs
+        .filter_map(|pair| {
+            let more = |key: &str| Some(of(pair[1], key)? - of(pair[0], key)?);
+            let seconds = more("tokens")? / of(pair[1], "tokens_per_second")? / more("step")?;
+            (seconds.is_finite() && seconds > 0.0).then_some(seconds)
+        })
+        .collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
+}
+
+/// An evaluation, its time by `pace`; by the clock where there is none.
+fn evaluation(row: &Value, pace: Option<f64>) -> Option<Evaluation> {
     let of = |key: &str| row.get(key)?.as_f64();
-    let value = Evaluation { seconds: of("seconds")?, step: of("step")?, loss: of("loss")? };
+    let (step, loss) = (of("step")?, of("loss")?);
+    let value =
+        Evaluation { seconds: pace.map_or(of("seconds"), |pace| Some(pace * step))?, step, loss };
     (row["kind"] == "eval").then_some(value)
 }
 
@@ -78,6 +99,21 @@ mod tests {
         assert_eq!(all[1], json!({ "loss": 4.0, "seconds": 150.0, "steps": 100.0, "share": 0.5 }));
         assert_eq!(all[2], Value::Null);
         let row = json!({ "kind": "train", "step": 1, "seconds": 1.0, "loss": 2.0 });
-        assert_eq!(evaluation(&row), None);
+        assert_eq!(evaluation(&row, None), None);
+    }
+
+    #[test]
+    fn time_is_that_of_the_median_step() {
+        let train = |step: u64, rate: f64| json!({ "kind": "train", "step": step, "tokens": 100 * step, "tokens_per_second": rate });
+        // Every second step is logged; one was held up, one ran alone.
+        let mut rows: Vec<Value> = [(2, 50.0), (4, 50.0), (6, 1.0), (8, 50.0), (10, 90.0)]
+            .map(|(s, r)| train(s, r))
+            .into();
+        assert_eq!(pace(&rows), Some(2.0));
+        let eval = json!({ "kind": "eval", "step": 10, "seconds": 300.0, "loss": 2.5 });
+        let read = |pace| evaluation(&eval, pace).map(|e| e.seconds);
+        assert_eq!((read(Some(2.0)), read(None)), (Some(20.0), Some(300.0)));
+        rows.truncate(1);
+        assert_eq!(pace(&rows), None);
     }
 }

@@ -13,14 +13,21 @@ use crate::section::TrainSection;
 pub struct OptimizerKind {
     /// Its name in a recipe.
     pub name: &'static str,
+    /// Peak learning rate where the recipe names none.
+    pub learning_rate: f64,
     rule: fn(&TrainSection, &Model, usize) -> Box<dyn Rule>,
 }
 
 /// All optimisers.
 pub static OPTIMIZERS: &[OptimizerKind] = &[
-    OptimizerKind { name: "adamw", rule: adamw::rule },
-    OptimizerKind { name: "muon", rule: muon::rule },
+    OptimizerKind { name: "adamw", learning_rate: 1e-3, rule: adamw::rule },
+    OptimizerKind { name: "muon", learning_rate: 7e-3, rule: muon::rule },
 ];
+
+/// The optimiser of this name; the first, if there is none.
+pub(crate) fn by_name(name: &str) -> &'static OptimizerKind {
+    OPTIMIZERS.iter().find(|o| o.name == name).unwrap_or(&OPTIMIZERS[0])
+}
 
 /// What a rule sees of a step.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +81,7 @@ pub struct Optimizer {
 impl Optimizer {
     /// Fresh state for a model.
     pub fn new(section: &TrainSection, model: &Model) -> Self {
-        let kind = OPTIMIZERS.iter().find(|o| o.name == section.optimizer);
-        let rule_for = kind.unwrap_or(&OPTIMIZERS[0]).rule;
+        let rule_for = by_name(&section.optimizer).rule;
         let top = model.sizes().layers + 1;
         let slots = model.params.iter().enumerate().map(|(i, p)| {
             let rule = rule_for(section, model, i);
