@@ -7,7 +7,7 @@ same machine; writes bench/RESULTS.md.
 PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
 lesser of the two its memory. llama.cpp is measured where --llama names a Python that has llama-cpp-python. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
 asked for keeps what it has there, and with --add those that are asked for do, too: long comparisons can be made
-in pieces.
+in pieces. --out writes to another file, as for another machine, with its rounds beside it (.jsonl).
 """
 
 import argparse
@@ -15,13 +15,13 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ROUNDS = ROOT / "bench/rounds.jsonl"
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
 SHAPES = {
     "S": "GPT-2's block, 6 layers of 256, 8 rows of 256, vocabulary 4,096",
@@ -190,7 +190,11 @@ in both lines. XLNetLMHeadModel computes the targets' logits only; its rows have
 
 Weights are random and not the same on both sides, batches are; PyTorch makes fewer steps in the same time.
 {writing}"""
-    (ROOT / "bench/RESULTS.md").write_text(text)
+    results = RESULTS
+    # What bench/time_to_quality.py wrote there stays.
+    other = re.search(r"\n## Time to quality\n.*?(?=\n## |\Z)", results.read_text() if results.exists() else "", flags=re.S)
+    text += other[0] if other else ""
+    results.write_text(text)
     print(text)
 
 
@@ -202,7 +206,10 @@ parser.add_argument("--shapes", nargs="+", default=[*SHAPES, "decode"], choices=
 parser.add_argument("--others", type=float, default=0.05, help="share of the processors that other programs may take")
 parser.add_argument("--llama", help="a Python that has llama-cpp-python and gguf")
 parser.add_argument("--add", action="store_true", help="keep earlier rounds of these shapes")
+parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench/RESULTS.md")
 args = parser.parse_args()
+RESULTS = args.out
+ROUNDS = ROOT / "bench/rounds.jsonl" if args.out == parser.get_default("out") else args.out.with_suffix(".jsonl")
 if ROUNDS.exists() and not args.add:
     # A shape that is measured anew loses its old rounds.
     anew = [*args.shapes, *([*BATCHES, *INT8] if "decode" in args.shapes else [])]

@@ -29,6 +29,7 @@ mod rng;
 mod tape;
 mod tensor;
 
+pub use cpu::simd::instructions;
 pub use device::{Device, set_threads};
 pub use limits::{Limits, limits};
 pub use params::{GradSet, Graph, PackedParams, Param, ParamId, Params};

@@ -122,7 +122,7 @@ pub struct PoolStats {
 
 /// What the pool holds at most, where `peak` was in use at once.
 pub fn most_held(peak: usize) -> usize {
-    peak / 4 * 5
+    peak / 16 * 17
 }
 
 /// The pool's account, in bytes.
@@ -163,7 +163,7 @@ pub fn bound_heap() {
 
 /// Bytes that the heap may keep free at its end, and from which a buffer is mapped by itself.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT_FREE: i32 = 8 << 20;
+const KEPT_FREE: i32 = 12 << 20;
 
 /// Runs `work` over tensors on [`Device::Plan`](crate::Device::Plan), made in it and by this thread, and tells
 /// what the pool would have to hold for it beside what is in use now, if it had nothing to spare.

@@ -166,11 +166,12 @@ fn si(x: f64) -> String {
 }
 
 /// The processor's name, as Linux tells it.
+/// The processor, and the instructions that the kernels use on it.
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    info.lines()
-        .find_map(|l| l.strip_prefix("model name")?.split_once(':'))
-        .map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':'));
+    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    format!("{name} with {}", athanor_tensor::instructions())
 }
 
 #[cfg(test)]

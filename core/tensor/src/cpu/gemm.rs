@@ -1,7 +1,7 @@
-//! The one door to matrix products. Behind it stands the `gemm` crate, whose result does not depend
-//! on its number of threads (checked by a test): it splits rows and columns, never the inner sum.
+//! The one door to matrix products. Behind it stands the `gemm` crate's part for f32, whose result does not
+//! depend on its number of threads (checked by a test): it splits rows and columns, never the inner sum.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 
 use super::{blocked, skinny};
 
@@ -116,22 +116,25 @@ pub(crate) unsafe fn matmul_raw(
         }
         _ => Parallelism::None,
     };
+    // The crate's kernels go down columns, so a row-major output is made as its transpose, bᵀ·aᵀ.
+    let ((m, n), (down, across)) =
+        if out_stride > 1 { ((n, m), (b.t(), a.t())) } else { ((m, n), (a, b)) };
     // SAFETY: both inputs were checked to hold their matrices; the caller vouches for the output.
     unsafe {
-        gemm::gemm(
+        gemm_f32::gemm::f32::get_gemm_fn()(
             m,
             n,
             k,
             out,
-            1,
             out_stride as isize,
+            1,
             accumulate,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
+            down.data.as_ptr(),
+            down.col_stride as isize,
+            down.row_stride as isize,
+            across.data.as_ptr(),
+            across.col_stride as isize,
+            across.row_stride as isize,
             1.0f32,
             alpha,
             false,

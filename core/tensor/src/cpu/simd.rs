@@ -14,6 +14,17 @@ pub(crate) enum Level {
     Plain,
 }
 
+/// The instructions that our kernels use here, as a name for a table.
+pub fn instructions() -> &'static str {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => "AVX2",
+        Level::Plain => "portable code",
+    }
+}
+
 pub(crate) fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(|| {
