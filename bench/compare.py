@@ -15,11 +15,12 @@ import datetime
 import json
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 import time
+
+from time_to_quality import SECTION
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
@@ -190,11 +191,10 @@ in both lines. XLNetLMHeadModel computes the targets' logits only; its rows have
 
 Weights are random and not the same on both sides, batches are; PyTorch makes fewer steps in the same time.
 {writing}"""
-    results = RESULTS
     # What bench/time_to_quality.py wrote there stays.
-    other = re.search(r"\n## Time to quality\n.*?(?=\n## |\Z)", results.read_text() if results.exists() else "", flags=re.S)
-    text += other[0] if other else ""
-    results.write_text(text)
+    kept = SECTION.search(RESULTS.read_text() if RESULTS.exists() else "")
+    text += kept[0] if kept else ""
+    RESULTS.write_text(text)
     print(text)
 
 

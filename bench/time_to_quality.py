@@ -8,6 +8,7 @@ seed with every model's held-out losses, until it is measured anew. A seed's mod
 is their steps times their median step.
 """
 
+import argparse
 import datetime
 import json
 import pathlib
@@ -35,10 +36,13 @@ def first_no_worse(curve, aim):
 
 def lines_of(run):
     """A line for each seed that the yardstick and another model have."""
-    found = json.loads((run / "comparison.json").read_text())
+    try:
+        found = json.loads((run / "comparison.json").read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(f"{run}/comparison.json: {error}; name the folder of an `athanor compare` that has ended")
     by_name = {model["name"]: model for model in found["models"]}
     if found.get("reach") not in by_name:
-        sys.exit(f"{run}/comparison.json: no `reach`; a comparison with comparison.reach is needed")
+        sys.exit(f"{run}/comparison.json: no `reach`; run a comparison with `comparison.reach`, as recipes/time-to-quality.toml")
     for i, seed in enumerate(found["seeds"]):
         curves = {name: model["curves"][i] for name, model in by_name.items() if i < len(model["curves"])}
         yield {
@@ -87,7 +91,9 @@ Minutes are steps times the run's median step; evaluations and interruptions are
 
 
 def main():
-    new = {line["seed"]: line for line in lines_of(pathlib.Path(sys.argv[1]))}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=pathlib.Path, help="the comparison's folder; this must be the machine it ran on")
+    new = {line["seed"]: line for line in lines_of(parser.parse_args().run)}
     old = [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
     kept = sorted([line for line in old if line["seed"] not in new] + list(new.values()), key=lambda line: line["seed"])
     KEPT.write_text("".join(json.dumps(line) + "\n" for line in kept))
@@ -96,4 +102,5 @@ def main():
     print(section(kept))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -173,8 +173,8 @@ section! {
 }
 
 impl TrainSection {
-    /// What pretraining starts from: of the recipes tried, the one that came soonest to the loss of a GPT-2
-    /// trained with AdamW (recipes/time-to-quality.toml).
+    /// What pretraining starts from: optimiser and schedule of the recipe that came soonest, of those tried, to
+    /// the loss of a GPT-2 trained with AdamW (recipes/time-to-quality.toml; figures in bench/RESULTS.md).
     pub fn pretraining() -> Self {
         Self {
             optimizer: "muon".into(),
