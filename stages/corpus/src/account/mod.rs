@@ -229,28 +229,29 @@ impl SourceAccount {
 }
 
 impl StepAccount {
+    /// Those of a document's language and of its source.
+    fn flows(&mut self, source: &str, document: &Document) -> [&mut Flow; 2] {
+        [entry(&mut self.by_language, document.language), entry(&mut self.by_source, source)]
+    }
+
     pub(crate) fn came(&mut self, source: &str, document: &Document) {
         let size = document.text.len() as u64;
         self.documents_in += 1;
         self.bytes_in += size;
-        let flow = entry(&mut self.by_language, document.language);
-        flow.documents_in += 1;
-        flow.bytes_in += size;
-        let flow = entry(&mut self.by_source, source);
-        flow.documents_in += 1;
-        flow.bytes_in += size;
+        for flow in self.flows(source, document) {
+            flow.documents_in += 1;
+            flow.bytes_in += size;
+        }
     }
 
     pub(crate) fn went(&mut self, source: &str, document: &Document) {
         let size = document.text.len() as u64;
         self.documents_out += 1;
         self.bytes_out += size;
-        let flow = entry(&mut self.by_language, document.language);
-        flow.documents_out += 1;
-        flow.bytes_out += size;
-        let flow = entry(&mut self.by_source, source);
-        flow.documents_out += 1;
-        flow.bytes_out += size;
+        for flow in self.flows(source, document) {
+            flow.documents_out += 1;
+            flow.bytes_out += size;
+        }
     }
 
     pub(crate) fn drop(&mut self, source: &str, document: &Document, reason: &str) {
