@@ -54,6 +54,7 @@ impl Panels {
         }
         let out = SharedRows::new(out, n);
         let groups = m.div_ceil(tile::most_rows());
+        let at_once = tile::fetches_at_once();
         let task = |p: usize| {
             let panel = &self.data[p * k * COLUMNS..(p + 1) * k * COLUMNS];
             let next = panel.as_ptr().wrapping_add(panel.len());
@@ -62,7 +63,8 @@ impl Panels {
                 // What is fetched meanwhile: the stream that is being read, or the next panel, in one or two parts.
                 let ahead = match (groups, group) {
                     (1, _) => Ahead { from: panel.as_ptr().wrapping_add(1024), per: 2 },
-                    (2, 1) => Ahead { from: next, per: 2 },
+                    (2, 1) if at_once => Ahead { from: next, per: 2 },
+                    (2, _) if !at_once => Ahead { from: next.wrapping_add(group * k * 16), per: 1 },
                     (3.., 1) => Ahead { from: next, per: 1 },
                     (3.., 2) => Ahead { from: next.wrapping_add(k * 16), per: 1 },
                     _ => Ahead::nothing(),

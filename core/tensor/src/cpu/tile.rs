@@ -2,7 +2,9 @@
 //!
 //! A panel holds, for each place of k, the numbers of its columns side by side, so that every lane of a register
 //! is an output, nothing is added up across lanes, and a number of the left side is spread over a register as
-//! it is loaded. Eight rows and two registers a row keep both multiply-add units of an AVX-512 core busy.
+//! it is loaded. Eight rows and two registers a row keep both multiply-add units of an AVX-512 core busy. AVX2 has
+//! half as many registers of half the width: from four rows on it goes through the panel twice, half of the columns
+//! each time, so that two registers' loads from the second cache stand beside up to twelve multiply-adds.
 
 use std::ops::Range;
 
@@ -21,9 +23,14 @@ pub(crate) fn most_rows() -> usize {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => 8,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => 2,
+        Level::Avx2 => 6,
         Level::Plain => 0,
     }
+}
+
+/// Whether memory keeps up with fetching a whole panel while one group of rows is at work.
+pub(crate) fn fetches_at_once() -> bool {
+    most_rows() > 6
 }
 
 /// Rows of the left side.
@@ -117,7 +124,7 @@ pub(crate) unsafe fn product(left: Left, panel: &[f32], k: usize, store: Store, 
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
     ($name:ident, $features:literal, $lanes:literal, $vector:ty, $zero:ident, $load:ident, $store:ident, $all:ident,
-     $fma:ident, $mul:ident, [$($rows:literal)*], $most:literal) => {
+     $fma:ident, $mul:ident, [$($rows:literal x $vectors:literal)*], $most:literal) => {
         #[allow(unsafe_code)]
         mod $name {
             use std::arch::x86_64::*;
@@ -125,24 +132,47 @@ macro_rules! kernel {
             use super::{Ahead, COLUMNS, Left, Store};
 
             const LANES: usize = $lanes;
-            const VECTORS: usize = COLUMNS / LANES;
 
-            /// `R` rows.
+            /// `R` rows, `V` registers of each at a time.
             ///
             /// # Safety
             /// As [`rows`].
             #[target_feature(enable = $features)]
-            unsafe fn block<const R: usize>(
+            unsafe fn block<const R: usize, const V: usize>(
                 left: Left,
                 panel: *const f32,
                 k: usize,
                 store: Store,
                 ahead: Ahead,
             ) {
+                for first in (0..COLUMNS).step_by(V * LANES) {
+                    let ahead = if first == 0 { ahead } else { Ahead::nothing() };
+                    // SAFETY: the caller's promise.
+                    unsafe { part::<R, V>(left, panel, k, store, ahead, first) };
+                }
+            }
+
+            /// The same for columns from `first` on of the panel.
+            ///
+            /// # Safety
+            /// As [`rows`]; the columns must be the panel's.
+            #[target_feature(enable = $features)]
+            unsafe fn part<const R: usize, const V: usize>(
+                left: Left,
+                panel: *const f32,
+                k: usize,
+                store: Store,
+                ahead: Ahead,
+                first: usize,
+            ) {
+                if first >= store.width {
+                    return;
+                }
+                let width = (store.width - first).min(V * LANES);
                 // SAFETY: rows of the left side, by the caller's promise.
                 let x: [*const f32; R] =
                     std::array::from_fn(|r| unsafe { left.at.add(r * left.row) });
-                let mut sums: [[$vector; VECTORS]; R] = [[$zero(); VECTORS]; R];
+                let mut sums: [[$vector; V]; R] = [[$zero(); V]; R];
                 let mut place = 0;
                 for i in 0..k {
                     for line in 0..ahead.per {
@@ -150,10 +180,10 @@ macro_rules! kernel {
                         let at = ahead.from.wrapping_add((i * ahead.per + line) * 16);
                         _mm_prefetch::<_MM_HINT_T1>(at.cast());
                     }
-                    let mut w = [$zero(); VECTORS];
+                    let mut w = [$zero(); V];
                     for (v, w) in w.iter_mut().enumerate() {
                         // SAFETY: a panel has k times COLUMNS numbers.
-                        *w = unsafe { $load(panel.add(i * COLUMNS + v * LANES)) };
+                        *w = unsafe { $load(panel.add(i * COLUMNS + first + v * LANES)) };
                     }
                     for (sums, x) in sums.iter_mut().zip(x) {
                         // SAFETY: a row has k places.
@@ -168,11 +198,11 @@ macro_rules! kernel {
                 for (r, sums) in sums.into_iter().enumerate() {
                     // SAFETY: the output's places, by the caller's promise; else those of `some`.
                     unsafe {
-                        let out = store.out.at(store.row + r, store.column);
+                        let out = store.out.at(store.row + r, store.column + first);
                         let mut some = [0.0f32; COLUMNS];
-                        let whole = store.width == COLUMNS;
+                        let whole = width == V * LANES;
                         if !whole && store.add {
-                            std::ptr::copy_nonoverlapping(out, some.as_mut_ptr(), store.width);
+                            std::ptr::copy_nonoverlapping(out, some.as_mut_ptr(), width);
                         }
                         let to = if whole { out } else { some.as_mut_ptr() };
                         for (v, sum) in sums.into_iter().enumerate() {
@@ -184,7 +214,7 @@ macro_rules! kernel {
                             $store(to, sum);
                         }
                         if !whole {
-                            std::ptr::copy_nonoverlapping(some.as_ptr(), out, store.width);
+                            std::ptr::copy_nonoverlapping(some.as_ptr(), out, width);
                         }
                     }
                 }
@@ -206,8 +236,8 @@ macro_rules! kernel {
                 // SAFETY: the caller's promise.
                 unsafe {
                     match left.rows {
-                        $($rows => block::<$rows>(left, panel, k, store, ahead),)*
-                        _ => block::<$most>(left, panel, k, store, ahead),
+                        $($rows => block::<$rows, $vectors>(left, panel, k, store, ahead),)*
+                        _ => block::<$most, 2>(left, panel, k, store, ahead),
                     }
                 }
             }
@@ -227,7 +257,7 @@ kernel!(
     _mm512_set1_ps,
     _mm512_fmadd_ps,
     _mm512_mul_ps,
-    [1 2 3 4 5 6 7],
+    [1 x 2 2 x 2 3 x 2 4 x 2 5 x 2 6 x 2 7 x 2],
     8
 );
 
@@ -243,6 +273,6 @@ kernel!(
     _mm256_set1_ps,
     _mm256_fmadd_ps,
     _mm256_mul_ps,
-    [1],
-    2
+    [1 x 4 2 x 4 3 x 4 4 x 2 5 x 2],
+    6
 );
