@@ -31,10 +31,14 @@ venv:
     python3 -m venv .venv
     .venv/bin/pip install -r tests/fixtures/requirements.txt
 
-# Write tests/fixtures/hf anew with transformers; `just fixtures --check` compares only
+# Write tests/fixtures/hf and parquet anew; `just fixtures --check` compares only
 fixtures *options:
     {{python}} tests/fixtures/make_hf.py {{options}}
     {{python}} tests/fixtures/make_parquet.py {{options}}
+
+# Measure anew by how much float32 misses the fixtures' tensors: tests/fixtures/hf/report.json
+fixtures-report:
+    {{python}} tests/fixtures/make_hf.py --report
 
 # The job files of recipes/cluster against Kubernetes's schema, and run on this machine
 cluster: build
