@@ -314,8 +314,24 @@ fn data_of_later_stages() {
 fn requests_that_just_fit() {
     before("fit", "reinforce");
     let small = finished();
+    // Writing is told and refused like learning.
+    says(
+        2,
+        "reinforce",
+        "fit",
+        &["--set", "reinforce.train.memory_gigabytes=0.01"],
+        &["reinforce.answers: writing 64 answers at once needs", "or lower max_new_tokens"],
+    );
+    says(
+        2,
+        "reinforce",
+        "fit",
+        &["--set", "reinforce.answers=32768", "--set", "reinforce.train.memory_gigabytes=0.5"],
+        &["reinforce.answers: writing 32768 answers at once needs", "help: reinforce.answers = "],
+    );
     let more = ["--set", "reinforce.max_new_tokens=44", "--threads", "1"];
-    good(&small.command("reinforce", "fit", &more).output().unwrap());
+    let told = good(&small.command("reinforce", "fit", &more).output().unwrap());
+    assert!(told.contains("reinforce: up to 0."), "{told}");
 }
 
 fn model_with(name: &str, from: &str, change: impl Fn(&Path)) -> String {

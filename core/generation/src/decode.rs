@@ -39,6 +39,8 @@ struct Row {
 pub struct Decoder<'m> {
     model: &'m Model,
     packed: Option<PackedParams>,
+    /// On paper, what stands for them.
+    _paper: Option<Tensor>,
     cache: KvCache,
     rows: Vec<Row>,
     /// Which rows still grow; the cache's rows are these.
@@ -81,10 +83,12 @@ impl<'m> Decoder<'m> {
             .collect();
         let open = (0..rows.len()).collect();
         let rng = Rng::new(seed).fork("sample");
+        let packs = prompts.len() >= PACK_FROM && !model.params.is_quantised();
+        let paper = model.device() == Device::Plan;
         let mut decoder = Self {
             model,
-            packed: (prompts.len() >= PACK_FROM && !model.params.is_quantised())
-                .then(|| PackedParams::new(&model.params)),
+            packed: (packs && !paper).then(|| PackedParams::new(&model.params)),
+            _paper: (packs && paper).then(|| Tensor::zeros(Device::Plan, [model.params.count()])),
             cache,
             rows,
             open,
@@ -155,6 +159,12 @@ impl<'m> Decoder<'m> {
         written
     }
 
+    /// [`step`](Self::step) of a model on [`Device::Plan`]: a token in each row, whichever.
+    pub fn plan_step(&mut self) {
+        let rows = self.open.len();
+        self.feed(vec![0; rows], 1, &vec![1; rows]);
+    }
+
     /// What was written so far, in the order of the prompts.
     pub fn finish(self) -> Vec<Completion> {
         self.rows.into_iter().map(|r| r.out).collect()
@@ -187,7 +197,12 @@ pub(crate) fn feed(
     cache.advance(lengths);
     let last = lengths.iter().enumerate().map(|(b, n)| (b * time + n - 1) as i32).collect();
     let rows = model.rows(&hidden, last);
-    model.logits(&graph, &rows).value().to_device(Device::Cpu)
+    let logits = model.logits(&graph, &rows);
+    match device {
+        // Nothing is there to be brought.
+        Device::Plan => logits.value().clone(),
+        _ => logits.value().to_device(Device::Cpu),
+    }
 }
 
 /// Refuses a prompt that the model cannot read.

@@ -218,6 +218,21 @@ impl Model {
         Ok(())
     }
 
+    /// The same sizes on [`Device::Plan`], for work that is only gone through on paper: weights stand for those that are
+    /// there already.
+    ///
+    /// # Errors
+    /// Input, if the configuration is not one.
+    pub fn planned(&self) -> Result<Self> {
+        let config = self.config.clone();
+        let mut plan = Self::from_config(self.family, config, self.head, 0, Device::Plan)?;
+        if self.value_head.is_some() {
+            plan.add_value_head(None)?;
+        }
+        plan.params = plan.params.planned();
+        Ok(plan)
+    }
+
     /// The family.
     pub fn family(&self) -> &'static Family {
         self.family

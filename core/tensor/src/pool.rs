@@ -43,13 +43,13 @@ impl<T> Pool<T> {
         // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
         // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
         let mut found = self.spare(lines..=lines + lines / 4);
-        // Where the spares that do not fit have become too many, a much larger one has to do; and where there
-        // is none, they go.
+        // Where the spares that do not fit have become too many, one twice as large has to do; and where there is
+        // none, spares go. A small tensor that stays must not keep a large buffer: biases' gradients held 150 MB.
         let most = most_held(self.peak.max(self.in_use + lines));
         if found.is_none() && self.held + lines > most {
-            found = self.spare(lines..=usize::MAX);
+            found = self.spare(lines..=2 * lines);
             while found.is_none() && self.held + lines > most {
-                let Some((size, buffer)) = self.spare(0..=lines) else { break };
+                let Some((size, buffer)) = self.spare(0..=usize::MAX) else { break };
                 drop(buffer);
                 self.held -= size;
             }
@@ -314,9 +314,29 @@ mod tests {
             let _third = Planned::counted(100);
         });
         assert!(stats.peak >= bytes(1000) + bytes(500));
-        assert_eq!(stats.held, bytes(1000) + bytes(500) + bytes(100));
+        // The third may have made a spare one go: what the process holds beside it decides.
+        assert!(stats.held >= bytes(1000) + bytes(100));
+        assert!(stats.held <= bytes(1000) + bytes(500) + bytes(100));
         assert_eq!(stats.in_use, 0);
         assert_eq!(plan(|| ()).1.held, 0);
+    }
+
+    #[test]
+    fn a_small_tensor_does_not_keep_a_large_buffer() {
+        let mut pool = Pool::new();
+        let (large, _) = pool.take(1000);
+        pool.give(large, ());
+        // Within what may be held, beside the spare one.
+        assert_eq!(pool.take(10), (10, None));
+        assert_eq!(pool.held, 1010);
+        // Beyond it: the spare one is too large for this, and goes.
+        assert_eq!(pool.take(100), (100, None));
+        assert_eq!((pool.in_use, pool.held), (110, 110));
+        // Twice the size will do rather than more memory.
+        let (size, _) = pool.take(1000);
+        pool.give(size, ());
+        assert_eq!(pool.take(600), (1000, Some(())));
+        assert_eq!(pool.held, 1110);
     }
 
     #[test]

@@ -125,8 +125,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         since: saved["since"].as_u64().unwrap_or(0),
     };
     let mut stopped = trainer.state()["stopped"].as_bool().unwrap_or(false);
-    let expected = memory::check(trainer, task)?;
-    trainer.set_memory(expected);
+    memory::check(trainer, task)?;
     task.restore(trainer.take_arrays(), &trainer.model)?;
     if trainer.step() == 0 {
         let samples = task.sample(&trainer.model)?;

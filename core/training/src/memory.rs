@@ -36,7 +36,7 @@ impl SystemMemory {
     /// What Linux says; `None` elsewhere.
     pub fn now() -> Option<Self> {
         let free = kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
-        let limit = groups().filter_map(|group| room(&group)).min();
+        let limit = groups().filter_map(|group| left(&group)).min();
         Some(Self { resident: status("VmRSS:")?, free: free.min(limit.unwrap_or(u64::MAX)) })
     }
 
@@ -67,7 +67,7 @@ fn groups() -> impl Iterator<Item = std::path::PathBuf> {
 }
 
 /// What a control group has left: files that were read and could be forgotten count as free.
-fn room(group: &std::path::Path) -> Option<u64> {
+fn left(group: &std::path::Path) -> Option<u64> {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
     let (most, used) = (number("memory.max")?, number("memory.current")?);
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
@@ -156,17 +156,87 @@ fn expected(model: &Model, stats: PoolStats, varies: bool) -> Expected {
     Expected { now, steps, fixed: fixed.min(steps) }
 }
 
+/// What `work` on [`Device::Plan`](athanor_tensor::Device::Plan) takes beside `model`'s weights and optimiser, rows of
+/// many lengths as they are.
+///
+/// # Errors
+/// Those of the work.
+fn planned(model: &Model, work: impl FnOnce() -> Result<()>) -> Result<Expected> {
+    let (done, stats) = plan(work);
+    done?;
+    Ok(expected(model, stats, true))
+}
+
 /// Says what a stage will take, or refuses it with what would fit.
 ///
 /// # Errors
 /// Input, at the stage's `train.batch_size`; those of the task's data.
-pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expected> {
+pub(crate) fn check<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     // What making the model and reading the data left behind.
     release_spare();
-    let section = trainer.section().clone();
-    let expected = expect(trainer, task, &section)?;
-    let name = trainer.context.folder.name();
-    let (room, whose) = match (section.memory_gigabytes, SystemMemory::now()) {
+    let here = &*trainer;
+    let expected = admitted(here, "", &mut |section| expect(here, task, section))?;
+    trainer.set_memory(expected);
+    Ok(())
+}
+
+/// How many texts a stage writes at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Writing {
+    /// Those that are planned.
+    pub texts: usize,
+    /// Those that are written whatever the stage's `answers` says.
+    pub least: usize,
+    /// What `answers` has to be a multiple of.
+    pub unit: usize,
+}
+
+/// The same for a stage whose policy writes texts and then learns from them, its key `answers` says how many. Both
+/// kinds of work are done on paper.
+///
+/// # Errors
+/// Input, at the stage's `answers` or `train.batch_size`; those of the work.
+pub fn check_writing(
+    trainer: &mut Trainer<'_>,
+    Writing { texts, least, unit }: Writing,
+    writing: &dyn Fn() -> Result<()>,
+    learning: &dyn Fn(&Trainer<'_>, &TrainSection) -> Result<()>,
+) -> Result<()> {
+    release_spare();
+    let written = planned(&trainer.model, writing)?;
+    let (room, whose) = room(trainer, written);
+    if written.steps > room {
+        let fits = written.fitting(texts, room) as usize / unit * unit;
+        let name = trainer.context.folder.name();
+        let way = match fits {
+            n if n < least.max(1) => {
+                "no number fits: take a smaller model or lower max_new_tokens".into()
+            }
+            n => format!("{name}.answers = {n} fits"),
+        };
+        return Err(Error::input(format!(
+            "writing {texts} answers at once needs {} of memory, {whose}",
+            gb(written.total())
+        ))
+        .at(format!("{name}.answers"))
+        .hint(way));
+    }
+    let here = &*trainer;
+    let expected = admitted(here, "up to ", &mut |section| {
+        let both = planned(&here.model, || {
+            writing()?;
+            learning(here, section)
+        })?;
+        // A smaller batch does not make what writing takes less.
+        Ok(Expected { fixed: both.fixed.max(written.steps).min(both.steps), ..both })
+    })?;
+    trainer.set_memory(expected);
+    Ok(())
+}
+
+/// What a run may take beyond what it holds, and who says so.
+fn room(trainer: &Trainer<'_>, expected: Expected) -> (u64, String) {
+    match (trainer.section().memory_gigabytes, SystemMemory::now()) {
         (limit, _) if limit > 0.0 => {
             let limit = (limit * 1e9) as u64;
             (
@@ -176,10 +246,22 @@ pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expe
         }
         (_, Some(system)) => (system.free, format!("{} are free", gb(expected.now + system.free))),
         (_, None) => (u64::MAX, String::new()),
-    };
+    }
+}
+
+/// Tells what steps of the section's rows will take, with a word before it, or refuses them.
+fn admitted(
+    trainer: &Trainer<'_>,
+    before: &str,
+    expect: &mut dyn FnMut(&TrainSection) -> Result<Expected>,
+) -> Result<Expected> {
+    let section = trainer.section().clone();
+    let expected = expect(&section)?;
+    let name = trainer.context.folder.name();
+    let (room, whose) = room(trainer, expected);
     if expected.steps <= room {
         let told = format!(
-            "{name}: {} of memory expected: {} of program, data, weights and optimiser, {} for a step",
+            "{name}: {before}{} of memory expected: {} of program, data, weights and optimiser, {} for a step",
             gb(expected.total()),
             gb(expected.now),
             gb(expected.steps)
@@ -200,7 +282,7 @@ pub(crate) fn check<T: Task>(trainer: &Trainer<'_>, task: &mut T) -> Result<Expe
     }
     if !section.recompute {
         let less = TrainSection { recompute: true, ..section.clone() };
-        let less = expect(trainer, task, &less)?;
+        let less = expect(&less)?;
         let rows = less.fitting(section.batch_size, room);
         if less.steps <= room {
             ways.push(format!("{name}.train.recompute = true needs {}", gb(less.total())));

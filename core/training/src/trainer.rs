@@ -277,13 +277,13 @@ impl<'c> Trainer<'c> {
         self.memory = Some(memory);
     }
 
-    /// What was expected of the memory before the first step, for [`fit`](crate::fit).
+    /// What was expected of the memory before the first step.
     pub fn memory(&self) -> Option<Expected> {
         self.memory
     }
 
     /// The memory of an update, on a plan of the parameters.
-    pub(crate) fn plan_update(&self, params: &mut Params, grads: &GradSet) {
+    pub fn plan_update(&self, params: &mut Params, grads: &GradSet) {
         self.optimizer.plan(params, grads);
     }
 

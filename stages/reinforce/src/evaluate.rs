@@ -14,6 +14,9 @@ use crate::{
     rollout::{answer, measure},
 };
 
+/// Requests that are answered at once.
+pub(crate) const TOGETHER: usize = 64;
+
 /// What is measured with.
 pub(crate) struct Bench<'a> {
     pub tokenizer: &'a Tokenizer,
@@ -43,7 +46,7 @@ impl Bench<'_> {
     pub fn stand(&self, model: &Model, prompts: &[Prompt]) -> Result<Standing> {
         let (mut rewards, mut texts, mut kl, mut length, mut finished) =
             (Vec::new(), Vec::new(), 0.0, 0, 0);
-        for (i, chunk) in prompts.chunks(64).enumerate() {
+        for (i, chunk) in prompts.chunks(TOGETHER).enumerate() {
             let chunk: Vec<&Prompt> = chunk.iter().collect();
             let seed = athanor_tensor::splitmix64(self.seed ^ i as u64);
             let answers = answer(model, &chunk, self.stops, &self.sampling, seed)?;

@@ -4,6 +4,7 @@
 //! its registry.
 
 mod evaluate;
+mod paper;
 mod prompts;
 mod rollout;
 mod section;

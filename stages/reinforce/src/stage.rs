@@ -5,10 +5,11 @@ use std::path::Path;
 use athanor_generation::{Sampling, text::stops};
 use athanor_models::Model;
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
-use athanor_tensor::Device;
+use athanor_tensor::{Device, pool_stats};
 use athanor_text::{ChatTemplate, Message};
 use athanor_training::{
-    StageContext, Trainer, load_tokenizer, load_writer, save_model, stage_model,
+    StageContext, Trainer, load_tokenizer, load_writer, memory::SystemMemory, save_model,
+    stage_model,
 };
 use serde_json::{Map, Value, json};
 
@@ -149,12 +150,18 @@ pub fn run(run: &Run) -> Result<()> {
         figure("kl")
     );
     let (seconds, tokens) = (trainer.seconds(), trainer.tokens());
+    let expected = trainer.memory().map(|m| m.total());
     let mut model = trainer.close(&told)?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
     let mut summary = Map::new();
-    for (name, value) in
-        [("seconds", json!(seconds)), ("parameters", json!(parameters)), ("tokens", json!(tokens))]
-    {
+    for (name, value) in [
+        ("seconds", json!(seconds)),
+        ("parameters", json!(parameters)),
+        ("tokens", json!(tokens)),
+        ("expected_memory_bytes", json!(expected)),
+        ("resident_memory_bytes", json!(SystemMemory::peak())),
+        ("peak_memory_bytes", json!(pool_stats().peak)),
+    ] {
         summary.insert(name.into(), value);
     }
     summary.extend(figures.iter().map(|(n, v)| ((*n).to_owned(), json!(v))));

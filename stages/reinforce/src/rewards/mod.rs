@@ -12,6 +12,9 @@ pub(crate) trait Reward {
     /// One score for each answer.
     fn score(&self, answers: &[Answer]) -> Result<Vec<f64>>;
 
+    /// The same on paper: scores mean nothing, memory is counted.
+    fn planned(&self) -> Result<Box<dyn Reward>>;
+
     /// Most tokens that a request and its answer may have together.
     fn longest(&self) -> usize;
 }

@@ -51,6 +51,10 @@ pub(super) fn open(
 }
 
 impl Reward for RewardModel {
+    fn planned(&self) -> Result<Box<dyn Reward>> {
+        Ok(Box::new(Self { model: self.model.planned()?, end: self.end }))
+    }
+
     fn longest(&self) -> usize {
         // The token that closes an answer comes behind one that was cut off.
         self.model.sizes().context - 1

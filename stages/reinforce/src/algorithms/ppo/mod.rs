@@ -33,7 +33,8 @@ use athanor_training::{Figures, Trainer, Walk};
 use serde_json::json;
 
 use crate::{
-    evaluate::{Standing, mean_std},
+    evaluate::{Standing, TOGETHER, mean_std},
+    paper,
     prompts::Prompt,
     rollout::{Answer, Batch, Measured, answer, measure, opinion},
     section::ReinforceSection,
@@ -59,6 +60,20 @@ struct Experience {
     returns: Vec<Vec<f32>>,
 }
 
+impl Experience {
+    /// Of nothing but zeros.
+    fn blank(answers: &[Answer]) -> Self {
+        let zeros: Vec<Vec<f32>> = answers.iter().map(|a| vec![0.0; a.written().len()]).collect();
+        Self {
+            answers: answers.to_vec(),
+            log_probs: zeros.clone(),
+            values: zeros.clone(),
+            advantages: zeros.clone(),
+            returns: zeros,
+        }
+    }
+}
+
 /// Means over the updates of an iteration.
 #[derive(Default)]
 struct Progress {
@@ -73,6 +88,17 @@ struct Progress {
 pub(super) fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Figures> {
     let section = m.section;
     let ppo = &section.ppo;
+    paper::check(trainer, m, &|policy, answers, train| {
+        let section = ReinforceSection { train: train.clone(), ..section.clone() };
+        let experience = Experience::blank(answers);
+        let all: Vec<usize> = (0..answers.len()).collect();
+        let mut grads = GradSet::new();
+        for rows in all.chunks(train.batch_size) {
+            let progress = &mut Progress::default();
+            surrogate(policy, &experience, rows, 1, &section, &mut grads, progress);
+        }
+        grads
+    })?;
     let (scale, shift) = reward_scale(m)?;
     let before = m.bench.stand(m.bench.reference, &m.prompts.heldout)?;
     let mut beta = trainer.state()["beta"].as_f64().unwrap_or(ppo.kl.coefficient);
@@ -211,7 +237,7 @@ fn reward_scale(m: &Materials<'_>) -> Result<(f64, f64)> {
     }
     let mut rewards = Vec::new();
     let prompts: Vec<&Prompt> = m.prompts.train.iter().cycle().take(SCALE_ANSWERS).collect();
-    for (i, chunk) in prompts.chunks(64).enumerate() {
+    for (i, chunk) in prompts.chunks(TOGETHER).enumerate() {
         let seed = athanor_tensor::splitmix64(!m.bench.seed ^ i as u64);
         let sampling: &Sampling = &m.bench.sampling;
         rewards.extend(m.bench.reward.score(&answer(
