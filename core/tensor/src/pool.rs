@@ -122,7 +122,7 @@ pub struct PoolStats {
 
 /// What the pool holds at most, where `peak` was in use at once.
 pub fn most_held(peak: usize) -> usize {
-    peak / 16 * 17
+    peak / 8 * 9
 }
 
 /// The pool's account, in bytes.
@@ -330,13 +330,13 @@ mod tests {
         assert_eq!(pool.take(10), (10, None));
         assert_eq!(pool.held, 1010);
         // Beyond it: the spare one is too large for this, and goes.
-        assert_eq!(pool.take(100), (100, None));
-        assert_eq!((pool.in_use, pool.held), (110, 110));
+        assert_eq!(pool.take(200), (200, None));
+        assert_eq!((pool.in_use, pool.held), (210, 210));
         // Twice the size will do rather than more memory.
         let (size, _) = pool.take(1000);
         pool.give(size, ());
         assert_eq!(pool.take(600), (1000, Some(())));
-        assert_eq!(pool.held, 1110);
+        assert_eq!(pool.held, 1210);
     }
 
     #[test]
