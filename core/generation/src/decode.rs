@@ -39,8 +39,8 @@ struct Row {
 pub struct Decoder<'m> {
     model: &'m Model,
     packed: Option<PackedParams>,
-    /// On paper, what stands for them.
-    _paper: Option<Tensor>,
+    /// On paper, the memory that they would take.
+    _planned_packed: Option<Tensor>,
     cache: KvCache,
     rows: Vec<Row>,
     /// Which rows still grow; the cache's rows are these.
@@ -88,7 +88,8 @@ impl<'m> Decoder<'m> {
         let mut decoder = Self {
             model,
             packed: (packs && !paper).then(|| PackedParams::new(&model.params)),
-            _paper: (packs && paper).then(|| Tensor::zeros(Device::Plan, [model.params.count()])),
+            _planned_packed: (packs && paper)
+                .then(|| Tensor::zeros(Device::Plan, [model.params.count()])),
             cache,
             rows,
             open,

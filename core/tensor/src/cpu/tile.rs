@@ -30,7 +30,11 @@ pub(crate) fn most_rows() -> usize {
 
 /// Whether memory keeps up with fetching a whole panel while one group of rows is at work.
 pub(crate) fn fetches_at_once() -> bool {
-    most_rows() > 6
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => true,
+        _ => false,
+    }
 }
 
 /// Rows of the left side.
