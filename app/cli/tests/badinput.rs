@@ -365,7 +365,22 @@ fn model_folders() {
         let bytes = fs::read(dir.join("model.safetensors")).unwrap();
         fs::write(dir.join("model.safetensors"), &bytes[..5000]).unwrap();
     };
-    let cases: [(String, &[&str]); 6] = [
+    // Floats of eight bits, as in quantised models.
+    let eight = |dir: &Path| {
+        let header = r#"{"model.embed_tokens.weight":{"dtype":"F8_E4M3","shape":[320,16],"data_offsets":[0,5120]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.bytes());
+        bytes.resize(bytes.len() + 5120, 0);
+        fs::write(dir.join("model.safetensors"), bytes).unwrap();
+    };
+    let cases: [(String, &[&str]); 7] = [
+        (
+            model_with("eight", "finetune", eight),
+            &[
+                "eight: model.safetensors: tensor model.embed_tokens.weight: element type F8_E4M3",
+                "can be read",
+            ],
+        ),
         (
             model_with("cut", "finetune", cut),
             &["cut/model.safetensors: truncated: header says tensor ", "file has 5000"],

@@ -6,12 +6,12 @@ use std::{
 };
 
 use athanor_store::{
-    Array, ArrayData, Error, Result, load_arrays, read_json, save_arrays, write_json,
+    Array, ArrayData, ArrayFile, Error, Result, load_arrays, read_json, save_arrays, write_json,
 };
 use athanor_tensor::{Device, ParamId, Params, Tensor};
 use serde_json::{Map, Value, json};
 
-use crate::{families::Stored, host::HostTensors};
+use crate::host::HostTensors;
 
 /// Beside the model, the head that Hugging Face's class has no place for.
 pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
@@ -36,10 +36,48 @@ pub(crate) fn read_config(dir: &Path) -> Result<Map<String, Value>> {
     }
 }
 
-pub(crate) fn read_tensors(dir: &Path) -> Result<Stored> {
-    let path = dir.join("model.safetensors");
+/// A model's tensors by name, each read when it is asked for, so that no weight is in memory twice.
+pub struct Stored {
+    /// With their names in the folder.
+    files: Vec<(String, ArrayFile)>,
+    places: HashMap<String, Place>,
+}
+
+/// Where a tensor is: which file, and which of its arrays.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub shape: Vec<usize>,
+    file: usize,
+    array: usize,
+}
+
+impl Stored {
+    /// Whether it holds this one.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// Where this one is; it is not there afterwards.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Place> {
+        self.places.remove(name)
+    }
+
+    /// Those that were not taken.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.places.keys()
+    }
+
+    /// Reads one.
+    pub(crate) fn read(&self, device: Device, place: &Place) -> Result<Tensor> {
+        let (name, file) = &self.files[place.file];
+        Tensor::filled(device, &place.shape[..], |out| file.read_floats(place.array, out))
+            .map_err(|e| e.at(name))
+    }
+}
+
+pub(crate) fn open_tensors(dir: &Path) -> Result<Stored> {
     let index = dir.join("model.safetensors.index.json");
-    let mut files = vec![path];
+    let mut files = vec!["model.safetensors".to_owned()];
     if index.exists() {
         let listing: Value = read_json(&index)?;
         let names: std::collections::BTreeSet<&str> = listing["weight_map"]
@@ -53,18 +91,22 @@ pub(crate) fn read_tensors(dir: &Path) -> Result<Stored> {
                 Error::input(format!("file name {bad:?} leaves the folder")).at(index.display())
             );
         }
-        files = names.into_iter().map(|n| dir.join(n)).collect();
+        files = names.into_iter().map(str::to_owned).collect();
     }
-    let mut tensors = HashMap::new();
-    for file in files {
-        for Array { name, shape, data } in load_arrays(&file)? {
+    let files = (files.into_iter())
+        .map(|name| ArrayFile::open(&dir.join(&name)).map(|file| (name, file)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut places = HashMap::new();
+    for (file, (_, arrays)) in files.iter().enumerate() {
+        for (array, info) in arrays.index().enumerate() {
             // Masks and counters that old exports carry along are integers.
-            if let ArrayData::F32(values) = data {
-                tensors.insert(current_name(name), (shape, values));
+            if !arrays.is_integer(array) {
+                let place = Place { shape: info.shape, file, array };
+                places.insert(current_name(info.name), place);
             }
         }
     }
-    Ok(tensors)
+    Ok(Stored { files, places })
 }
 
 /// Layer norms of models that came from TensorFlow have gamma and beta.

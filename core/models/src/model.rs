@@ -134,7 +134,7 @@ impl Model {
             None => Head::read(&config, family).map_err(at)?,
         };
         let prefixes = [prefix(family, head).map_err(at)?, family.prefix];
-        let tensors = folder::read_tensors(dir)?;
+        let tensors = folder::open_tensors(dir)?;
         let mut builder = Builder::loaded(device, prefixes, tensors, seed, wanted.is_none());
         if let Some(labels) = labels {
             if heads::names(&config).as_deref() != Some(labels) {

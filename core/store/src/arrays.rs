@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,
     fs::File,
-    io::{Read, Write},
+    io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -178,11 +178,7 @@ pub(crate) fn write_arrays(
 /// # Errors
 /// Those of [`load_arrays`], but for those about an array's numbers.
 pub fn array_index(path: &Path) -> Result<Vec<ArrayInfo>> {
-    let (_, index) = open(path)?;
-    Ok(index
-        .into_iter()
-        .map(|(name, i)| ArrayInfo { name, shape: i.shape, dtype: format!("{:?}", i.dtype) })
-        .collect())
+    Ok(ArrayFile::open(path)?.index().collect())
 }
 
 /// Reads a whole safetensors file, array by array, in the order of the data. F16, BF16 and F64
@@ -193,19 +189,137 @@ pub fn array_index(path: &Path) -> Result<Vec<ArrayInfo>> {
 /// truncated, is not safetensors, or holds an element type or a number that we cannot hold. A
 /// header is checked against the file's size before anything is allocated for it.
 pub fn load_arrays(path: &Path) -> Result<Vec<Array>> {
-    let (mut file, index) = open(path)?;
-    let mut arrays = Vec::with_capacity(index.len());
-    for (name, info) in index {
-        let data = read_data(&mut file, &info).map_err(|e| {
-            let e = match e {
-                Bad::Io(e) => return Error::io("read", path, e).at(format_args!("tensor {name}")),
-                Bad::Data(e) => Error::input(e),
-            };
-            e.at(format_args!("{}: tensor {name}", path.display()))
+    let file = ArrayFile::open(path)?;
+    (file.index().enumerate())
+        .map(|(place, ArrayInfo { name, shape, .. })| {
+            let data = file.read(place).map_err(|e| e.at(path.display()))?;
+            Ok(Array { name, shape, data })
+        })
+        .collect()
+}
+
+/// A safetensors file whose arrays are read when they are asked for.
+#[derive(Debug)]
+pub struct ArrayFile {
+    file: File,
+    /// In the order of the data, which starts at this byte.
+    index: Vec<(String, TensorInfo)>,
+    data: u64,
+}
+
+impl ArrayFile {
+    /// Opens a file, reads its header and checks it against the file's size.
+    ///
+    /// # Errors
+    /// Those of [`load_arrays`], but for those about an array's numbers.
+    pub fn open(path: &Path) -> Result<Self> {
+        let io = |e| Error::io("read", path, e);
+        let bad = |what: String| Error::input(what).at(path.display());
+        let mut file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        if size < 8 {
+            return Err(bad(format!(
+                "not a safetensors file: {size} bytes, 8 or more were expected"
+            )));
+        }
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        if length > LARGEST_HEADER {
+            return Err(bad(format!(
+                "not a safetensors file: a header of {length} bytes, {LARGEST_HEADER} at most are allowed"
+            )));
+        }
+        if length > size - 8 {
+            let end = 8 + length;
+            return Err(bad(format!("truncated: the header ends at byte {end}, file has {size}")));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|e| bad(format!("bad safetensors header: {e}")))?;
+        let mut index: Vec<_> = header.tensors.into_iter().collect();
+        index.sort_by_key(|(_, info)| info.data_offsets);
+        check(&index, 8 + length, size).map_err(|(name, what)| {
+            Error::input(what).at(match name {
+                Some(name) => format!("{}: tensor {name}", path.display()),
+                None => path.display().to_string(),
+            })
         })?;
-        arrays.push(Array { name, shape: info.shape, data });
+        Ok(Self { file, index, data: 8 + length })
     }
-    Ok(arrays)
+
+    /// What it holds, in the order of the data.
+    pub fn index(&self) -> impl ExactSizeIterator<Item = ArrayInfo> {
+        self.index.iter().map(|(name, i)| ArrayInfo {
+            name: name.clone(),
+            shape: i.shape.clone(),
+            dtype: format!("{:?}", i.dtype),
+        })
+    }
+
+    /// Whether the array at a place of the index is read as [`ArrayData::I64`].
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn is_integer(&self, place: usize) -> bool {
+        use Dtype::{BOOL, I8, I16, I32, I64, U8, U16, U32, U64};
+        matches!(self.index[place].1.dtype, I64 | U64 | I32 | U32 | I16 | U16 | I8 | U8 | BOOL)
+    }
+
+    /// The array at a place of the index.
+    ///
+    /// # Errors
+    /// Those of [`load_arrays`]; they name the tensor, and not the file.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn read(&self, place: usize) -> Result<ArrayData> {
+        let n = self.index[place].1.shape.iter().product();
+        if self.is_integer(place) {
+            let mut out = vec![0; n];
+            self.fill(place, |file, dtype| read_integers(file, dtype, &mut out))?;
+            Ok(ArrayData::I64(out))
+        } else {
+            // Refused before memory is taken: such elements may be smaller than ours.
+            self.fill(place, |_, dtype| match FLOATS.contains(&dtype) {
+                true => Ok(()),
+                false => Err(unread(dtype)),
+            })?;
+            let mut out = vec![0.0; n];
+            self.read_floats(place, &mut out)?;
+            Ok(ArrayData::F32(out))
+        }
+    }
+
+    /// The floats of the array at a place of the index, into `out`.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read); also for integers.
+    ///
+    /// # Panics
+    /// If there is no such place, or `out` is not as long as the array.
+    pub fn read_floats(&self, place: usize, out: &mut [f32]) -> Result<()> {
+        let n: usize = self.index[place].1.shape.iter().product();
+        assert_eq!(out.len(), n, "read_floats: not as long as the array");
+        self.fill(place, |file, dtype| read_floats(file, dtype, out))
+    }
+
+    fn fill(
+        &self,
+        place: usize,
+        read: impl FnOnce(&mut &File, Dtype) -> std::result::Result<(), Bad>,
+    ) -> Result<()> {
+        let (name, info) = &self.index[place];
+        let start = SeekFrom::Start(self.data + info.data_offsets.0 as u64);
+        let mut file = &self.file;
+        let done = file.seek(start).map_err(Bad::Io).and_then(|_| read(&mut file, info.dtype));
+        let at = format!("tensor {name}");
+        done.map_err(|e| match e {
+            Bad::Io(e) => Error::io("read", Path::new(&at), e),
+            Bad::Data(e) => Error::input(e).at(at),
+        })
+    }
 }
 
 /// A header as it stands in the file, without the buffers that serde's `flatten` would take.
@@ -249,42 +363,6 @@ impl<'de> Deserialize<'de> for Header {
         }
         d.deserialize_map(Entries)
     }
-}
-
-/// Opens a file, reads its header, checks it against the file's size; the file stands at the data.
-fn open(path: &Path) -> Result<(File, Vec<(String, TensorInfo)>)> {
-    let io = |e| Error::io("read", path, e);
-    let bad = |what: String| Error::input(what).at(path.display());
-    let mut file = File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
-    if size < 8 {
-        return Err(bad(format!("not a safetensors file: {size} bytes, 8 or more were expected")));
-    }
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(io)?;
-    let length = u64::from_le_bytes(length);
-    if length > LARGEST_HEADER {
-        return Err(bad(format!(
-            "not a safetensors file: a header of {length} bytes, {LARGEST_HEADER} at most are allowed"
-        )));
-    }
-    if length > size - 8 {
-        let end = 8 + length;
-        return Err(bad(format!("truncated: the header ends at byte {end}, file has {size}")));
-    }
-    let mut header = vec![0; length as usize];
-    file.read_exact(&mut header).map_err(io)?;
-    let header: Header =
-        serde_json::from_slice(&header).map_err(|e| bad(format!("bad safetensors header: {e}")))?;
-    let mut index: Vec<_> = header.tensors.into_iter().collect();
-    index.sort_by_key(|(_, info)| info.data_offsets);
-    check(&index, 8 + length, size).map_err(|(name, what)| {
-        Error::input(what).at(match name {
-            Some(name) => format!("{}: tensor {name}", path.display()),
-            None => path.display().to_string(),
-        })
-    })?;
-    Ok((file, index))
 }
 
 /// The data must be as long as shape and type say, without gaps or overlaps, to the file's end.
@@ -337,59 +415,66 @@ enum Bad {
     Data(String),
 }
 
-fn read_data(file: &mut File, info: &TensorInfo) -> std::result::Result<ArrayData, Bad> {
-    let n = info.shape.iter().product();
-    Ok(match info.dtype {
+/// What [`read_floats`] reads.
+const FLOATS: [Dtype; 4] = [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16];
+
+fn read_floats(file: &mut &File, dtype: Dtype, out: &mut [f32]) -> std::result::Result<(), Bad> {
+    match dtype {
         Dtype::F32 => {
             // The bulk of every checkpoint and model: read in place.
-            let mut v = vec![0f32; n];
-            file.read_exact(bytemuck::cast_slice_mut(&mut v)).map_err(Bad::Io)?;
+            file.read_exact(bytemuck::cast_slice_mut(out)).map_err(Bad::Io)?;
             if cfg!(target_endian = "big") {
-                v.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
+                out.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
             }
-            ArrayData::F32(v)
+            Ok(())
         }
-        Dtype::F64 => ArrayData::F32(convert(file, n, |b| Some(f64::from_le_bytes(b) as f32))?),
-        Dtype::F16 => ArrayData::F32(convert(file, n, |b| Some(f16(u16::from_le_bytes(b))))?),
-        Dtype::BF16 => ArrayData::F32(convert(file, n, |b| {
-            Some(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16))
-        })?),
-        Dtype::I64 => ArrayData::I64(convert(file, n, |b| Some(i64::from_le_bytes(b)))?),
-        Dtype::U64 => ArrayData::I64(convert(file, n, |b| u64::from_le_bytes(b).try_into().ok())?),
-        Dtype::I32 => ArrayData::I64(convert(file, n, |b| Some(i32::from_le_bytes(b).into()))?),
-        Dtype::U32 => ArrayData::I64(convert(file, n, |b| Some(u32::from_le_bytes(b).into()))?),
-        Dtype::I16 => ArrayData::I64(convert(file, n, |b| Some(i16::from_le_bytes(b).into()))?),
-        Dtype::U16 => ArrayData::I64(convert(file, n, |b| Some(u16::from_le_bytes(b).into()))?),
-        Dtype::I8 => ArrayData::I64(convert(file, n, |b| Some(i8::from_le_bytes(b).into()))?),
-        Dtype::U8 => ArrayData::I64(convert(file, n, |b| Some(u8::from_le_bytes(b).into()))?),
-        Dtype::BOOL => ArrayData::I64(convert(file, n, |[b]| Some(i64::from(b != 0)))?),
-        other => {
-            return Err(Bad::Data(format!(
-                "element type {other:?}; F32, F16, BF16, F64, BOOL and integers can be read"
-            )));
+        Dtype::F64 => convert(file, out, |b| Some(f64::from_le_bytes(b) as f32)),
+        Dtype::F16 => convert(file, out, |b| Some(f16(u16::from_le_bytes(b)))),
+        Dtype::BF16 => {
+            convert(file, out, |b| Some(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)))
         }
-    })
+        other => Err(unread(other)),
+    }
 }
 
-/// Reads `n` elements of `B` bytes, a block at a time.
+fn read_integers(file: &mut &File, dtype: Dtype, out: &mut [i64]) -> std::result::Result<(), Bad> {
+    match dtype {
+        Dtype::I64 => convert(file, out, |b| Some(i64::from_le_bytes(b))),
+        Dtype::U64 => convert(file, out, |b| u64::from_le_bytes(b).try_into().ok()),
+        Dtype::I32 => convert(file, out, |b| Some(i32::from_le_bytes(b).into())),
+        Dtype::U32 => convert(file, out, |b| Some(u32::from_le_bytes(b).into())),
+        Dtype::I16 => convert(file, out, |b| Some(i16::from_le_bytes(b).into())),
+        Dtype::U16 => convert(file, out, |b| Some(u16::from_le_bytes(b).into())),
+        Dtype::I8 => convert(file, out, |b| Some(i8::from_le_bytes(b).into())),
+        Dtype::U8 => convert(file, out, |b| Some(u8::from_le_bytes(b).into())),
+        Dtype::BOOL => convert(file, out, |[b]| Some(i64::from(b != 0))),
+        other => Err(unread(other)),
+    }
+}
+
+fn unread(dtype: Dtype) -> Bad {
+    Bad::Data(format!("element type {dtype:?}; F32, F16, BF16, F64, BOOL and integers can be read"))
+}
+
+/// Reads elements of `B` bytes, a block at a time.
 fn convert<const B: usize, T>(
-    file: &mut File,
-    n: usize,
+    file: &mut &File,
+    out: &mut [T],
     to: impl Fn([u8; B]) -> Option<T>,
-) -> std::result::Result<Vec<T>, Bad> {
+) -> std::result::Result<(), Bad> {
     const BLOCK: usize = 1 << 14;
-    let mut out = Vec::with_capacity(n);
-    let mut buffer = vec![0; B * n.min(BLOCK)];
-    while out.len() < n {
-        let bytes = &mut buffer[..B * (n - out.len()).min(BLOCK)];
+    let mut buffer = vec![0; B * out.len().min(BLOCK)];
+    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+        let bytes = &mut buffer[..B * out.len()];
         file.read_exact(bytes).map_err(Bad::Io)?;
-        for b in bytes.as_chunks::<B>().0 {
-            out.push(to(*b).ok_or_else(|| {
-                Bad::Data(format!("element {} does not fit a 64-bit integer", out.len()))
-            })?);
+        for (i, (b, out)) in bytes.as_chunks::<B>().0.iter().zip(out).enumerate() {
+            *out = to(*b).ok_or_else(|| {
+                let at = block * BLOCK + i;
+                Bad::Data(format!("element {at} does not fit a 64-bit integer"))
+            })?;
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// IEEE 754 binary16 to binary32, exact.

@@ -17,7 +17,8 @@ pub mod stage;
 pub mod tensorboard;
 
 pub use arrays::{
-    Array, ArrayData, ArrayDataRef, ArrayInfo, ArrayRef, array_index, load_arrays, save_arrays,
+    Array, ArrayData, ArrayDataRef, ArrayFile, ArrayInfo, ArrayRef, array_index, load_arrays,
+    save_arrays,
 };
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use date::{MONTHS, civil};

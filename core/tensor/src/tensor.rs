@@ -130,6 +130,22 @@ impl Tensor {
         tensor
     }
 
+    /// A tensor whose values `fill` writes, row-major, over arbitrary ones; on [`Device::Plan`] it is not called.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn filled<E>(
+        device: Device,
+        shape: impl Into<Shape>,
+        fill: impl FnOnce(&mut [f32]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut tensor = Self::stale(device, shape);
+        if device == Device::Cpu {
+            fill(tensor.cpu_mut())?;
+        }
+        Ok(tensor)
+    }
+
     /// A single value, shape [].
     pub fn scalar(device: Device, value: f32) -> Self {
         Self::from_slice(device, &[value], [])

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use crate::{
     config::Fields,
+    folder::{Place, Stored},
     heads::{Kind, Variant},
     pass::Pass,
 };
@@ -203,9 +204,6 @@ pub enum Init {
     Zero,
 }
 
-/// A file's tensors by name: shape and values.
-pub type Stored = HashMap<String, (Vec<usize>, Vec<f32>)>;
-
 /// Where a network's parameters come from: a file, or chance.
 pub struct Builder {
     /// The parameters declared so far.
@@ -282,7 +280,7 @@ impl Builder {
     fn stored(&self, name: &str) -> String {
         let full = format!("{}{name}", self.prefix);
         let other = format!("{}{name}", self.headed);
-        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains_key(n));
+        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains(n));
         // A bare trunk (`GPT2Model`) has the same tensors without the prefix.
         match () {
             () if has(&full) => full,
@@ -320,7 +318,7 @@ impl Builder {
 
     /// Whether there is such a part: always, but in a file that lacks it.
     pub fn has_pooler(&self, name: &str) -> bool {
-        self.loaded.as_ref().is_none_or(|t| t.contains_key(&self.stored(name)))
+        self.loaded.as_ref().is_none_or(|t| t.contains(&self.stored(name)))
     }
 
     /// A parameter of the head; chance where a file lacks it.
@@ -353,14 +351,14 @@ impl Builder {
     ) -> Result<ParamId> {
         self.drop_other(name);
         self.drop_other(other);
-        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains_key(n));
+        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains(n));
         let stored = if !has(name) && has(other) { other } else { name };
         self.declare(name, stored, shape, init, !self.whole)
     }
 
     fn drop_other(&mut self, name: &str) {
         if let (true, Some(tensors)) = (self.other_head, &mut self.loaded) {
-            tensors.remove(name);
+            tensors.take(name);
         }
     }
 
@@ -373,13 +371,12 @@ impl Builder {
         optional: bool,
     ) -> Result<ParamId> {
         if let Some(tensors) = &mut self.loaded {
-            match tensors.remove(stored) {
-                Some((found, values)) if found == shape => {
-                    return Ok(self
-                        .params
-                        .insert(name, Tensor::from_slice(self.device, &values, shape)));
+            match tensors.take(stored) {
+                Some(place) if place.shape == shape => {
+                    let value = tensors.read(self.device, &place)?;
+                    return Ok(self.params.insert(name, value));
                 }
-                Some((found, _)) => {
+                Some(Place { shape: found, .. }) => {
                     return Err(Error::input(format!(
                         "shape {found:?}, but config.json asks for {shape:?}"
                     ))
@@ -394,22 +391,20 @@ impl Builder {
             }
         }
         let name = &format!("{}{name}", self.outer);
-        if self.device == Device::Plan {
-            return Ok(self.params.insert(name, Tensor::zeros(self.device, shape)));
-        }
-        let count = shape.iter().product();
-        let mut values = vec![0.0; count];
-        match init {
-            Init::Normal(std) => self.rng.fork(name).fill_normal(&mut values, 0.0, std),
-            Init::One => values.fill(1.0),
-            Init::Zero => {}
-        }
-        Ok(self.params.insert(name, Tensor::from_slice(self.device, &values, shape)))
+        let value = Tensor::filled(self.device, shape, |values| {
+            match init {
+                Init::Normal(std) => self.rng.fork(name).fill_normal(values, 0.0, std),
+                Init::One => values.fill(1.0),
+                Init::Zero => values.fill(0.0),
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(self.params.insert(name, value))
     }
 
     /// Names in the file that nobody asked for.
     pub fn left_over(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.loaded.iter().flat_map(|t| t.keys().cloned()).collect();
+        let mut names: Vec<String> = self.loaded.iter().flat_map(|t| t.names().cloned()).collect();
         names.sort();
         names
     }
