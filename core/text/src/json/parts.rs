@@ -145,12 +145,18 @@ impl Part {
         Ok(Self { name, value })
     }
 
-    /// The parts of a sequence.
-    fn list(mut self, key: &str) -> Result<Vec<Value>> {
-        match self.value.get_mut(key).map(Value::take) {
-            Some(Value::Array(list)) => Ok(list),
-            _ => Err(Error::input(format!("a Sequence without a list `{key}`"))),
-        }
+    /// The parts of a sequence, which stands at `depth`, by what reads one.
+    fn sequence<T>(
+        mut self,
+        key: &str,
+        depth: usize,
+        budget: &mut Budget,
+        of: fn(Value, usize, &mut Budget) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let Some(Value::Array(list)) = self.value.get_mut(key).map(Value::take) else {
+            return Err(Error::input(format!("a Sequence without a list `{key}`")));
+        };
+        list.into_iter().map(|part| of(part, depth + 1, budget)).collect()
     }
 
     fn get<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
@@ -189,9 +195,7 @@ impl Normalizer {
         let part = Part::new(value, depth, budget)?;
         Ok(match part.name.as_str() {
             "Sequence" => {
-                let list = part.list("normalizers")?.into_iter();
-                let normalizers =
-                    list.map(|v| Self::of(v, depth + 1, budget)).collect::<Result<_>>()?;
+                let normalizers = part.sequence("normalizers", depth, budget, Self::of)?;
                 Self::Sequence { r#type: Sequence::Sequence, normalizers }
             }
             "Replace" => Self::Replace(part.replace(budget)?),
@@ -255,9 +259,7 @@ impl PreTokenizer {
         let part = Part::new(value, depth, budget)?;
         Ok(match part.name.as_str() {
             "Sequence" => {
-                let list = part.list("pretokenizers")?.into_iter();
-                let pretokenizers =
-                    list.map(|v| Self::of(v, depth + 1, budget)).collect::<Result<_>>()?;
+                let pretokenizers = part.sequence("pretokenizers", depth, budget, Self::of)?;
                 Self::Sequence { r#type: Sequence::Sequence, pretokenizers }
             }
             "Split" => {
@@ -303,9 +305,7 @@ impl Decoder {
         let part = Part::new(value, depth, budget)?;
         Ok(match part.name.as_str() {
             "Sequence" => {
-                let list = part.list("decoders")?.into_iter();
-                let decoders =
-                    list.map(|v| Self::of(v, depth + 1, budget)).collect::<Result<_>>()?;
+                let decoders = part.sequence("decoders", depth, budget, Self::of)?;
                 Self::Sequence { r#type: Sequence::Sequence, decoders }
             }
             "Replace" => Self::Replace(part.replace(budget)?),
