@@ -230,6 +230,36 @@ fn both_readmes_say_the_same() {
     assert_eq!(sections(&english), sections(&chinese));
 }
 
+/// The READMEs' table of speed has the figures of the files that its head links to; docs/refresh_speed.py writes it.
+#[test]
+fn speed_is_as_measured() {
+    for readme in READMES {
+        let text = read(readme);
+        let table =
+            text.split_once("<!-- speed -->").unwrap().1.split_once("<!-- /speed -->").unwrap().0;
+        let mut lines = table.trim().lines();
+        let linked = lines.next().unwrap().split("](bench/").skip(1);
+        let results: Vec<String> = linked
+            .map(|rest| read(&format!("bench/{}", rest.split(')').next().unwrap())))
+            .collect();
+        assert!(!results.is_empty(), "{readme}");
+        let rows: Vec<&str> = lines.skip(1).collect();
+        assert!(rows.len() > 5, "{readme}: {rows:?}");
+        for row in rows {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            for (three, results) in cells[1..].chunks(3).zip(&results) {
+                let [speed, ratio, memory] = three else { panic!("{readme}: {row}") };
+                let is_it = |line: &str| {
+                    line.contains(&format!("| {speed} |"))
+                        && line.contains(&format!("| {ratio} ("))
+                        && (memory.is_empty() || line.ends_with(&format!("| {memory} |")))
+                };
+                assert!(speed.is_empty() || results.lines().any(is_it), "{readme}: {row}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_command_is_in_both_readmes() {
     let help = String::from_utf8(athanor(&root(), &["--help"]).stdout).unwrap();
