@@ -2,15 +2,14 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{math, simd::simd};
+use crate::cpu::{math, parallel, simd::simd};
 
 /// f(0), …, f(n - 1), in this order, on all threads. Each call must depend on its number alone; then the result
 /// does not depend on the threads.
 pub fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
-    if n < 2 {
-        return (0..n).map(f).collect();
-    }
-    (0..n).into_par_iter().with_max_len(1).map(f).collect()
+    let mut found: Vec<Option<T>> = (0..n).map(|_| None).collect();
+    parallel::chunks(&mut found, 1, |i, place| place[0] = Some(f(i)));
+    found.into_iter().flatten().collect()
 }
 
 /// Calls f with each item, on all threads, in no order.

@@ -8,11 +8,9 @@
 
 use std::{cell::RefCell, ops::Range, sync::Mutex};
 
-use rayon::prelude::*;
-
 use super::{
     gemm::Mat,
-    parallel::SharedRows,
+    parallel::{self, SharedRows},
     simd::{Level, level},
     tile::{self, Ahead, COLUMNS, Left, Store},
 };
@@ -87,13 +85,13 @@ pub(crate) unsafe fn product(
         let end = (first + columns).min(n);
         let panels = (end - first).div_ceil(COLUMNS);
         room.resize(room.len().max(panels * COLUMNS * k), 0.0);
-        let lay_out = |(p, panel): (usize, &mut [f32])| {
+        let lay_out = |p: usize, panel: &mut [f32]| {
             tile::lay_out(b, 0..k, first + p * COLUMNS, end, panel);
         };
         let laid_out = &mut room[..panels * COLUMNS * k];
         match threads {
-            true => laid_out.par_chunks_mut(COLUMNS * k).enumerate().for_each(lay_out),
-            false => laid_out.chunks_mut(COLUMNS * k).enumerate().for_each(lay_out),
+            true => parallel::chunks(laid_out, COLUMNS * k, lay_out),
+            false => laid_out.chunks_mut(COLUMNS * k).enumerate().for_each(|(p, l)| lay_out(p, l)),
         }
         let laid_out = &room[..];
         let groups = (panels * COLUMNS / TASK_COLUMNS).max(1);
@@ -131,7 +129,7 @@ pub(crate) unsafe fn product(
         };
         let tasks = m.div_ceil(ROWS) * groups;
         match threads {
-            true => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+            true => parallel::tasks(tasks, task),
             false => (0..tasks).for_each(task),
         }
     }

@@ -1,8 +1,10 @@
 //! Row-wise pieces of the fused linear + cross-entropy: the logits exist only for a block of rows.
 
-use rayon::prelude::*;
-
-use super::{math, parallel::rows, simd::simd};
+use super::{
+    math,
+    parallel::{self, rows},
+    simd::simd,
+};
 
 simd! {
     fn log_sum_exp(row: &[f32]) -> f32 {
@@ -33,8 +35,8 @@ simd! {
 /// out[i] = (log-probability of targets[i], log-sum-exp) of row i.
 pub(crate) fn log_prob(logits: &[f32], vocabulary: usize, targets: &[i32], out: &mut [f32]) {
     // The output is narrow: cut tasks by the width of the logits.
-    let step = super::parallel::rows_per_task(vocabulary);
-    out.par_chunks_mut(2 * step).enumerate().for_each(|(i, out)| {
+    let step = parallel::rows_per_task(vocabulary);
+    parallel::chunks(out, 2 * step, |i, out| {
         for (j, out) in out.chunks_exact_mut(2).enumerate() {
             let r = i * step + j;
             let row = &logits[r * vocabulary..(r + 1) * vocabulary];
@@ -52,8 +54,8 @@ pub(crate) fn entropy(
     lse: impl Fn(usize) -> f32 + Sync,
     out: &mut [f32],
 ) {
-    let step = super::parallel::rows_per_task(vocabulary);
-    out.par_chunks_mut(step).enumerate().for_each(|(i, out)| {
+    let step = parallel::rows_per_task(vocabulary);
+    parallel::chunks(out, step, |i, out| {
         for (j, out) in out.iter_mut().enumerate() {
             let r = i * step + j;
             *out = entropy_row(&logits[r * vocabulary..(r + 1) * vocabulary], lse(r));
@@ -69,8 +71,8 @@ pub(crate) fn draw(
     uniform: impl Fn(usize) -> f64 + Sync,
     out: &mut [[i32; 2]],
 ) {
-    let step = super::parallel::rows_per_task(vocabulary);
-    out.par_chunks_mut(step).enumerate().for_each(|(i, out)| {
+    let step = parallel::rows_per_task(vocabulary);
+    parallel::chunks(out, step, |i, out| {
         let mut shares = vec![0.0; vocabulary];
         for (j, out) in out.iter_mut().enumerate() {
             let r = i * step + j;

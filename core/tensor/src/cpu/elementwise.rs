@@ -1,8 +1,10 @@
 //! Elementwise kernels.
 
-use rayon::prelude::*;
-
-use super::{math, parallel::rows, simd::simd};
+use super::{
+    math,
+    parallel::{self, rows},
+    simd::simd,
+};
 
 /// A function of one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -346,9 +348,10 @@ pub(crate) fn total_squares(x: &[f32]) -> f64 {
 fn block_sums(x: &[f32], piece: impl Fn(&[f32]) -> f32 + Sync) -> f64 {
     const SIZE: usize = 16 * 1024;
     let mut sums = vec![0.0f32; x.len().div_ceil(SIZE)];
-    sums.par_iter_mut()
-        .zip(x.par_chunks(SIZE))
-        .with_min_len(4)
-        .for_each(|(sum, block)| *sum = piece(block));
+    parallel::chunks(&mut sums, 4, |i, sums| {
+        for (sum, block) in sums.iter_mut().zip(x[4 * SIZE * i..].chunks(SIZE)) {
+            *sum = piece(block);
+        }
+    });
     sums.into_iter().map(f64::from).sum()
 }

@@ -20,4 +20,5 @@ pub(crate) mod relative;
 pub(crate) mod rotary;
 pub(crate) mod simd;
 pub(crate) mod skinny;
+pub(crate) mod team;
 pub(crate) mod tile;

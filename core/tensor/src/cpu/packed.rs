@@ -5,11 +5,9 @@
 //! then, for the other rows, from the cache, while the next panel is fetched. Each output is added up along k in
 //! order, whatever m and the number of threads.
 
-use rayon::prelude::*;
-
 use super::{
     gemm::Mat,
-    parallel::SharedRows,
+    parallel::{self, SharedRows},
     skinny::PARALLEL_FROM,
     tile::{self, Ahead, COLUMNS, Left, Store},
 };
@@ -35,9 +33,9 @@ impl Panels {
     pub fn new(w: Mat<'_>, inner: usize, outputs: usize) -> Self {
         let panel = (inner * COLUMNS).max(1);
         let mut data = Buf::stale(outputs.div_ceil(COLUMNS) * panel);
-        data.par_chunks_mut(panel)
-            .enumerate()
-            .for_each(|(p, panel)| tile::lay_out(w, 0..inner, p * COLUMNS, outputs, panel));
+        parallel::chunks(&mut data, panel, |p, panel| {
+            tile::lay_out(w, 0..inner, p * COLUMNS, outputs, panel);
+        });
         Self { data, inner, outputs }
     }
 
@@ -87,7 +85,7 @@ impl Panels {
         };
         let panels = n.div_ceil(COLUMNS);
         if threads && m * n * k >= PARALLEL_FROM {
-            (0..panels).into_par_iter().for_each(task);
+            parallel::tasks(panels, task);
         } else {
             (0..panels).for_each(task);
         }

@@ -1,6 +1,6 @@
 //! Splitting work over the thread pool, in pieces whose borders do not depend on its size.
 
-use rayon::prelude::*;
+use super::team;
 
 /// About this many elements make a task worth its start.
 const GRAIN: usize = 16 * 1024;
@@ -13,13 +13,7 @@ pub(crate) fn rows_per_task(width: usize) -> usize {
 /// Calls `f(first_row, rows)` on pieces of `out`.
 pub(crate) fn rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let step = rows_per_task(width);
-    if out.len() <= step * width {
-        if !out.is_empty() {
-            f(0, out);
-        }
-        return;
-    }
-    out.par_chunks_mut(step * width).enumerate().for_each(|(i, chunk)| f(i * step, chunk));
+    chunks(out, step * width, |i, chunk| f(i * step, chunk));
 }
 
 /// As [`rows`] over two outputs of the same number of rows.
@@ -31,21 +25,46 @@ pub(crate) fn rows2(
     f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let step = rows_per_task(wa.max(wb));
-    if a.len() <= step * wa {
-        if !a.is_empty() {
-            f(0, a, b);
-        }
-        return;
-    }
-    a.par_chunks_mut(step * wa)
-        .zip(b.par_chunks_mut(step * wb))
-        .enumerate()
-        .for_each(|(i, (ca, cb))| f(i * step, ca, cb));
+    chunks2(a, step * wa, b, step * wb, |i, a, b| f(i * step, a, b));
 }
 
 /// Calls `f(i)` for each i below `n`.
-pub(crate) fn tasks(n: usize, f: impl Fn(usize) + Sync + Send) {
-    (0..n).into_par_iter().with_max_len(1).for_each(f);
+pub(crate) fn tasks(n: usize, f: impl Fn(usize) + Sync) {
+    team::run(n, f);
+}
+
+/// Calls `f(i, chunk)` on chunks of `size`, the last one as large as is left.
+///
+/// # Panics
+/// If `size` is 0 and there is something.
+pub(crate) fn chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let shared = Shared::new(out);
+    tasks(out.len().div_ceil(size.max(1)), |i| {
+        let start = i * size;
+        // SAFETY: chunks do not overlap.
+        #[allow(unsafe_code)]
+        f(i, unsafe { shared.slice(start, size.min(shared.1 - start)) });
+    });
+}
+
+/// As [`chunks`] over two, with as many chunks as the first has.
+///
+/// # Panics
+/// If the second has fewer.
+pub(crate) fn chunks2<T: Send, U: Send>(
+    a: &mut [T],
+    size_a: usize,
+    b: &mut [U],
+    size_b: usize,
+    f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+) {
+    let shared = Shared::new(b);
+    chunks(a, size_a, |i, a| {
+        let start = i * size_b;
+        // SAFETY: chunks do not overlap.
+        #[allow(unsafe_code)]
+        f(i, a, unsafe { shared.slice(start, size_b.min(shared.1 - start)) });
+    });
 }
 
 /// Sums over rows: `part(first_row, end_row, sums)` adds a block of rows to its own sums, and the
@@ -58,11 +77,7 @@ pub(crate) fn column_sums(
     let step = rows_per_task(width) * 4;
     let blocks = rows.div_ceil(step).max(1);
     let mut sums = vec![0.0f32; blocks * width];
-    if width > 0 {
-        sums.par_chunks_mut(width)
-            .enumerate()
-            .for_each(|(i, s)| part(i * step, ((i + 1) * step).min(rows), s));
-    }
+    chunks(&mut sums, width, |i, s| part(i * step, ((i + 1) * step).min(rows), s));
     let (first, rest) = sums.split_at_mut(width);
     if width > 0 {
         for block in rest.chunks_exact(width) {
@@ -76,23 +91,29 @@ pub(crate) fn column_sums(
 }
 
 /// A pointer that tasks share to write disjoint places of one array.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared(*mut f32, usize);
+pub(crate) struct Shared<T = f32>(*mut T, usize);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Shared<T> {}
 
 // SAFETY: only `slice` reads the pointer, and its callers promise disjoint ranges.
 #[allow(unsafe_code)]
-unsafe impl Send for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 #[allow(unsafe_code)]
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
-    pub fn new(out: &mut [f32]) -> Self {
+impl<T> Shared<T> {
+    pub fn new(out: &mut [T]) -> Self {
         Self(out.as_mut_ptr(), out.len())
     }
 
     /// The base address, for kernels that take strided matrices.
-    pub fn at(self, offset: usize) -> *mut f32 {
+    pub fn at(self, offset: usize) -> *mut T {
         assert!(offset <= self.1, "offset {offset} of {}", self.1);
         self.0.wrapping_add(offset)
     }
@@ -102,7 +123,7 @@ impl Shared {
     /// # Safety
     /// While the slice lives no other task may touch the same range, and the array must outlive it.
     #[allow(unsafe_code, clippy::mut_from_ref)]
-    pub unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [f32] {
+    pub unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [T] {
         assert!(start <= self.1 && len <= self.1 - start, "range {start}+{len} of {}", self.1);
         // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }

@@ -5,10 +5,8 @@
 //! k, kept in a register. A general kernel would pack the weights first, which costs more than the product.
 //! Each element is added up in one order, whatever m and the number of threads.
 
-use rayon::prelude::*;
-
 use super::{
-    parallel::SharedRows,
+    parallel::{self, SharedRows},
     simd::{Level, level},
 };
 
@@ -54,7 +52,7 @@ pub(crate) unsafe fn product(
     };
     let tasks = n.div_ceil(COLUMNS);
     if threads && m * n * k >= PARALLEL_FROM {
-        (0..tasks).into_par_iter().for_each(|i| task(i * COLUMNS));
+        parallel::tasks(tasks, |i| task(i * COLUMNS));
     } else {
         (0..tasks).for_each(|i| task(i * COLUMNS));
     }

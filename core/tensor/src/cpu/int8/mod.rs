@@ -14,9 +14,11 @@
 mod kernels;
 mod rows;
 
-use rayon::prelude::*;
-
-use super::{gemm::Mat, parallel::SharedRows, skinny::PARALLEL_FROM};
+use super::{
+    gemm::Mat,
+    parallel::{self, SharedRows},
+    skinny::PARALLEL_FROM,
+};
 use crate::pool::Buf;
 use kernels::{Job, Kernel};
 use rows::Rows;
@@ -49,7 +51,7 @@ impl Weights {
         let blocks = inner.div_ceil(BLOCK);
         let panel = blocks * STRIDE / 4;
         let mut data = Buf::stale(outputs.div_ceil(COLUMNS) * panel);
-        data.par_chunks_mut(panel.max(1)).enumerate().for_each(|(p, panel)| {
+        parallel::chunks(&mut data, panel, |p, panel| {
             for (b, to) in panel.chunks_exact_mut(STRIDE / 4).enumerate() {
                 let (to, scales) = to.split_at_mut(BLOCK * COLUMNS / 4);
                 let to: &mut [u8] = bytemuck::cast_slice_mut(to);
@@ -130,7 +132,7 @@ impl Weights {
         };
         let panels = n.div_ceil(COLUMNS);
         if threads {
-            (0..panels).into_par_iter().for_each(task);
+            parallel::tasks(panels, task);
         } else {
             (0..panels).for_each(task);
         }

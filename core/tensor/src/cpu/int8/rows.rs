@@ -1,10 +1,11 @@
 //! Rows of f32 as int8 in blocks.
 
-use rayon::prelude::*;
-
 use super::{BLOCK, FOURS};
 use crate::{
-    cpu::{parallel::rows_per_task, simd::simd},
+    cpu::{
+        parallel::{self, rows_per_task},
+        simd::simd,
+    },
     pool::Buf,
 };
 
@@ -73,14 +74,10 @@ impl Rows {
         let mut words = Buf::stale(x.len() / k * stride);
         // A row is work for a task only where there are many.
         let step = if threads { rows_per_task(k) } else { x.len() / k }.max(1);
-        let task = |(x, out): (&[f32], &mut [f32])| {
+        parallel::chunks(&mut words, step * stride, |i, out| {
+            let x = &x[i * step * k..][..out.len() / stride * k];
             quantise_rows(x, k, bytemuck::cast_slice_mut(out));
-        };
-        if x.len() <= step * k {
-            task((x, &mut words));
-        } else {
-            x.par_chunks(step * k).zip(words.par_chunks_mut(step * stride)).for_each(task);
-        }
+        });
         Self { words, stride }
     }
 
