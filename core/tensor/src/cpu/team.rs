@@ -277,7 +277,8 @@ mod tests {
                     first_of(3, || {
                         for _ in 0..100 {
                             run(4, |_| assert_eq!(counts(5), [1; 5]));
-                            rayon::join(|| counts(5), || counts(6));
+                            let both = rayon::join(|| counts(5), || counts(6));
+                            assert_eq!(both, (vec![1; 5], vec![1; 6]));
                         }
                     });
                 });
