@@ -5,6 +5,10 @@
 //! [`keep`], looks for pieces here and for rayon's own in turn, and leaves when nothing has come for [`IDLE`].
 //! Each thread takes pieces from a stretch of its own, in order, as the kernels fetch the next piece ahead; one that is
 //! done helps the others.
+//!
+//! Beside other busy programs that would be slow: a thread that never sleeps has used up its share of the processor
+//! when it is wanted. So an op that its first thread did alone, though long, sends the next ones to rayon for a while:
+//! its sleeping workers are let in as they wake.
 
 use std::{
     any::Any,
@@ -12,8 +16,8 @@ use std::{
     hint,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        LazyLock, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -23,6 +27,10 @@ use rayon::prelude::*;
 
 /// How long a worker looks for pieces before it leaves, and may sleep.
 const IDLE: Duration = Duration::from_micros(200);
+
+/// An op this long that nobody joined tells that the workers have no processor, and for how long rayon then has all.
+const ALONE: Duration = Duration::from_micros(50);
+const REST: Duration = Duration::from_millis(100);
 
 /// Turns of waiting for the last pieces before others may have the processor.
 const TURNS: usize = 1 << 10;
@@ -56,6 +64,8 @@ struct Team {
     next: [Next; STRETCHES],
     /// Workers in [`keep`], or called there.
     keepers: AtomicUsize,
+    /// Until when ops go to rayon, in microseconds after [`START`]; 0: they don't.
+    rest: AtomicU64,
     /// What a piece panicked with on another thread.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -73,8 +83,11 @@ static TEAM: Team = Team {
     work: UnsafeCell::new(None),
     next: [const { Next(AtomicUsize::new(0)) }; STRETCHES],
     keepers: AtomicUsize::new(0),
+    rest: AtomicU64::new(0),
     panic: Mutex::new(None),
 };
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 thread_local! {
     /// Whether this thread is in an op or in [`keep`].
@@ -92,8 +105,8 @@ pub(crate) fn run<F: Fn(usize) + Sync>(pieces: usize, f: F) {
     if pieces < 2 || threads < 2 {
         return (0..pieces).for_each(f);
     }
-    // Within a piece, within another's job, or beside another pool's op.
-    if !leads() || BUSY.get() || TEAM.taken.swap(true, Ordering::Acquire) {
+    // Within a piece, within another's job, beside other programs, or beside another pool's op.
+    if !leads() || BUSY.get() || TEAM.rests() || TEAM.taken.swap(true, Ordering::Acquire) {
         return (0..pieces).into_par_iter().with_max_len(1).for_each(&f);
     }
     TEAM.lead(pieces, threads, &f);
@@ -123,10 +136,28 @@ impl Team {
         // From here on others may be at work: whatever happens, they must have left when this returns.
         let open = Open(self);
         self.number.fetch_add(1, Ordering::SeqCst);
-        self.call_keepers(threads - 1);
+        let awake = !self.call_keepers(threads - 1);
         BUSY.set(true);
+        let since = Instant::now();
         self.pieces(work, 0);
+        if awake && self.joined.load(Ordering::Relaxed) == 1 && since.elapsed() > ALONE {
+            let until = (START.elapsed() + REST).as_micros();
+            self.rest.store(u64::try_from(until).unwrap_or(0), Ordering::Relaxed);
+        }
         drop(open);
+    }
+
+    /// Whether ops go to rayon for now.
+    fn rests(&self) -> bool {
+        let until = self.rest.load(Ordering::Relaxed);
+        if until == 0 {
+            return false;
+        }
+        let rests = START.elapsed().as_micros() < u128::from(until);
+        if !rests {
+            self.rest.store(0, Ordering::Relaxed);
+        }
+        rests
     }
 
     /// Does pieces until there is none left, from this stretch on.
@@ -169,11 +200,15 @@ impl Team {
         open
     }
 
-    fn call_keepers(&self, wanted: usize) {
+    /// Has as many keepers, and tells whether some were missing.
+    fn call_keepers(&self, wanted: usize) -> bool {
+        let mut called = false;
         while self.keepers.load(Ordering::Relaxed) < wanted {
             self.keepers.fetch_add(1, Ordering::Relaxed);
             rayon::spawn(keep);
+            called = true;
         }
+        called
     }
 }
 
