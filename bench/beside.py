@@ -16,7 +16,12 @@ def seconds(build, options):
     command = [build, "generate", options.model, "--raw", "--prompt", "Once upon a time", "--quiet"]
     command += ["--number", str(options.number), "--max-tokens", str(options.tokens)]
     start = time.monotonic()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    try:
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    except OSError as error:
+        sys.exit(f"error: {build} cannot be run: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # It has said why.
     return time.monotonic() - start
 
 

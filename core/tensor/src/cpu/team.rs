@@ -28,8 +28,10 @@ use rayon::prelude::*;
 /// How long a worker looks for pieces before it leaves, and may sleep.
 const IDLE: Duration = Duration::from_micros(200);
 
-/// An op this long that nobody joined tells that the workers have no processor, and for how long rayon then has all.
+/// An op this long that nobody joined tells that the workers have no processor.
 const ALONE: Duration = Duration::from_micros(50);
+
+/// For how long all ops then go to rayon.
 const REST: Duration = Duration::from_millis(100);
 
 /// Turns of waiting for the last pieces before others may have the processor.
