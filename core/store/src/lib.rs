@@ -12,6 +12,7 @@ pub mod durable;
 pub mod error;
 pub mod jsonl;
 pub mod recipe;
+pub mod registry;
 pub mod run;
 pub mod stage;
 pub mod tensorboard;
@@ -29,6 +30,7 @@ pub use durable::{
 pub use error::{Error, Kind, Result};
 pub use jsonl::{JsonLines, read_jsonl};
 pub use recipe::{Check, Key, Problem, Recipe, Section, describe, fingerprint_value, nearest};
+pub use registry::{Choice, Entry, OwnKeys, Registered, Registry};
 pub use run::{Bar, Console, Interrupt, Run, Silent, Task};
 pub use stage::{Fingerprint, StageFolder};
 pub use tensorboard::TensorBoard;

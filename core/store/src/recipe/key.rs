@@ -33,6 +33,8 @@ pub enum Shape {
     Text,
     /// A file or folder, relative to the recipe.
     Path,
+    /// One of these names; what each is.
+    Choice(Vec<(&'static str, &'static str)>),
     /// Something, or nothing at all.
     Optional(Box<Shape>),
     /// A list.
@@ -42,11 +44,22 @@ pub enum Shape {
 }
 
 impl Key {
-    /// A key with its default; a nested section's keys get theirs from it.
+    /// A key with its default; a nested section's keys get theirs from it. The doc of a key that takes one of
+    /// several names goes on with a line for each.
     pub fn new(name: &str, doc: &[&str], watch: bool, mut shape: Shape, default: Value) -> Self {
         shape.set_defaults(&default);
         let doc: Vec<_> = doc.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
-        Self { name: name.to_owned(), doc: doc.join("\n").trim().to_owned(), default, shape, watch }
+        let mut doc = doc.join("\n").trim().to_owned();
+        for (name, about) in shape.choices() {
+            doc.push_str(&format!("\n  {name}: {about}"));
+        }
+        Self { name: name.to_owned(), doc, default, shape, watch }
+    }
+
+    /// Gives it another default, and the keys nested in it theirs.
+    pub(crate) fn set_default(&mut self, default: &Value) {
+        self.default = default.clone();
+        self.shape.set_defaults(default);
     }
 
     /// The keys nested in it: those of a section, or of a list's sections.
@@ -65,6 +78,15 @@ impl Shape {
         }
     }
 
+    /// The names that it takes one of, or a list of; none if it takes others.
+    fn choices(&self) -> &[(&'static str, &'static str)] {
+        match self {
+            Self::Choice(all) => all,
+            Self::Optional(inner) | Self::List(inner) => inner.choices(),
+            _ => &[],
+        }
+    }
+
     /// Whether it is a list of sections: an array of tables in TOML.
     pub fn is_tables(&self) -> bool {
         matches!(self, Self::List(inner) if matches!(**inner, Self::Section(_)))
@@ -74,8 +96,7 @@ impl Shape {
         if let (Self::Section(keys), Value::Object(values)) = (&mut *self, default) {
             for key in keys {
                 if let Some(value) = values.get(&key.name) {
-                    key.default = value.clone();
-                    key.shape.set_defaults(value);
+                    key.set_default(value);
                 }
             }
         } else if let (Self::Optional(inner), Value::Object(_)) = (self, default) {
@@ -93,6 +114,10 @@ impl fmt::Display for Shape {
             Self::Number => f.write_str("a number"),
             Self::Text => f.write_str("a text in quotes"),
             Self::Path => f.write_str("a path in quotes"),
+            Self::Choice(all) => {
+                let all: Vec<_> = all.iter().map(|(name, _)| format!("{name:?}")).collect();
+                write!(f, "one of {}", all.join(", "))
+            }
             Self::Optional(inner) => inner.fmt(f),
             Self::Section(_) => f.write_str("a table"),
             Self::List(inner) => match **inner {
@@ -101,6 +126,7 @@ impl fmt::Display for Shape {
                 Self::Number => f.write_str("a list of numbers"),
                 Self::Text => f.write_str("a list of texts"),
                 Self::Path => f.write_str("a list of paths"),
+                Self::Choice(_) => f.write_str("a list of names"),
                 Self::Section(_) => f.write_str("a list of tables"),
                 Self::Optional(_) | Self::List(_) => f.write_str("a list of lists"),
             },

@@ -29,6 +29,7 @@
 //! ```
 
 mod key;
+mod problem;
 mod section;
 mod text;
 mod tree;
@@ -39,17 +40,24 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 pub use key::{Key, Shape};
+pub use problem::Problem;
 pub(crate) use section::complete_fingerprint;
-pub use section::{Check, Problem, Section, fingerprint_value, section_key};
+pub use section::{Check, Section, fingerprint_value, section_key};
 pub use text::{describe, to_toml};
 pub use tree::Node;
 pub use value::KeyType;
 
 #[doc(hidden)]
-pub use section::{CheckNested, read_unchecked};
+pub use section::{from_map, read_unchecked};
+#[doc(hidden)]
+pub use serde_json::{Map, Result as JsonResult};
 
 use crate::{Error, Result, read_text};
 use tree::Item;
+
+/// For the macro.
+#[doc(hidden)]
+pub type JsonMap = Map<String, Value>;
 
 /// [`Section::keys`] of some section.
 pub type KeysOf = fn() -> Vec<Key>;

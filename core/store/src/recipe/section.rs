@@ -1,20 +1,30 @@
 //! Sections: the `section!` macro, their checks, and what enters a fingerprint.
 
-use std::fmt;
-
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::de::Error as _;
+use serde_json::{Map, Value};
 
 use super::{
     Key, KeyType, Shape, nearest,
+    problem::Problem,
     tree::{Item, Node},
 };
 use crate::{Error, Result};
 
 /// A section of a recipe; made by [`section!`](crate::section).
-pub trait Section: Check + KeyType + Default + Clone + Serialize + DeserializeOwned {
+pub trait Section: Check + KeyType + Default {
     /// Its keys, in their order, with docs and defaults.
     fn keys() -> Vec<Key>;
+
+    /// All keys as JSON; made by the macro.
+    #[doc(hidden)]
+    fn to_map(&self) -> Map<String, Value>;
+
+    /// Takes the keys that are in a map out of it; made by the macro.
+    ///
+    /// # Errors
+    /// serde's, for a value of another type.
+    #[doc(hidden)]
+    fn take(&mut self, map: &mut Map<String, Value>) -> serde_json::Result<()>;
 
     /// Sets one key from a node; made by the macro.
     ///
@@ -41,106 +51,6 @@ pub trait Check {
         Ok(())
     }
 }
-
-/// What a check found, and at which key, so that the error can show its line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    key: String,
-    what: String,
-}
-
-impl Problem {
-    /// A problem with a key (nested: `"train.steps"`): what is wrong, and what would be right.
-    pub fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { key: key.into(), what: what.into() }
-    }
-
-    /// A problem with a section as a whole.
-    pub fn of_section(what: impl Into<String>) -> Self {
-        Self::new("", what)
-    }
-
-    /// A problem with `key` unless `good`.
-    ///
-    /// # Errors
-    /// The problem.
-    pub fn unless(
-        good: bool,
-        key: impl Into<String>,
-        what: impl Into<String>,
-    ) -> std::result::Result<(), Self> {
-        if good { Ok(()) } else { Err(Self::new(key, what)) }
-    }
-
-    /// A problem unless `found` is one of `known`; names the nearest.
-    ///
-    /// # Errors
-    /// The problem.
-    pub fn unless_one_of(
-        key: impl Into<String>,
-        found: &str,
-        known: &[&str],
-    ) -> std::result::Result<(), Self> {
-        if known.contains(&found) {
-            return Ok(());
-        }
-        let near = nearest(found, known.iter().copied());
-        let near = near.map_or(String::new(), |n| format!("; did you mean {n:?}?"));
-        let list: Vec<_> = known.iter().map(|k| format!("{k:?}")).collect();
-        Err(Self::new(key, format!("found {found:?}, expected one of {}{near}", list.join(", "))))
-    }
-
-    /// The same problem seen from the section around: `steps` → `train.steps`.
-    #[must_use]
-    pub fn within(self, section: &str) -> Self {
-        let key =
-            if self.key.is_empty() { section.into() } else { format!("{section}.{}", self.key) };
-        Self { key, what: self.what }
-    }
-
-    /// As an error about a command line's option of the key's name.
-    pub fn of_option(&self) -> Error {
-        Error::input(&self.what).at(format!("--{}", self.key))
-    }
-
-    /// The problem in words, for a section of this name.
-    pub(super) fn in_section(&self, section: &str) -> String {
-        let whole = self.clone().within(section).key;
-        match whole.rsplit_once('.') {
-            Some((section, key)) if !self.key.is_empty() => {
-                format!("`{key}` in [{section}]: {}", self.what)
-            }
-            _ => format!("[{section}]: {}", self.what),
-        }
-    }
-
-    /// Where it was given: the key's place, or that of the section nearest around it.
-    pub(super) fn place<'a>(&self, section: &'a Node) -> &'a str {
-        let mut node = section;
-        for part in self.key.split('.') {
-            let next = match &node.item {
-                Item::List(list) => part.parse().ok().and_then(|i: usize| list.get(i)),
-                _ => node.get(part),
-            };
-            match next {
-                Some(next) => node = next,
-                None => break,
-            }
-        }
-        &node.place
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key.as_str() {
-            "" => f.write_str(&self.what),
-            key => write!(f, "`{key}`: {}", self.what),
-        }
-    }
-}
-
-impl std::error::Error for Problem {}
 
 /// Reads a section over `default` and checks it.
 pub(super) fn read<S: Section>(node: &Node, name: &str, default: S) -> Result<S> {
@@ -201,6 +111,17 @@ fn unknown(node: &Node, key: &str, section: &str, keys: &[Key]) -> Error {
         .hint(format_args!("its keys are {}", list.join(", ")))
 }
 
+/// What serde reads a section with: keys that are not there have their defaults.
+#[doc(hidden)]
+pub fn from_map<S: Section>(mut map: Map<String, Value>) -> serde_json::Result<S> {
+    let mut section = S::default();
+    section.take(&mut map)?;
+    match map.keys().next() {
+        None => Ok(section),
+        Some(key) => Err(serde_json::Error::custom(format_args!("unknown key `{key}`"))),
+    }
+}
+
 /// A section as one key, for [`describe`](super::describe).
 pub fn section_key<S: Section>(name: &str, doc: &str) -> Key {
     let default = serde_json::to_value(S::default()).unwrap_or_default();
@@ -255,38 +176,6 @@ fn drop_watch(value: &mut Value, keys: &[Key]) {
     }
 }
 
-/// Nested sections' checks, by type; `KeyType`s that are no sections have none.
-#[doc(hidden)]
-pub trait CheckNested {
-    /// Checks the sections inside.
-    ///
-    /// # Errors
-    /// The first problem, its key relative to this value.
-    fn check_nested(&self) -> std::result::Result<(), Problem> {
-        Ok(())
-    }
-}
-
-impl CheckNested for bool {}
-impl CheckNested for u64 {}
-impl CheckNested for usize {}
-impl CheckNested for f64 {}
-impl CheckNested for String {}
-impl CheckNested for std::path::PathBuf {}
-
-impl<T: CheckNested> CheckNested for Option<T> {
-    fn check_nested(&self) -> std::result::Result<(), Problem> {
-        self.as_ref().map_or(Ok(()), T::check_nested)
-    }
-}
-
-impl<T: CheckNested> CheckNested for Vec<T> {
-    fn check_nested(&self) -> std::result::Result<(), Problem> {
-        let mut each = self.iter().enumerate();
-        each.try_for_each(|(i, v)| v.check_nested().map_err(|p| p.within(&i.to_string())))
-    }
-}
-
 /// Declares a section of a recipe: a struct with public fields, `Default`, serde, and its keys with
 /// docs and defaults. The section also needs `impl Check for Name { … }`.
 ///
@@ -304,8 +193,7 @@ macro_rules! section {
         }
     ) => {
         $(#[doc = $about])*
-        #[derive(Clone, Debug, PartialEq, $crate::serde::Serialize, $crate::serde::Deserialize)]
-        #[serde(crate = "athanor_store::serde", default, deny_unknown_fields)]
+        #[derive(Clone, Debug, PartialEq)]
         $vis struct $name {
             $( $(#[doc = $doc])+ pub $key: $type, )+
         }
@@ -319,13 +207,33 @@ macro_rules! section {
         impl $crate::recipe::Section for $name {
             fn keys() -> ::std::vec::Vec<$crate::recipe::Key> {
                 let default = <Self as ::std::default::Default>::default();
-                ::std::vec![ $( $crate::recipe::Key::new(
+                let mut keys = ::std::vec::Vec::new();
+                $( keys.extend($crate::recipe::KeyType::field_keys(
+                    &default.$key,
                     ::std::stringify!($key),
                     &[$($doc),+],
                     $crate::section!(@watch $([$watch])?),
-                    <$type as $crate::recipe::KeyType>::shape(),
-                    $crate::recipe::json(&default.$key),
-                ), )+ ]
+                )); )+
+                keys
+            }
+
+            fn to_map(&self) -> $crate::recipe::JsonMap {
+                let mut map = $crate::recipe::JsonMap::new();
+                $( $crate::recipe::KeyType::write_field(
+                    &self.$key,
+                    ::std::stringify!($key),
+                    &mut map,
+                ); )+
+                map
+            }
+
+            fn take(&mut self, map: &mut $crate::recipe::JsonMap) -> $crate::recipe::JsonResult<()> {
+                $( $crate::recipe::KeyType::take_field(
+                    &mut self.$key,
+                    ::std::stringify!($key),
+                    map,
+                )?; )+
+                ::std::result::Result::Ok(())
             }
 
             fn read_key(
@@ -334,26 +242,21 @@ macro_rules! section {
                 node: &$crate::recipe::Node,
                 name: &str,
             ) -> $crate::Result<()> {
-                match key {
-                    $( ::std::stringify!($key) => {
-                        let default = ::std::clone::Clone::clone(&self.$key);
-                        self.$key = <$type as $crate::recipe::KeyType>::read(node, name, default)?;
-                    } )+
-                    _ => {}
-                }
+                $( if $crate::recipe::KeyType::read_field(
+                    &mut self.$key,
+                    ::std::stringify!($key),
+                    key,
+                    node,
+                    name,
+                )? {
+                    return ::std::result::Result::Ok(());
+                } )+
                 ::std::result::Result::Ok(())
             }
 
             fn check_all(&self) -> ::std::result::Result<(), $crate::recipe::Problem> {
-                $( $crate::recipe::CheckNested::check_nested(&self.$key)
-                    .map_err(|p| p.within(::std::stringify!($key)))?; )+
+                $( $crate::recipe::KeyType::check_field(&self.$key, ::std::stringify!($key))?; )+
                 $crate::recipe::Check::check(self)
-            }
-        }
-
-        impl $crate::recipe::CheckNested for $name {
-            fn check_nested(&self) -> ::std::result::Result<(), $crate::recipe::Problem> {
-                $crate::recipe::Section::check_all(self)
             }
         }
 
@@ -372,6 +275,33 @@ macro_rules! section {
 
             fn blank() -> Self {
                 <Self as ::std::default::Default>::default()
+            }
+
+            fn check_nested(&self) -> ::std::result::Result<(), $crate::recipe::Problem> {
+                $crate::recipe::Section::check_all(self)
+            }
+        }
+
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::serde::Serialize::serialize(
+                    &$crate::recipe::Section::to_map(self),
+                    serializer,
+                )
+            }
+        }
+
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                let map = <$crate::recipe::JsonMap as $crate::serde::Deserialize>::deserialize(
+                    deserializer,
+                )?;
+                $crate::recipe::from_map(map).map_err($crate::serde::de::Error::custom)
             }
         }
     };
