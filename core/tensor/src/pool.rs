@@ -257,14 +257,14 @@ pub(crate) struct Buf {
 
 impl Buf {
     /// `len` values of arbitrary (but initialised) content.
-    pub fn stale(len: usize) -> Self {
+    pub fn uninit(len: usize) -> Self {
         let (size, spare) = pool().take(class(len.div_ceil(16)));
         Self { block: spare.unwrap_or_else(|| Block::new(size)), len }
     }
 
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
-        let mut buf = Self::stale(len);
+        let mut buf = Self::uninit(len);
         buf.fill(0.0);
         buf
     }
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn buffers_are_aligned_and_reused() {
-        let first = Buf::stale(1000);
+        let first = Buf::uninit(1000);
         let address = first.as_ptr() as usize;
         assert_eq!(address % 64, 0);
         assert_eq!(first.len(), 1000);

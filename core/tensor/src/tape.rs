@@ -153,7 +153,7 @@ impl Grads {
         match &mut self.slots[slot] {
             Some(sum) => write(sum, false),
             empty @ None => {
-                let mut sum = Tensor::stale(like.device(), shape);
+                let mut sum = Tensor::uninit(like.device(), shape);
                 write(&mut sum, true);
                 *empty = Some(sum);
             }

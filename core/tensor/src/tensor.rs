@@ -73,10 +73,10 @@ impl Tensor {
     }
 
     /// Arbitrary content, for ops that write every element.
-    pub(crate) fn stale(device: Device, shape: impl Into<Shape>) -> Self {
+    pub(crate) fn uninit(device: Device, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         match device {
-            Device::Cpu => Self::from_buf(Buf::stale(shape.count()), shape),
+            Device::Cpu => Self::from_buf(Buf::uninit(shape.count()), shape),
             Device::Plan => Self::of_plan(Planned::counted(shape.count()), shape),
         }
     }
@@ -102,7 +102,7 @@ impl Tensor {
 
     /// One value everywhere.
     pub fn full(device: Device, shape: impl Into<Shape>, value: f32) -> Self {
-        let mut tensor = Self::stale(device, shape);
+        let mut tensor = Self::uninit(device, shape);
         match device {
             Device::Cpu => tensor.cpu_mut().fill(value),
             Device::Plan => {}
@@ -122,7 +122,7 @@ impl Tensor {
             "from_slice: {} values for shape {shape:?}",
             values.len()
         );
-        let mut tensor = Self::stale(device, shape);
+        let mut tensor = Self::uninit(device, shape);
         match device {
             Device::Cpu => tensor.cpu_mut().copy_from_slice(values),
             Device::Plan => {}
@@ -139,7 +139,7 @@ impl Tensor {
         shape: impl Into<Shape>,
         fill: impl FnOnce(&mut [f32]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut tensor = Self::stale(device, shape);
+        let mut tensor = Self::uninit(device, shape);
         if device == Device::Cpu {
             fill(tensor.cpu_mut())?;
         }
@@ -252,7 +252,7 @@ impl Tensor {
         if Arc::get_mut(&mut self.storage).is_some() {
             return;
         }
-        let mut copy = Self::stale(self.device(), self.shape);
+        let mut copy = Self::uninit(self.device(), self.shape);
         if let (Some(Storage::Cpu(to)), Storage::Cpu(from)) =
             (Arc::get_mut(&mut copy.storage), &*self.storage)
         {

@@ -4,9 +4,10 @@
 //! (Dao 2023, algorithm 1). Backward: algorithm 2 of the same, from the saved log-sum-exp.
 
 use super::{
-    gemm::{Mat, Threads, matmul_raw},
+    gemm::{Threads, matmul_raw},
+    mat::Mat,
     math,
-    parallel::{Shared, tasks},
+    parallel::{DisjointMut, tasks},
     simd::simd,
 };
 
@@ -221,7 +222,7 @@ pub(crate) fn forward(
     lse: &mut [f32],
 ) {
     let Dims { heads, dim, .. } = dims;
-    let (out, lse) = (Shared::new(out), Shared::new(lse));
+    let (out, lse) = (DisjointMut::new(out), DisjointMut::new(lse));
     tasks(dims.batch * heads, |task| {
         let (b, h) = (task / heads, task % heads);
         let ((row, time), kv) = (mask.row(b, dims.time), h / dims.group());
@@ -316,11 +317,11 @@ pub(crate) fn backward(
     saved: &Saved<'_>,
     dims: Dims,
     mask: MaskView<'_>,
-    [dq, dk, dv]: [Shared; 3],
+    [dq, dk, dv]: [DisjointMut; 3],
 ) {
     let Dims { heads, kv_heads, dim, .. } = dims;
     let own = Layout { offset: 0, stride: heads * dim };
-    let place = |base: Shared, layout: Layout, token: usize, head: usize| {
+    let place = |base: DisjointMut, layout: Layout, token: usize, head: usize| {
         base.at(layout.offset + token * layout.stride + head * dim)
     };
     // A task owns one key head: the queries of its group, and the gradients of its keys and values.

@@ -2,15 +2,15 @@
 //! are: out[m, n] = alpha · a[m, k] · b[k, n] (+ out), in blocks that caches hold (Goto and van
 //! de Geijn 2008, "Anatomy of high-performance matrix multiplication").
 //!
-//! The right side is laid out in panels of 32 columns and [`PLACES`] places of k, once for all rows. A task takes a
+//! The right side is packed into panels of 32 columns and [`PLACES`] places of k, once for all rows. A task takes a
 //! block of rows through some panels: whole blocks of k, one after another, so each element is added up in an
 //! order that depends on k alone. The left side is read as it lies, unless its rows are not contiguous.
 
 use std::{cell::RefCell, ops::Range, sync::Mutex};
 
 use super::{
-    gemm::Mat,
-    parallel::{self, SharedRows},
+    mat::Mat,
+    parallel::{self, DisjointRows},
     simd::{Level, level},
     tile::{self, Ahead, COLUMNS, Left, Store},
 };
@@ -21,10 +21,10 @@ const PLACES: usize = 512;
 /// Rows of a task.
 const ROWS: usize = 128;
 
-/// Numbers of the right side that are laid out at once: 16 MiB.
-const LAID_OUT: usize = 1 << 22;
+/// Numbers of the right side that are packed at once: 16 MiB.
+const PACKED: usize = 1 << 22;
 
-/// Columns of a task at least, so that laying out rows of the left side pays.
+/// Columns of a task at least, so that packing rows of the left side pays.
 const TASK_COLUMNS: usize = 512;
 
 /// From this many multiplications to that many it is faster than the gemm crate, by a tenth to a half (Zen 5: see
@@ -34,7 +34,7 @@ const SIZES: Range<usize> = 1 << 22..1 << 28;
 /// Rows from which the gemm crate is as fast.
 const MANY: usize = 1024;
 
-/// Numbers of a right side whose columns are contiguous that are worth laying out.
+/// Numbers of a right side whose columns are contiguous that are worth packing.
 const TURNED: usize = 1 << 21;
 
 /// Room for panels that is kept from one product to the next.
@@ -77,23 +77,23 @@ pub(crate) unsafe fn product(
     accumulate: bool,
     threads: bool,
 ) {
-    let out = SharedRows::raw(out, stride);
+    let out = DisjointRows::raw(out, stride);
     let mut room = ROOM.try_lock().map(|mut room| std::mem::take(&mut *room)).unwrap_or_default();
     let columns =
-        (LAID_OUT / k.max(1)).clamp(COLUMNS, n.next_multiple_of(COLUMNS)) / COLUMNS * COLUMNS;
+        (PACKED / k.max(1)).clamp(COLUMNS, n.next_multiple_of(COLUMNS)) / COLUMNS * COLUMNS;
     for first in (0..n).step_by(columns) {
         let end = (first + columns).min(n);
         let panels = (end - first).div_ceil(COLUMNS);
         room.resize(room.len().max(panels * COLUMNS * k), 0.0);
-        let lay_out = |p: usize, panel: &mut [f32]| {
-            tile::lay_out(b, 0..k, first + p * COLUMNS, end, panel);
+        let pack = |p: usize, panel: &mut [f32]| {
+            tile::pack(b, 0..k, first + p * COLUMNS, end, panel);
         };
-        let laid_out = &mut room[..panels * COLUMNS * k];
+        let packed = &mut room[..panels * COLUMNS * k];
         match threads {
-            true => parallel::chunks(laid_out, COLUMNS * k, lay_out),
-            false => laid_out.chunks_mut(COLUMNS * k).enumerate().for_each(|(p, l)| lay_out(p, l)),
+            true => parallel::chunks(packed, COLUMNS * k, pack),
+            false => packed.chunks_mut(COLUMNS * k).enumerate().for_each(|(p, l)| pack(p, l)),
         }
-        let laid_out = &room[..];
+        let packed = &room[..];
         let groups = (panels * COLUMNS / TASK_COLUMNS).max(1);
         let task = |task: usize| {
             let (block, group) = (task / groups, task % groups);
@@ -102,7 +102,7 @@ pub(crate) unsafe fn product(
                 let places = PLACES.min(k - from);
                 with_left(a, rows.clone(), from, places, |lefts| {
                     for p in group * panels / groups..(group + 1) * panels / groups {
-                        let panel = &laid_out[(p * k + from) * COLUMNS..][..places * COLUMNS];
+                        let panel = &packed[(p * k + from) * COLUMNS..][..places * COLUMNS];
                         let next = panel.as_ptr().wrapping_add(k * COLUMNS);
                         for (i, left) in lefts.iter().enumerate() {
                             let column = first + p * COLUMNS;

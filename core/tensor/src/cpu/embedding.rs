@@ -1,6 +1,6 @@
 //! Rows of a table by index, and the scatter-add that is its gradient.
 
-use super::parallel::{Shared, rows, tasks};
+use super::parallel::{DisjointMut, rows, tasks};
 
 /// Columns that one task of the scatter owns.
 const COLUMNS: usize = 64;
@@ -27,7 +27,7 @@ pub(crate) fn scatter_add(
     width: usize,
     grad: &[f32],
 ) {
-    let shared = Shared::new(table);
+    let shared = DisjointMut::new(table);
     tasks(width.div_ceil(COLUMNS), |task| {
         let (from, to) = (task * COLUMNS, ((task + 1) * COLUMNS).min(width));
         for (grad, &id) in grad.chunks_exact(width).zip(ids) {

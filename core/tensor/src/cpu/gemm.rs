@@ -3,40 +3,11 @@
 
 use gemm_common::Parallelism;
 
-use super::{blocked, skinny};
-
-/// A strided view of a matrix inside a slice.
-#[derive(Clone, Copy)]
-pub(crate) struct Mat<'a> {
-    pub data: &'a [f32],
-    pub row_stride: usize,
-    pub col_stride: usize,
-}
-
-impl<'a> Mat<'a> {
-    /// Row-major with `width` columns.
-    pub fn new(data: &'a [f32], width: usize) -> Self {
-        Self { data, row_stride: width, col_stride: 1 }
-    }
-
-    /// The transpose.
-    pub fn t(self) -> Self {
-        Self { row_stride: self.col_stride, col_stride: self.row_stride, ..self }
-    }
-
-    fn check(&self, what: &str, rows: usize, cols: usize) {
-        let end = reach(rows, cols, self.row_stride, self.col_stride);
-        assert!(
-            end <= self.data.len(),
-            "matmul: {what} [{rows}, {cols}] reaches {end} of {}",
-            self.data.len()
-        );
-    }
-}
-
-fn reach(rows: usize, cols: usize, rs: usize, cs: usize) -> usize {
-    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * rs + (cols - 1) * cs + 1 }
-}
+use super::{
+    blocked,
+    mat::{Mat, reach},
+    skinny,
+};
 
 /// Whether a product may use all threads, or runs inside a task.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub(crate) mod elementwise;
 pub(crate) mod embedding;
 pub(crate) mod gemm;
 pub(crate) mod int8;
+pub(crate) mod mat;
 pub(crate) mod math;
 pub(crate) mod newton_schulz;
 pub(crate) mod norm;

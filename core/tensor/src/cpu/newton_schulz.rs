@@ -7,7 +7,8 @@
 
 use super::{
     elementwise::total_squares,
-    gemm::{Mat, Threads, matmul},
+    gemm::{Threads, matmul},
+    mat::Mat,
     parallel,
 };
 use crate::pool::Buf;
@@ -26,7 +27,7 @@ pub(crate) fn newton_schulz(
     let scale = 1.0 / (total_squares(g).sqrt() as f32 + 1e-7);
     let x = Mat::new(g, cols);
     let (left, right) = if rows <= cols { (x, x.t()) } else { (x.t(), x) };
-    let square = || Buf::stale(n * n);
+    let square = || Buf::uninit(n * n);
     let symmetric = |out: &mut Buf, k, a: Mat<'_>, b: Mat<'_>, alpha| {
         symmetric_product(out, n, k, a, b, alpha, threads);
     };

@@ -2,7 +2,7 @@
 
 use super::{
     math,
-    parallel::{Shared, column_sums, rows, rows2},
+    parallel::{DisjointMut, column_sums, rows, rows2},
     simd::simd,
 };
 
@@ -131,7 +131,7 @@ pub(crate) fn backward(
     dx: &mut [f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let width = weight.len();
-    let shared = Shared::new(dx);
+    let shared = DisjointMut::new(dx);
     let sums = column_sums(dy.len() / width, width * 2, |from, to, sums| {
         let (dw, db) = sums.split_at_mut(width);
         let db = if with_bias { db } else { &mut [] };

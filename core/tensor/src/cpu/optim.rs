@@ -1,6 +1,6 @@
 //! Parameter updates in one pass over memory.
 
-use super::{parallel::Shared, simd::simd};
+use super::{parallel::DisjointMut, simd::simd};
 use crate::ops::AdamW;
 
 simd! {
@@ -42,7 +42,7 @@ pub(crate) fn adamw(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: A
     let correct =
         |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32))) as f32;
     let (c1, c2) = (correct(h.beta1), correct(h.beta2));
-    let (m, v) = (Shared::new(m), Shared::new(v));
+    let (m, v) = (DisjointMut::new(m), DisjointMut::new(v));
     super::parallel::rows(p, 1, |i, p| {
         // SAFETY: the pieces of `p`, and so those of `m` and `v`, are disjoint.
         #[allow(unsafe_code)]

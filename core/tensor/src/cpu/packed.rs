@@ -6,8 +6,8 @@
 //! order, whatever m and the number of threads.
 
 use super::{
-    gemm::Mat,
-    parallel::{self, SharedRows},
+    mat::Mat,
+    parallel::{self, DisjointRows},
     skinny::PARALLEL_FROM,
     tile::{self, Ahead, COLUMNS, Left, Store},
 };
@@ -26,15 +26,15 @@ impl Panels {
         tile::most_rows() > 0
     }
 
-    /// Lays out a matrix [inner, outputs].
+    /// Packs a matrix [inner, outputs].
     ///
     /// # Panics
     /// If the view reaches beyond its slice.
     pub fn new(w: Mat<'_>, inner: usize, outputs: usize) -> Self {
         let panel = (inner * COLUMNS).max(1);
-        let mut data = Buf::stale(outputs.div_ceil(COLUMNS) * panel);
+        let mut data = Buf::uninit(outputs.div_ceil(COLUMNS) * panel);
         parallel::chunks(&mut data, panel, |p, panel| {
-            tile::lay_out(w, 0..inner, p * COLUMNS, outputs, panel);
+            tile::pack(w, 0..inner, p * COLUMNS, outputs, panel);
         });
         Self { data, inner, outputs }
     }
@@ -50,7 +50,7 @@ impl Panels {
             out.fill(0.0);
             return;
         }
-        let out = SharedRows::new(out, n);
+        let out = DisjointRows::new(out, n);
         let groups = m.div_ceil(tile::most_rows());
         let at_once = tile::fetches_at_once();
         let task = |p: usize| {

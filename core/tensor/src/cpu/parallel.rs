@@ -38,7 +38,7 @@ pub(crate) fn tasks(n: usize, f: impl Fn(usize) + Sync) {
 /// # Panics
 /// If `size` is 0 and there is something.
 pub(crate) fn chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    let shared = Shared::new(out);
+    let shared = DisjointMut::new(out);
     tasks(out.len().div_ceil(size.max(1)), |i| {
         let start = i * size;
         // SAFETY: chunks do not overlap.
@@ -58,7 +58,7 @@ pub(crate) fn chunks2<T: Send, U: Send>(
     size_b: usize,
     f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
-    let shared = Shared::new(b);
+    let shared = DisjointMut::new(b);
     chunks(a, size_a, |i, a| {
         let start = i * size_b;
         // SAFETY: chunks do not overlap.
@@ -91,23 +91,23 @@ pub(crate) fn column_sums(
 }
 
 /// A pointer that tasks share to write disjoint places of one array.
-pub(crate) struct Shared<T = f32>(*mut T, usize);
+pub(crate) struct DisjointMut<T = f32>(*mut T, usize);
 
-impl<T> Clone for Shared<T> {
+impl<T> Clone for DisjointMut<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Shared<T> {}
+impl<T> Copy for DisjointMut<T> {}
 
 // SAFETY: only `slice` reads the pointer, and its callers promise disjoint ranges.
 #[allow(unsafe_code)]
-unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Send for DisjointMut<T> {}
 // SAFETY: as above.
 #[allow(unsafe_code)]
-unsafe impl<T: Send> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for DisjointMut<T> {}
 
-impl<T> Shared<T> {
+impl<T> DisjointMut<T> {
     pub fn new(out: &mut [T]) -> Self {
         Self(out.as_mut_ptr(), out.len())
     }
@@ -132,15 +132,15 @@ impl<T> Shared<T> {
 
 /// A matrix that tasks share to write disjoint places of it.
 #[derive(Clone, Copy)]
-pub(crate) struct SharedRows(*mut f32, usize);
+pub(crate) struct DisjointRows(*mut f32, usize);
 
 // SAFETY: tasks write to places of their own only.
 #[allow(unsafe_code)]
-unsafe impl Send for SharedRows {}
+unsafe impl Send for DisjointRows {}
 #[allow(unsafe_code)]
-unsafe impl Sync for SharedRows {}
+unsafe impl Sync for DisjointRows {}
 
-impl SharedRows {
+impl DisjointRows {
     /// Rows of `stride` places.
     pub fn new(out: &mut [f32], stride: usize) -> Self {
         Self::raw(out.as_mut_ptr(), stride)

@@ -6,8 +6,9 @@ use super::{
     attention::{
         KEYS, QUERIES, axpy, blocks, finish_row, inner, online_block, probabilities, score_grad,
     },
-    gemm::{Mat, Threads, matmul, matmul_raw},
-    parallel::{Shared, tasks},
+    gemm::{Threads, matmul, matmul_raw},
+    mat::Mat,
+    parallel::{DisjointMut, tasks},
     simd::simd,
 };
 
@@ -266,7 +267,7 @@ pub(crate) fn forward(
 ) {
     let Dims { queries, heads, dim, .. } = dims;
     let keys = dims.keys();
-    let (out, lse) = (Shared::new(out), Shared::new(lse));
+    let (out, lse) = (DisjointMut::new(out), DisjointMut::new(lse));
     tasks(dims.batch * heads, |task| {
         let (b, h) = (task / heads, task % heads);
         let head = Head::new(dims, view, inputs, b, h);
@@ -312,13 +313,13 @@ pub(crate) fn forward(
 /// Gradients, laid out like the inputs; each must be zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs {
-    pub q: Shared,
-    pub k: Shared,
-    pub v: Shared,
-    pub r: Shared,
-    pub content_bias: Shared,
-    pub place_bias: Shared,
-    pub segments: Option<(Shared, Shared)>,
+    pub q: DisjointMut,
+    pub k: DisjointMut,
+    pub v: DisjointMut,
+    pub r: DisjointMut,
+    pub content_bias: DisjointMut,
+    pub place_bias: DisjointMut,
+    pub segments: Option<(DisjointMut, DisjointMut)>,
 }
 
 /// What the forward pass left, and the gradient of its output.

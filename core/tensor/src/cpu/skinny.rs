@@ -6,7 +6,7 @@
 //! Each element is added up in one order, whatever m and the number of threads.
 
 use super::{
-    parallel::{self, SharedRows},
+    parallel::{self, DisjointRows},
     simd::{Level, level},
 };
 
@@ -38,7 +38,7 @@ pub(crate) unsafe fn product(
     (w, ws): (&[f32], usize),
     threads: bool,
 ) {
-    let out = SharedRows::raw(out, stride);
+    let out = DisjointRows::raw(out, stride);
     let task = |first: usize| {
         let columns = first..(first + COLUMNS).min(n);
         // SAFETY: the level was found on this processor; sizes are the caller's promise.
@@ -67,7 +67,7 @@ macro_rules! kernel {
         mod $name {
             use std::{arch::x86_64::*, ops::Range};
 
-            use super::SharedRows;
+            use super::DisjointRows;
 
             type Vector = $vector;
             const LANES: usize = $lanes;
@@ -82,7 +82,7 @@ macro_rules! kernel {
             /// As [`columns`].
             #[target_feature(enable = $features)]
             unsafe fn block<const R: usize>(
-                out: SharedRows,
+                out: DisjointRows,
                 [row, column]: [usize; 2],
                 k: usize,
                 x: [*const f32; R],
@@ -140,7 +140,7 @@ macro_rules! kernel {
             /// columns be the caller's alone.
             #[target_feature(enable = $features)]
             pub(super) unsafe fn columns(
-                out: SharedRows,
+                out: DisjointRows,
                 [m, k]: [usize; 2],
                 (x, xs): (&[f32], usize),
                 (w, ws): (&[f32], usize),

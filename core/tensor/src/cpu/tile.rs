@@ -9,8 +9,8 @@
 use std::ops::Range;
 
 use super::{
-    gemm::Mat,
-    parallel::SharedRows,
+    mat::Mat,
+    parallel::DisjointRows,
     simd::{Level, level},
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Left {
 /// Where sums go.
 #[derive(Clone, Copy)]
 pub(crate) struct Store {
-    pub out: SharedRows,
+    pub out: DisjointRows,
     pub row: usize,
     pub column: usize,
     /// Columns that are the output's.
@@ -81,13 +81,7 @@ impl Ahead {
 ///
 /// # Panics
 /// If the view reaches beyond its slice, or the panel is too short.
-pub(crate) fn lay_out(
-    w: Mat<'_>,
-    k: Range<usize>,
-    first: usize,
-    columns: usize,
-    panel: &mut [f32],
-) {
+pub(crate) fn pack(w: Mat<'_>, k: Range<usize>, first: usize, columns: usize, panel: &mut [f32]) {
     let width = COLUMNS.min(columns - first);
     for (i, row) in k.zip(panel.chunks_exact_mut(COLUMNS)) {
         let from = i * w.row_stride + first * w.col_stride;

@@ -5,7 +5,7 @@ use crate::{
     cpu::{
         attention::{self as cpu, Dims, Layout, MaskView, Saved},
         cached::{self, Form},
-        parallel::Shared,
+        parallel::DisjointMut,
     },
     device::Device,
     tape::{Operand, Var},
@@ -104,8 +104,8 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
     let values: Vec<Tensor> = inputs.iter().map(|v| v.value().clone()).collect();
     let part = |values: &[Tensor], i: usize| values[if values.len() == 1 { 0 } else { i }].clone();
     let device = first.value().device();
-    let mut out = Tensor::stale(device, [batch, time, wide]);
-    let mut lse = Tensor::stale(device, [batch, heads, time]);
+    let mut out = Tensor::uninit(device, [batch, time, wide]);
+    let mut lse = Tensor::uninit(device, [batch, heads, time]);
     let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
     let [ql, kl, vl] = layouts;
     match device {
@@ -145,8 +145,8 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
                     lse: lse.cpu(),
                     dout: grad.cpu(),
                 };
-                let shared: Vec<Shared> =
-                    outs.iter_mut().map(|t| Shared::new(t.cpu_mut())).collect();
+                let shared: Vec<DisjointMut> =
+                    outs.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
                 let places = [0, 1, 2].map(|i| shared[if shared.len() == 1 { 0 } else { i }]);
                 cpu::backward(&saved, dims, mask.view(), places);
             }
@@ -228,7 +228,7 @@ pub fn attention_cached(
         starts.host().iter().all(|&s| s >= 0 && s as usize + time <= capacity),
         "attention_cached: beyond the cache"
     );
-    let mut out = Tensor::stale(q.device(), [batch, time, heads * dim]);
+    let mut out = Tensor::uninit(q.device(), [batch, time, heads * dim]);
     let dims = Dims { batch, time, heads, kv_heads, dim, scale };
     match q.device() {
         Device::Cpu => {
@@ -262,7 +262,7 @@ pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
     if let Some(last) = shape.last_mut() {
         *last = to - from;
     }
-    let mut out = Tensor::stale(x.device(), &shape[..]);
+    let mut out = Tensor::uninit(x.device(), &shape[..]);
     match x.device() {
         Device::Cpu => {
             for (out, row) in out
@@ -294,7 +294,7 @@ pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
     if let Some(first) = shape.first_mut() {
         *first = rows.len();
     }
-    let mut out = Tensor::stale(x.device(), &shape[..]);
+    let mut out = Tensor::uninit(x.device(), &shape[..]);
     match x.device() {
         Device::Cpu => crate::cpu::embedding::gather(x.cpu(), rows.host(), width, out.cpu_mut()),
         Device::Plan => {}

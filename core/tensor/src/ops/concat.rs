@@ -21,7 +21,7 @@ pub fn concat(a: &Var, b: &Var) -> Var {
     let mut shape = sa.to_vec();
     shape[1] += sb[1];
     let device = a.value().device();
-    let mut out = Tensor::stale(device, &shape[..]);
+    let mut out = Tensor::uninit(device, &shape[..]);
     match device {
         Device::Cpu => {
             let (av, bv) = (a.value().cpu(), b.value().cpu());
@@ -36,7 +36,7 @@ pub fn concat(a: &Var, b: &Var) -> Var {
     let (slot_a, slot_b) = (a.slot(), b.slot());
     Var::record(out, &[a, b], move |grad, grads| {
         let part = |shape: Shape, from: usize, width: usize| {
-            let mut part = Tensor::stale(grad.device(), shape);
+            let mut part = Tensor::uninit(grad.device(), shape);
             match grad.device() {
                 Device::Cpu => {
                     let rows = grad.cpu().chunks_exact((wa + wb).max(1));
@@ -67,7 +67,7 @@ pub fn places(x: &Tensor, from: usize, to: usize) -> Tensor {
     let width: usize = shape[2..].iter().product();
     let mut sizes = shape.to_vec();
     sizes[1] = to - from;
-    let mut out = Tensor::stale(x.device(), &sizes[..]);
+    let mut out = Tensor::uninit(x.device(), &sizes[..]);
     match x.device() {
         Device::Cpu => {
             let rows = x.cpu().chunks_exact((shape[1] * width).max(1));

@@ -6,7 +6,8 @@
 use crate::{
     cpu::{
         cross_entropy as cpu, elementwise,
-        gemm::{Mat, Threads, matmul},
+        gemm::{Threads, matmul},
+        mat::Mat,
     },
     device::Device,
     ops::{Weights, scale_in_place},
@@ -31,7 +32,7 @@ fn block_rows(rows: usize, vocabulary: usize) -> usize {
 fn plan_blocks(rows: usize, vocabulary: usize) {
     let step = block_rows(rows, vocabulary);
     for from in (0..rows).step_by(step) {
-        drop(Tensor::stale(Device::Plan, [step.min(rows - from), vocabulary]));
+        drop(Tensor::uninit(Device::Plan, [step.min(rows - from), vocabulary]));
     }
 }
 
@@ -84,10 +85,10 @@ pub fn linear_bias_cross_entropy(
         weights.len()
     );
     let device = h.value().device();
-    let mut dh = h.needs_grad().then(|| Tensor::stale(device, *h.shape()));
-    let mut dw = w.needs_grad().then(|| Tensor::stale(device, *w.shape()));
+    let mut dh = h.needs_grad().then(|| Tensor::uninit(device, *h.shape()));
+    let mut dw = w.needs_grad().then(|| Tensor::uninit(device, *w.shape()));
     let mut db = b.filter(|b| b.needs_grad()).map(|b| Tensor::zeros(device, *b.shape()));
-    let mut log_probs = Tensor::stale(device, [rows]);
+    let mut log_probs = Tensor::uninit(device, [rows]);
     let mut loss = 0.0f64;
     match device {
         Device::Cpu => {
@@ -155,7 +156,7 @@ fn project(
     scale: f32,
     device: Device,
 ) -> (Tensor, Vec<f32>) {
-    let mut logits = Tensor::stale(device, [n, vocabulary]);
+    let mut logits = Tensor::uninit(device, [n, vocabulary]);
     match w.packed().and_then(|slot| slot.laid(w.value(), Weights::OutIn, n)) {
         Some(laid) => {
             laid.product(&h.data[..n * width], n, logits.cpu_mut());
@@ -219,8 +220,8 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
     let device = h.value().device();
     let scale = 1.0 / temperature;
     let step = block_rows(rows, vocabulary);
-    let mut log_prob = Tensor::stale(device, [rows]);
-    let mut entropy = Tensor::stale(device, [rows]);
+    let mut log_prob = Tensor::uninit(device, [rows]);
+    let mut entropy = Tensor::uninit(device, [rows]);
     let mut lse = vec![0.0f32; rows];
     match device {
         Device::Cpu => {
@@ -244,8 +245,8 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
     let (hv, wv, targets) = (h.value().clone(), w.value().clone(), targets.clone());
     let log_prob = Var::record(log_prob, &[h, w], move |grad, grads| {
         let device = hv.device();
-        let mut dh = sh.map(|_| Tensor::stale(device, *hv.shape()));
-        let mut dw = sw.map(|_| Tensor::stale(device, *wv.shape()));
+        let mut dh = sh.map(|_| Tensor::uninit(device, *hv.shape()));
+        let mut dw = sw.map(|_| Tensor::uninit(device, *wv.shape()));
         match device {
             Device::Cpu => {
                 let g = grad.cpu();
@@ -255,7 +256,7 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
                 for from in (0..rows).step_by(step) {
                     let n = step.min(rows - from);
                     let hm = Mat::new(&hv.cpu()[from * width..(from + n) * width], width);
-                    let mut logits = Tensor::stale(device, [n, vocabulary]);
+                    let mut logits = Tensor::uninit(device, [n, vocabulary]);
                     let wm = Mat::new(wv.cpu(), width);
                     matmul(
                         logits.cpu_mut(),
@@ -296,14 +297,14 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
 /// Log-softmax over the last dimension.
 pub fn log_softmax(x: &Var) -> Var {
     let (_, width) = x.value().rows();
-    let mut y = Tensor::stale(x.value().device(), *x.shape());
+    let mut y = Tensor::uninit(x.value().device(), *x.shape());
     match x.value().device() {
         Device::Cpu => cpu::log_softmax(x.value().cpu(), width, y.cpu_mut()),
         Device::Plan => {}
     }
     let (slot, saved) = (x.slot(), y.clone());
     Var::record(y, &[x], move |grad, grads| {
-        let mut dx = Tensor::stale(saved.device(), *saved.shape());
+        let mut dx = Tensor::uninit(saved.device(), *saved.shape());
         match saved.device() {
             Device::Cpu => cpu::log_softmax_grad(saved.cpu(), grad.cpu(), width, dx.cpu_mut()),
             Device::Plan => {}

@@ -13,7 +13,7 @@ pub fn dropout(x: &Var, p: f32, key: Rng) -> Var {
         return x.clone();
     }
     let drop = move |x: &Tensor| {
-        let mut y = Tensor::stale(x.device(), *x.shape());
+        let mut y = Tensor::uninit(x.device(), *x.shape());
         match x.device() {
             Device::Cpu => cpu::dropout(x.cpu(), y.cpu_mut(), key, p),
             Device::Plan => {}

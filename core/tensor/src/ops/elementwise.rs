@@ -9,7 +9,7 @@ use crate::{
 };
 
 fn unary_of(op: Unary, x: &Tensor) -> Tensor {
-    let mut y = Tensor::stale(x.device(), *x.shape());
+    let mut y = Tensor::uninit(x.device(), *x.shape());
     match x.device() {
         Device::Cpu => cpu::unary(op, x.cpu(), y.cpu_mut()),
         Device::Plan => {}
@@ -41,7 +41,7 @@ fn unary(op: Unary, x: &Var) -> Var {
 
 fn binary_of(op: Binary, a: &Tensor, b: &Tensor) -> Tensor {
     let device = a.device().with(b.device());
-    let mut y = Tensor::stale(device, *a.shape());
+    let mut y = Tensor::uninit(device, *a.shape());
     match device {
         Device::Cpu => cpu::binary(op, a.cpu(), b.cpu(), y.cpu_mut()),
         Device::Plan => {}
@@ -65,8 +65,8 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
     let y = Var::record(y, &[a, b], move |grad, grads| {
         let (va, vb) = (va.get(), vb.get());
         let device = grad.device();
-        let mut da = Tensor::stale(device, *va.shape());
-        let mut db = Tensor::stale(device, *va.shape());
+        let mut da = Tensor::uninit(device, *va.shape());
+        let mut db = Tensor::uninit(device, *va.shape());
         match device {
             Device::Cpu => {
                 cpu::binary_grad(op, va.cpu(), vb.cpu(), grad.cpu(), da.cpu_mut(), db.cpu_mut())

@@ -30,7 +30,7 @@ pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> V
     }
     let mut shape = ids.shape().to_vec();
     shape.push(width);
-    let mut out = Tensor::stale(table.value().device(), &shape[..]);
+    let mut out = Tensor::uninit(table.value().device(), &shape[..]);
     match table.value().device() {
         Device::Cpu => cpu::gather(table.value().cpu(), ids.host(), width, out.cpu_mut()),
         Device::Plan => {}
@@ -69,7 +69,7 @@ pub fn spread_rows(x: &Var, places: &Ids, count: usize) -> Var {
     }
     let (slot, like, places) = (x.slot(), *x.shape(), places.clone());
     Var::record(out, &[x], move |grad, grads| {
-        let mut dx = Tensor::stale(grad.device(), like);
+        let mut dx = Tensor::uninit(grad.device(), like);
         match grad.device() {
             Device::Cpu => cpu::gather(grad.cpu(), places.host(), width, dx.cpu_mut()),
             Device::Plan => {}

@@ -3,7 +3,8 @@
 use crate::{
     cpu::{
         elementwise::{self, Unary},
-        gemm::{Mat, Threads, matmul},
+        gemm::{Threads, matmul},
+        mat::Mat,
     },
     device::Device,
     ops::{Activation, Weights, linear, linear::weight_gradient},
@@ -43,7 +44,7 @@ impl Dims {
 
     /// Room for the inner layer of these.
     fn block(&self, device: Device) -> Tensor {
-        Tensor::stale(device, [self.step(), self.inner])
+        Tensor::uninit(device, [self.step(), self.inner])
     }
 }
 
@@ -89,8 +90,8 @@ pub fn feed_forward(
     let device = x.value().device();
     let mut shape = x.shape().to_vec();
     *shape.last_mut().expect("a matrix product needs a dimension") = out;
-    let mut y = Tensor::stale(device, &shape[..]);
-    let mut kept = (learns && !recomputes).then(|| Tensor::stale(device, [rows, inner]));
+    let mut y = Tensor::uninit(device, &shape[..]);
+    let mut kept = (learns && !recomputes).then(|| Tensor::uninit(device, [rows, inner]));
     let weights = inputs.map(|v| v.value().clone());
     match device {
         Device::Cpu => forward(dims, &weights, kept.as_mut().map(Tensor::cpu_mut), y.cpu_mut()),
@@ -123,7 +124,7 @@ fn backward(
     let [sx, sw, sb, sv, sc] = slots;
     let device = grad.device();
     let step = dims.step();
-    let mut dx = Grads::wants(sx).then(|| Tensor::stale(device, like));
+    let mut dx = Grads::wants(sx).then(|| Tensor::uninit(device, like));
     let (mut y, mut dz) = (dims.block(device), dims.block(device));
     let mut scratch = kept.is_none().then(|| dims.block(device));
     let (mut db, mut dc) = (vec![0.0; inner], vec![0.0; out]);

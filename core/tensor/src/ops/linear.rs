@@ -3,7 +3,8 @@
 use crate::{
     cpu::{
         elementwise::{self, Unary},
-        gemm::{Mat, Threads, matmul},
+        gemm::{Threads, matmul},
+        mat::Mat,
     },
     device::Device,
     packed::Laid,
@@ -134,7 +135,7 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
                     grad.own();
                 }
                 if Grads::wants(sb) {
-                    grads.add(sb, Tensor::stale(Device::Plan, [out]));
+                    grads.add(sb, Tensor::uninit(Device::Plan, [out]));
                 }
                 let _x = Grads::wants(sw).then(|| x.get());
                 grads.accumulate(sw, *w.shape(), &w, |_, _| ());
@@ -176,7 +177,7 @@ pub(super) fn weight_gradient(
 fn room(x: &Tensor, out: usize, device: Device) -> Tensor {
     let mut shape = x.shape().to_vec();
     *shape.last_mut().expect("a matrix product needs a dimension") = out;
-    Tensor::stale(device, &shape[..])
+    Tensor::uninit(device, &shape[..])
 }
 
 /// x·W + b with weights laid out anew.
@@ -211,7 +212,7 @@ fn mapped(x: &Tensor, w: &Tensor, b: Option<&Tensor>, layout: Weights) -> Tensor
 }
 
 fn activated(op: Unary, z: &Tensor) -> Tensor {
-    let mut y = Tensor::stale(z.device(), *z.shape());
+    let mut y = Tensor::uninit(z.device(), *z.shape());
     match z.device() {
         Device::Cpu => elementwise::unary(op, z.cpu(), y.cpu_mut()),
         Device::Plan => {}

@@ -1,7 +1,10 @@
 //! The bare product of two matrices, without gradient.
 
 use crate::{
-    cpu::gemm::{self, Mat, Threads},
+    cpu::{
+        gemm::{self, Threads},
+        mat::Mat,
+    },
     device::Device,
     tensor::Tensor,
 };
@@ -19,7 +22,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, turned: [bool; 2]) -> Tensor {
     let ([m, k], [inner, n]) = (sizes(a, turned[0]), sizes(b, turned[1]));
     assert_eq!(k, inner, "matmul: {:?} and {:?}, turned: {turned:?}", a.shape(), b.shape());
     let device = a.device().with(b.device());
-    let mut out = Tensor::stale(device, [m, n]);
+    let mut out = Tensor::uninit(device, [m, n]);
     match device {
         Device::Cpu => {
             let view = |x, width: usize, turned| {

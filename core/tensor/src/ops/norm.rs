@@ -28,7 +28,7 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
     let (x, w) = (x.value().clone(), weight.value().clone());
     let again = (x.clone(), w.clone(), bias.map(|b| b.value().clone()));
     Var::record(y, &inputs, move |grad, grads| {
-        let mut dx = Tensor::stale(x.device(), *x.shape());
+        let mut dx = Tensor::uninit(x.device(), *x.shape());
         let (dw, db) = match x.device() {
             Device::Cpu => {
                 cpu::backward(kind, x.cpu(), w.cpu(), sb.is_some(), eps, grad.cpu(), dx.cpu_mut())
@@ -49,7 +49,7 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
 }
 
 fn normalised(kind: Norm, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, eps: f32) -> Tensor {
-    let mut y = Tensor::stale(x.device(), *x.shape());
+    let mut y = Tensor::uninit(x.device(), *x.shape());
     match x.device() {
         Device::Cpu => {
             cpu::forward(kind, x.cpu(), w.cpu(), bias.map(Tensor::cpu), eps, y.cpu_mut())
@@ -77,7 +77,7 @@ fn add_norm(
     assert_eq!(a.shape(), b.shape(), "{name}: residual {:?} and {:?}", a.shape(), b.shape());
     check(name, a, weight, bias);
     let device = a.value().device();
-    let (mut sum, mut y) = (Tensor::stale(device, *a.shape()), Tensor::stale(device, *a.shape()));
+    let (mut sum, mut y) = (Tensor::uninit(device, *a.shape()), Tensor::uninit(device, *a.shape()));
     match device {
         Device::Cpu => cpu::forward_sum(
             kind,

@@ -90,7 +90,7 @@ pub fn weighted_sum_in_place(x: &mut Tensor, a: f32, y: &Tensor, b: f32) {
 /// If the shapes differ.
 pub fn nesterov(momentum: &mut Tensor, g: &Tensor, beta: f32, scale: f32) -> Tensor {
     assert_eq!(momentum.shape(), g.shape(), "nesterov: shapes differ");
-    let mut ahead = Tensor::stale(g.device(), *g.shape());
+    let mut ahead = Tensor::uninit(g.device(), *g.shape());
     match g.device() {
         Device::Cpu => {
             optim::nesterov(momentum.cpu_mut(), g.cpu(), beta, scale, ahead.cpu_mut());
@@ -112,15 +112,15 @@ pub fn newton_schulz(g: &Tensor, among: bool) -> Tensor {
     match device {
         Device::Cpu => {
             let threads = if among { Threads::One } else { Threads::All };
-            let mut out = Tensor::stale(device, [rows, cols]);
+            let mut out = Tensor::uninit(device, [rows, cols]);
             newton_schulz::newton_schulz(g.cpu(), [rows, cols], out.cpu_mut(), threads);
             out
         }
         Device::Plan => {
             let n = rows.min(cols);
-            let square = || Tensor::stale(device, [n, n]);
+            let square = || Tensor::uninit(device, [n, n]);
             let _squares = (square(), square(), square(), square());
-            Tensor::stale(device, [rows, cols])
+            Tensor::uninit(device, [rows, cols])
         }
     }
 }

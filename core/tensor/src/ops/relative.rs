@@ -3,7 +3,7 @@
 
 use crate::{
     cpu::{
-        parallel::Shared,
+        parallel::DisjointMut,
         relative::{self as cpu, Dims, Inputs, Outputs, Saved, View},
     },
     device::Device,
@@ -98,8 +98,8 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
     }
     let values: Vec<Tensor> = inputs.iter().map(|v| v.value().clone()).collect();
     let device = x.q.value().device();
-    let mut out = Tensor::stale(device, [batch, queries, heads * dim]);
-    let mut lse = Tensor::stale(device, [batch, heads, queries]);
+    let mut out = Tensor::uninit(device, [batch, queries, heads * dim]);
+    let mut lse = Tensor::uninit(device, [batch, heads, queries]);
     match device {
         Device::Cpu => {
             cpu::forward(parts(&values), dims, sight.view(), out.cpu_mut(), lse.cpu_mut());
@@ -117,7 +117,8 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
         match grad.device() {
             Device::Cpu => {
                 let saved = Saved { out: saved_out.cpu(), lse: lse.cpu(), dout: grad.cpu() };
-                let to: Vec<Shared> = outs.iter_mut().map(|t| Shared::new(t.cpu_mut())).collect();
+                let to: Vec<DisjointMut> =
+                    outs.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
                 let to = Outputs {
                     q: to[0],
                     k: to[1],

@@ -86,7 +86,7 @@ pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
     let last = positions.host().iter().max().map_or(0, |&p| p as usize + 1);
     let tables = tables.upto(last);
     let turn = move |x: &Tensor, positions: &Ids, [cos, sin]: &[Tensor; 2], sign: f32| {
-        let mut y = Tensor::stale(x.device(), *x.shape());
+        let mut y = Tensor::uninit(x.device(), *x.shape());
         match x.device() {
             Device::Cpu => cpu::rotate(
                 x.cpu(),

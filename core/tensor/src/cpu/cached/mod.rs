@@ -5,7 +5,7 @@
 use super::{
     attention::Dims,
     math::{self, Stored},
-    parallel::{Shared, tasks},
+    parallel::{DisjointMut, tasks},
     simd::{Level, level, simd},
 };
 
@@ -169,7 +169,7 @@ pub(crate) fn cached<T: Form>(
     let Dims { batch, time, heads, kv_heads, dim, scale } = dims;
     let group = dims.group();
     let width = kv_heads * dim;
-    let out = Shared::new(out);
+    let out = DisjointMut::new(out);
     let parts = TASKS.div_ceil(batch.max(1)).min(kv_heads);
     tasks(batch * parts, |task| {
         let (b, part) = (task / parts, task % parts);

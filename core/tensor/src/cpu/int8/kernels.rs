@@ -7,7 +7,7 @@ use super::{
     rows::{BEGIN, SCALE, WORDS},
 };
 use crate::cpu::{
-    parallel::SharedRows,
+    parallel::DisjointRows,
     simd::{Level, level},
 };
 
@@ -103,7 +103,7 @@ pub(super) struct Job {
     /// Blocks of [`STRIDE`] bytes.
     pub panel: *const u8,
     pub blocks: usize,
-    pub out: SharedRows,
+    pub out: DisjointRows,
     /// The output's row and column of the first sum.
     pub at: [usize; 2],
     /// Columns that are the output's.

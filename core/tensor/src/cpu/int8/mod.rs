@@ -15,8 +15,8 @@ mod kernels;
 mod rows;
 
 use super::{
-    gemm::Mat,
-    parallel::{self, SharedRows},
+    mat::Mat,
+    parallel::{self, DisjointRows},
     skinny::PARALLEL_FROM,
 };
 use crate::pool::Buf;
@@ -50,7 +50,7 @@ impl Weights {
     pub fn new(w: Mat<'_>, inner: usize, outputs: usize) -> Self {
         let blocks = inner.div_ceil(BLOCK);
         let panel = blocks * STRIDE / 4;
-        let mut data = Buf::stale(outputs.div_ceil(COLUMNS) * panel);
+        let mut data = Buf::uninit(outputs.div_ceil(COLUMNS) * panel);
         parallel::chunks(&mut data, panel, |p, panel| {
             for (b, to) in panel.chunks_exact_mut(STRIDE / 4).enumerate() {
                 let (to, scales) = to.split_at_mut(BLOCK * COLUMNS / 4);
@@ -93,7 +93,7 @@ impl Weights {
         let threads = threads && m * n * k >= PARALLEL_FROM;
         let rows = Rows::new(x, k, threads);
         let blocks = k.div_ceil(BLOCK);
-        let out = SharedRows::new(out, n);
+        let out = DisjointRows::new(out, n);
         let groups = m.div_ceil(kernel.most_rows());
         let panel = blocks * STRIDE / 4;
         let task = |p: usize| {

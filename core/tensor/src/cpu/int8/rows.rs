@@ -71,7 +71,7 @@ impl Rows {
     /// Of rows of `k` numbers, k above 0.
     pub fn new(x: &[f32], k: usize, threads: bool) -> Self {
         let stride = k.div_ceil(BLOCK) * WORDS;
-        let mut words = Buf::stale(x.len() / k * stride);
+        let mut words = Buf::uninit(x.len() / k * stride);
         // A row is work for a task only where there are many.
         let step = if threads { rows_per_task(k) } else { x.len() / k }.max(1);
         parallel::chunks(&mut words, step * stride, |i, out| {
