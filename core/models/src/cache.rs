@@ -1,11 +1,11 @@
 //! Keys and values of the tokens so far, for generation.
 
-use athanor_tensor::{Device, Ids, Tensor, ops};
+use athanor_tensor::{DType, Device, Ids, Tensor, ops};
 
 use crate::Model;
 
-/// For each layer [batch, capacity, kv_heads, dim] of keys and of values, f32, or bf16 in half of that; rows may
-/// differ in length.
+/// For each layer [batch, capacity, kv_heads, dim] of keys and of values, in f32 or bf16; rows may differ in
+/// length.
 #[derive(Clone, Debug)]
 pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
@@ -15,27 +15,15 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache for `batch` rows of at most `capacity` tokens, as the model wants it: f32, with int8 weights
-    /// bf16 (where a head has an even width).
+    /// An empty cache for `batch` rows of at most `capacity` tokens: in f32, or in bf16 for a model with int8
+    /// weights.
     pub fn of(model: &Model, batch: usize, capacity: usize) -> Self {
-        let sizes = model.sizes();
-        let half = model.params.is_quantised() && sizes.head_dim.is_multiple_of(2);
-        let dim = if half { sizes.head_dim / 2 } else { sizes.head_dim };
-        Self::new(model.device(), sizes.layers, batch, capacity, sizes.kv_heads, dim)
-    }
-
-    /// An empty cache for `batch` rows of at most `capacity` tokens.
-    fn new(
-        device: Device,
-        layers: usize,
-        batch: usize,
-        capacity: usize,
-        kv_heads: usize,
-        dim: usize,
-    ) -> Self {
-        let empty = || Tensor::zeros(device, [batch, capacity, kv_heads, dim]);
+        let (sizes, device) = (model.sizes(), model.device());
+        let dtype = if model.params.is_quantised() { DType::Bf16 } else { DType::F32 };
+        let shape = [batch, capacity, sizes.kv_heads, sizes.head_dim];
+        let empty = || Tensor::zeros_of(dtype, device, shape);
         Self {
-            layers: (0..layers).map(|_| (empty(), empty())).collect(),
+            layers: (0..sizes.layers).map(|_| (empty(), empty())).collect(),
             lengths: vec![0; batch],
             capacity,
             device,

@@ -1,15 +1,17 @@
 //! Tensors on their way to a file.
 
 use athanor_store::{ArrayDataRef, ArrayRef};
-use athanor_tensor::{Device, Tensor};
+use athanor_tensor::{DType, Device, Tensor, ops};
 
 /// Named tensors in host memory.
 pub struct HostTensors(Vec<(String, Tensor)>);
 
 impl HostTensors {
-    /// Takes tensors, in their order; those that live elsewhere are copied.
+    /// Takes tensors, in their order. Those that live elsewhere are copied, those of another format than f32 are
+    /// converted to it.
     pub fn new<'t>(tensors: impl IntoIterator<Item = (String, &'t Tensor)>) -> Self {
-        Self(tensors.into_iter().map(|(name, t)| (name, t.to_device(Device::Cpu))).collect())
+        let to_host = |t: &Tensor| ops::convert(&t.to_device(Device::Cpu), DType::F32);
+        Self(tensors.into_iter().map(|(name, t)| (name, to_host(t))).collect())
     }
 
     /// Views for [`athanor_store::save_arrays`].

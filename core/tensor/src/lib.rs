@@ -17,9 +17,11 @@
 
 mod cpu;
 mod device;
+mod dtype;
 pub mod host;
 mod limits;
 pub mod mapped;
+pub mod memory;
 pub mod ops;
 mod packed;
 mod params;
@@ -31,6 +33,7 @@ mod tensor;
 
 pub use cpu::simd::instructions;
 pub use device::{Device, set_threads};
+pub use dtype::{Bf16, DType, Element};
 pub use limits::{Limits, limits};
 pub use params::{GradSet, Graph, PackedParams, Param, ParamId, Params};
 pub use pool::{PoolStats, bound_heap, most_held, plan, planned_stats, pool_stats, release_spare};

@@ -4,6 +4,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    marker::PhantomData,
     ops::RangeInclusive,
     sync::{Mutex, MutexGuard},
 };
@@ -195,9 +196,10 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Counted like a buffer of `len` values.
-    pub fn counted(len: usize) -> Self {
-        let (lines, _) = PLANNED.with_borrow_mut(|plan| plan.pool.take(class(len.div_ceil(16))));
+    /// Counted like a buffer of this many bytes.
+    pub fn counted(bytes: usize) -> Self {
+        let (lines, _) =
+            PLANNED.with_borrow_mut(|plan| plan.pool.take(class(bytes.div_ceil(LINE))));
         Self { lines: Some(lines) }
     }
 
@@ -249,52 +251,47 @@ impl Block {
     }
 }
 
-/// A pooled run of f32, returned to the pool when dropped.
-pub(crate) struct Buf {
+/// Pooled memory for `len` elements, returned to the pool when dropped.
+pub(crate) struct Buf<T: Pod = f32> {
     block: Block,
     len: usize,
+    element: PhantomData<T>,
 }
 
-impl Buf {
-    /// `len` values of arbitrary (but initialised) content.
+impl<T: Pod> Buf<T> {
+    /// `len` elements of arbitrary (but initialised) content.
     pub fn uninit(len: usize) -> Self {
-        let (size, spare) = pool().take(class(len.div_ceil(16)));
-        Self { block: spare.unwrap_or_else(|| Block::new(size)), len }
-    }
-
-    /// `len` zeros.
-    pub fn zeroed(len: usize) -> Self {
-        let mut buf = Self::uninit(len);
-        buf.fill(0.0);
-        buf
+        let (size, spare) = pool().take(class((len * size_of::<T>()).div_ceil(LINE)));
+        let block = spare.unwrap_or_else(|| Block::new(size));
+        Self { block, len, element: PhantomData }
     }
 }
 
-impl Drop for Buf {
+impl<T: Pod> Drop for Buf<T> {
     fn drop(&mut self) {
         let block = std::mem::replace(&mut self.block, Block::Small(Vec::new()));
         pool().give(block.lines(), block);
     }
 }
 
-impl std::ops::Deref for Buf {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        let values: &[f32] = match &self.block {
+impl<T: Pod> std::ops::Deref for Buf<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        let elements: &[T] = match &self.block {
             Block::Small(lines) => bytemuck::cast_slice(lines),
             Block::Large(piece) => bytemuck::cast_slice(piece.bytes()),
         };
-        &values[..self.len]
+        &elements[..self.len]
     }
 }
 
-impl std::ops::DerefMut for Buf {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        let values: &mut [f32] = match &mut self.block {
+impl<T: Pod> std::ops::DerefMut for Buf<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        let elements: &mut [T] = match &mut self.block {
             Block::Small(lines) => bytemuck::cast_slice_mut(lines),
             Block::Large(piece) => bytemuck::cast_slice_mut(piece.bytes_mut()),
         };
-        &mut values[..self.len]
+        &mut elements[..self.len]
     }
 }
 
@@ -306,12 +303,12 @@ mod tests {
     fn a_plan_counts_what_is_alive_at_once_and_what_is_held() {
         let bytes = |values: usize| class(values.div_ceil(16)) * LINE;
         let ((), stats) = plan(|| {
-            let first = Planned::counted(1000);
-            drop(Planned::counted(500));
+            let first = Planned::counted(4000);
+            drop(Planned::counted(2000));
             // Takes the spare one.
-            let second = Planned::counted(500);
+            let second = Planned::counted(2000);
             drop((first, second, Planned::present()));
-            let _third = Planned::counted(100);
+            let _third = Planned::counted(400);
         });
         assert!(stats.peak >= bytes(1000) + bytes(500));
         // The third may have made a spare one go: what the process holds beside it decides.
@@ -341,7 +338,7 @@ mod tests {
 
     #[test]
     fn buffers_are_aligned_and_reused() {
-        let first = Buf::uninit(1000);
+        let first = Buf::<f32>::uninit(1000);
         let address = first.as_ptr() as usize;
         assert_eq!(address % 64, 0);
         assert_eq!(first.len(), 1000);
@@ -349,6 +346,9 @@ mod tests {
         // Another length of the same class; other tests may run beside, so only the class is sure.
         assert_eq!(class(1000usize.div_ceil(16)), class(1005usize.div_ceil(16)));
         assert!(class(1_000_000) < 1_130_000);
-        assert!(Buf::zeroed(77).iter().all(|&x| x == 0.0));
+        // Sizes are in bytes: twice as many elements of half the width.
+        let half = Buf::<u16>::uninit(2000);
+        assert_eq!(half.len(), 2000);
+        assert!((63..=126).contains(&half.block.lines()));
     }
 }

@@ -1,10 +1,14 @@
-//! Dense arrays: f32 tensors and integer ids. Contiguous, row-major, shared by reference count.
+//! Dense arrays: tensors of numbers and integer ids. Contiguous, row-major, shared by reference count.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
+
+use bytemuck::Pod;
 
 use crate::{
     device::Device,
-    pool::{Buf, Planned},
+    dtype::{Bf16, DType, Element},
+    memory::{Memory, allocator},
+    pool::Planned,
 };
 
 /// Sizes of up to six dimensions.
@@ -51,15 +55,15 @@ impl<const N: usize> From<[usize; N]> for Shape {
     }
 }
 
-enum Storage {
-    Cpu(Buf),
-    /// A size without values.
-    Plan {
-        _account: Planned,
-    },
+struct Storage {
+    memory: Memory,
+    device: Device,
+    dtype: DType,
 }
 
-/// A dense f32 array. Cloning shares the memory; writing copies if it is shared.
+/// A dense array. Cloning shares the memory; writing copies if it is shared.
+///
+/// Values are f32 wherever the dtype is not said.
 #[derive(Clone)]
 pub struct Tensor {
     storage: Arc<Storage>,
@@ -67,46 +71,50 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    fn from_buf(buf: Buf, shape: Shape) -> Self {
-        debug_assert_eq!(buf.len(), shape.count());
-        Self { storage: Arc::new(Storage::Cpu(buf)), shape }
+    fn new(device: Device, shape: Shape, dtype: DType, zeroed: bool) -> Self {
+        let allocator = allocator(device);
+        let mut memory = allocator.allocate(shape.count() * dtype.size());
+        if zeroed {
+            allocator.zero(&mut memory);
+        }
+        Self { storage: Arc::new(Storage { memory, device, dtype }), shape }
     }
 
     /// Arbitrary content, for ops that write every element.
     pub(crate) fn uninit(device: Device, shape: impl Into<Shape>) -> Self {
-        let shape = shape.into();
-        match device {
-            Device::Cpu => Self::from_buf(Buf::uninit(shape.count()), shape),
-            Device::Plan => Self::of_plan(Planned::counted(shape.count()), shape),
-        }
+        Self::new(device, shape.into(), DType::F32, false)
+    }
+
+    /// [`uninit`](Self::uninit) of another format.
+    pub(crate) fn uninit_of(dtype: DType, device: Device, shape: impl Into<Shape>) -> Self {
+        Self::new(device, shape.into(), dtype, false)
     }
 
     /// Zeros.
     pub fn zeros(device: Device, shape: impl Into<Shape>) -> Self {
-        let shape = shape.into();
-        match device {
-            Device::Cpu => Self::from_buf(Buf::zeroed(shape.count()), shape),
-            Device::Plan => Self::of_plan(Planned::counted(shape.count()), shape),
-        }
+        Self::zeros_of(DType::F32, device, shape)
     }
 
-    fn of_plan(account: Planned, shape: Shape) -> Self {
-        Self { storage: Arc::new(Storage::Plan { _account: account }), shape }
+    /// Zeros of another format.
+    pub fn zeros_of(dtype: DType, device: Device, shape: impl Into<Shape>) -> Self {
+        Self::new(device, shape.into(), dtype, true)
     }
 
-    /// A tensor of this shape on [`Device::Plan`] whose memory is there already, so that it is not counted.
+    /// A tensor of this shape and dtype on [`Device::Plan`] whose memory is there already, so that it is not
+    /// counted.
     #[must_use]
     pub fn planned(&self) -> Self {
-        Self::of_plan(Planned::present(), self.shape)
+        let (memory, device) = (Memory::other(Planned::present()), Device::Plan);
+        let storage = Storage { memory, device, dtype: self.dtype() };
+        Self { storage: Arc::new(storage), shape: self.shape }
     }
 
     /// One value everywhere.
     pub fn full(device: Device, shape: impl Into<Shape>, value: f32) -> Self {
-        let mut tensor = Self::uninit(device, shape);
-        match device {
-            Device::Cpu => tensor.cpu_mut().fill(value),
-            Device::Plan => {}
-        }
+        let Ok(tensor) = Self::filled::<Infallible>(device, shape, |values| {
+            values.fill(value);
+            Ok(())
+        });
         tensor
     }
 
@@ -122,12 +130,14 @@ impl Tensor {
             "from_slice: {} values for shape {shape:?}",
             values.len()
         );
-        let mut tensor = Self::uninit(device, shape);
-        match device {
-            Device::Cpu => tensor.cpu_mut().copy_from_slice(values),
-            Device::Plan => {}
-        }
-        tensor
+        Self::uninit(device, shape).with_uploaded(bytemuck::cast_slice(values))
+    }
+
+    /// With these bytes as content.
+    fn with_uploaded(mut self, bytes: &[u8]) -> Self {
+        let to = allocator(self.device());
+        to.upload(bytes, &mut self.unique().memory);
+        self
     }
 
     /// A tensor whose values `fill` writes, row-major, over arbitrary ones; on [`Device::Plan`] it is not called.
@@ -140,10 +150,16 @@ impl Tensor {
         fill: impl FnOnce(&mut [f32]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut tensor = Self::uninit(device, shape);
-        if device == Device::Cpu {
-            fill(tensor.cpu_mut())?;
+        if !allocator(device).has_values() {
+            return Ok(tensor);
         }
-        Ok(tensor)
+        if let Some(bytes) = tensor.unique().memory.host_mut() {
+            fill(bytemuck::cast_slice_mut(bytes))?;
+            return Ok(tensor);
+        }
+        let mut values = vec![0.0; tensor.len()];
+        fill(&mut values)?;
+        Ok(tensor.with_uploaded(bytemuck::cast_slice(&values)))
     }
 
     /// A single value, shape [].
@@ -151,36 +167,54 @@ impl Tensor {
         Self::from_slice(device, &[value], [])
     }
 
-    /// Copies the values to the host; zeros of a plan.
+    /// Copies the values to the host as f32; zeros of a plan.
     pub fn to_vec(&self) -> Vec<f32> {
-        match &*self.storage {
-            Storage::Cpu(buf) => buf.to_vec(),
-            Storage::Plan { .. } => vec![0.0; self.len()],
+        let mut values = vec![0.0; self.len()];
+        match self.dtype() {
+            DType::F32 => self.download(&mut values),
+            DType::Bf16 => {
+                let mut narrow = vec![Bf16::default(); self.len()];
+                self.download(&mut narrow);
+                values.iter_mut().zip(narrow).for_each(|(to, x)| *to = x.to_f32());
+            }
         }
+        values
+    }
+
+    fn download<T: Pod>(&self, to: &mut [T]) {
+        allocator(self.device()).download(&self.storage.memory, bytemuck::cast_slice_mut(to));
     }
 
     /// The same values on a device; shares the memory if they are there.
     #[must_use]
     pub fn to_device(&self, device: Device) -> Self {
-        match self.device() == device {
-            true => self.clone(),
-            false => self.with_host(|values| Self::from_slice(device, values, self.shape)),
+        if self.device() == device {
+            return self.clone();
+        }
+        let to = Self::uninit_of(self.dtype(), device, self.shape);
+        match self.storage.memory.host() {
+            Some(bytes) => to.with_uploaded(bytes),
+            None => {
+                let mut bytes = vec![0u8; self.len() * self.dtype().size()];
+                self.download(&mut bytes);
+                to.with_uploaded(&bytes)
+            }
         }
     }
 
-    /// The values of a tensor that lives on the host.
+    /// The values of a tensor in host memory.
     ///
     /// # Panics
-    /// If it lives elsewhere: see [`to_device`](Self::to_device).
+    /// If its memory is of another kind (see [`to_device`](Self::to_device)), or it is not of f32.
     pub fn host(&self) -> &[f32] {
         self.cpu()
     }
 
     /// Hands the values to `f` on the host without a copy where that is possible.
     pub fn with_host<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
-        match &*self.storage {
-            Storage::Cpu(buf) => f(buf),
-            Storage::Plan { .. } => f(&self.to_vec()),
+        match self.storage.memory.host() {
+            Some(_) if self.dtype() == DType::F32 => f(self.cpu()),
+            _ => f(&self.to_vec()),
         }
     }
 
@@ -190,10 +224,7 @@ impl Tensor {
     /// If it has another number of elements.
     pub fn item(&self) -> f32 {
         assert_eq!(self.len(), 1, "item() of a tensor of shape {:?}", self.shape);
-        match &*self.storage {
-            Storage::Cpu(buf) => buf[0],
-            Storage::Plan { .. } => 0.0,
-        }
+        self.with_host(|values| values[0])
     }
 
     /// The sizes.
@@ -211,12 +242,25 @@ impl Tensor {
         self.len() == 0
     }
 
+    /// The format of its elements.
+    pub fn dtype(&self) -> DType {
+        self.storage.dtype
+    }
+
     /// Where it lives.
     pub fn device(&self) -> Device {
-        match *self.storage {
-            Storage::Cpu(_) => Device::Cpu,
-            Storage::Plan { .. } => Device::Plan,
-        }
+        self.storage.device
+    }
+
+    /// Its memory, for the kernels of its device.
+    pub fn memory(&self) -> &Memory {
+        &self.storage.memory
+    }
+
+    /// Its memory, to be written to; a copy of it if it was shared.
+    pub fn memory_mut(&mut self) -> &mut Memory {
+        self.own();
+        &mut self.unique().memory
     }
 
     /// The same values under another shape; shares the memory.
@@ -240,11 +284,9 @@ impl Tensor {
         Arc::strong_count(&self.storage) == 1
     }
 
-    pub(crate) fn cpu(&self) -> &[f32] {
-        match &*self.storage {
-            Storage::Cpu(buf) => buf,
-            Storage::Plan { .. } => unreachable!("a plan has no values"),
-        }
+    /// The storage, which nobody else has.
+    fn unique(&mut self) -> &mut Storage {
+        Arc::get_mut(&mut self.storage).expect("a storage that is not shared")
     }
 
     /// Makes a copy if the memory is shared: what comes before any writing.
@@ -252,32 +294,59 @@ impl Tensor {
         if Arc::get_mut(&mut self.storage).is_some() {
             return;
         }
-        let mut copy = Self::uninit(self.device(), self.shape);
-        if let (Some(Storage::Cpu(to)), Storage::Cpu(from)) =
-            (Arc::get_mut(&mut copy.storage), &*self.storage)
-        {
-            to.copy_from_slice(from);
-        }
+        let mut copy = Self::uninit_of(self.dtype(), self.device(), self.shape);
+        allocator(self.device()).copy(&self.storage.memory, &mut copy.unique().memory);
         *self = copy;
     }
 
+    /// The values, in host memory.
+    pub(crate) fn cpu(&self) -> &[f32] {
+        self.elements()
+    }
+
+    /// The values, in host memory, to be written.
     pub(crate) fn cpu_mut(&mut self) -> &mut [f32] {
-        self.own();
-        match Arc::get_mut(&mut self.storage) {
-            Some(Storage::Cpu(buf)) => buf,
-            Some(Storage::Plan { .. }) => unreachable!("a plan has no values"),
-            None => unreachable!("the storage was made unique above"),
+        self.elements_mut()
+    }
+
+    /// The elements, in host memory.
+    ///
+    /// # Panics
+    /// If they are of another format, or elsewhere.
+    pub(crate) fn elements<T: Element>(&self) -> &[T] {
+        self.check_dtype::<T>();
+        bytemuck::cast_slice(self.memory().host().unwrap_or_else(|| self.not_on_host()))
+    }
+
+    /// As [`elements`](Self::elements), to be written.
+    pub(crate) fn elements_mut<T: Element>(&mut self) -> &mut [T] {
+        self.check_dtype::<T>();
+        if self.memory().host().is_none() {
+            self.not_on_host();
         }
+        bytemuck::cast_slice_mut(self.memory_mut().host_mut().unwrap_or_default())
+    }
+
+    fn check_dtype<T: Element>(&self) {
+        let found = self.dtype();
+        assert_eq!(found, T::DTYPE, "a tensor {:?} of {found:?}: cast it first", self.shape);
+    }
+
+    fn not_on_host(&self) -> ! {
+        panic!("a tensor {:?} on {:?} has no values in host memory", self.shape, self.device())
     }
 }
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = match &*self.storage {
-            Storage::Cpu(buf) => &buf[..self.len().min(8)],
-            Storage::Plan { .. } => return write!(f, "Tensor{:?}", self.shape),
-        };
-        write!(f, "Tensor{:?}{head:?}", self.shape)?;
+        write!(f, "Tensor{:?}", self.shape)?;
+        if self.dtype() != DType::F32 {
+            write!(f, "{:?}", self.dtype())?;
+        }
+        if !allocator(self.device()).has_values() {
+            return Ok(());
+        }
+        self.with_host(|values| write!(f, "{:?}", &values[..values.len().min(8)]))?;
         if self.len() > 8 { write!(f, "…") } else { Ok(()) }
     }
 }

@@ -1,6 +1,7 @@
 //! Rows of a table by index, and the scatter-add that is its gradient.
 
 use super::parallel::{DisjointMut, rows, tasks};
+use crate::dtype::Element;
 
 /// Columns that one task of the scatter owns.
 const COLUMNS: usize = 64;
@@ -9,7 +10,7 @@ const COLUMNS: usize = 64;
 ///
 /// # Panics
 /// If an id is not a row of the table.
-pub(crate) fn gather(table: &[f32], ids: &[i32], width: usize, out: &mut [f32]) {
+pub(crate) fn gather<T: Element>(table: &[T], ids: &[i32], width: usize, out: &mut [T]) {
     let row = |id: i32| id as usize * width..(id as usize + 1) * width;
     rows(out, width, |first, out| {
         for (out, &id) in out.chunks_exact_mut(width).zip(&ids[first..]) {

@@ -1,5 +1,7 @@
 //! Elementary functions that vectorise, and reductions in a fixed order.
 
+use crate::dtype::Element;
+
 /// Lanes of a reduction: sixteen partial sums whatever the processor, so the order is fixed.
 const LANES: usize = 16;
 
@@ -156,47 +158,13 @@ pub(crate) fn softmax(row: &mut [f32]) {
 
 /// Inner product.
 #[inline(always)]
-pub(crate) fn dot<T: Stored>(x: &[f32], y: &[T]) -> f32 {
+pub(crate) fn dot<T: Element>(x: &[f32], y: &[T]) -> f32 {
     dot_shifted(x, y, 0.0)
-}
-
-/// A number as it stands in memory.
-pub(crate) trait Stored: bytemuck::Pod + Send + Sync {
-    /// Its value.
-    fn value(self) -> f32;
-    /// The number in this form that is nearest to `x`.
-    fn of(x: f32) -> Self;
-}
-
-impl Stored for f32 {
-    #[inline(always)]
-    fn value(self) -> f32 {
-        self
-    }
-    #[inline(always)]
-    fn of(x: f32) -> Self {
-        x
-    }
-}
-
-/// bf16: the upper half of an f32.
-impl Stored for u16 {
-    #[inline(always)]
-    fn value(self) -> f32 {
-        f32::from_bits(u32::from(self) << 16)
-    }
-    #[inline(always)]
-    fn of(x: f32) -> Self {
-        let bits = x.to_bits();
-        // To the nearest, ties to even; a NaN stays one.
-        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-        if x.is_nan() { 0x7fc0 } else { rounded as u16 }
-    }
 }
 
 /// Inner product of `x` and `y - shift`.
 #[inline(always)]
-pub(crate) fn dot_shifted<T: Stored>(x: &[f32], y: &[T], shift: f32) -> f32 {
+pub(crate) fn dot_shifted<T: Element>(x: &[f32], y: &[T], shift: f32) -> f32 {
     let mut sums = [0.0f32; LANES];
     let n = x.len().min(y.len());
     let (x, y) = (&x[..n], &y[..n]);
@@ -204,11 +172,11 @@ pub(crate) fn dot_shifted<T: Stored>(x: &[f32], y: &[T], shift: f32) -> f32 {
     let (rx, ry) = (cx.remainder(), cy.remainder());
     for (a, b) in cx.zip(cy) {
         for ((s, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *s += a * (b.value() - shift);
+            *s += a * (b.to_f32() - shift);
         }
     }
     for ((s, &a), &b) in sums.iter_mut().zip(rx).zip(ry) {
-        *s += a * (b.value() - shift);
+        *s += a * (b.to_f32() - shift);
     }
     fold(sums)
 }

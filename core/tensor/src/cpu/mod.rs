@@ -4,6 +4,7 @@
 pub(crate) mod attention;
 pub(crate) mod blocked;
 pub(crate) mod cached;
+pub(crate) mod cast;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod embedding;

@@ -11,7 +11,7 @@ pub(crate) fn rows_per_task(width: usize) -> usize {
 }
 
 /// Calls `f(first_row, rows)` on pieces of `out`.
-pub(crate) fn rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+pub(crate) fn rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let step = rows_per_task(width);
     chunks(out, step * width, |i, chunk| f(i * step, chunk));
 }

@@ -4,10 +4,12 @@
 use crate::{
     cpu::{
         attention::{self as cpu, Dims, Layout, MaskView, Saved},
-        cached::{self, Form},
+        cached,
+        embedding::gather,
         parallel::DisjointMut,
     },
     device::Device,
+    dtype::{Bf16, DType},
     tape::{Operand, Var},
     tensor::{Ids, Tensor},
 };
@@ -159,39 +161,28 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
 }
 
 /// Copies `new` [batch, time, heads, dim] into a cache [batch, capacity, heads, dim], row b from
-/// place `starts[b]` on. A cache [batch, capacity, heads, dim / 2] keeps them in bf16, two to a number.
+/// place `starts[b]` on, in the cache's format.
 ///
 /// # Panics
 /// If the sizes do not fit or a row would overflow.
 pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
-    let [batch, time, ..] = new.shape()[..] else {
-        panic!("cache_write: new of shape {:?}", new.shape())
-    };
-    let capacity = cache.shape()[1];
-    let width = new.len() / (batch * time).max(1);
+    let ([batch, time, heads, dim], [rows, capacity, ..]) = (four(new), four(cache));
     assert!(
-        (cache.len() == batch * capacity * width || 2 * cache.len() == batch * capacity * width)
-            && starts.len() == batch,
+        batch == rows && cache.shape()[2..] == [heads, dim] && starts.len() == batch,
         "cache_write: {:?} into {:?}",
         new.shape(),
         cache.shape()
     );
+    if let Some(start) = beyond(starts, time, capacity) {
+        panic!("cache_write: {start} + {time} beyond {capacity}");
+    }
     match cache.device() {
         Device::Cpu => {
-            let half = cache.len() < batch * capacity * width;
-            let cache = cache.cpu_mut();
-            for (b, &start) in starts.host().iter().enumerate() {
-                let start = usize::try_from(start).unwrap_or(usize::MAX);
-                assert!(
-                    start.saturating_add(time) <= capacity,
-                    "cache_write: {start} + {time} beyond {capacity}"
-                );
-                let new = &new.cpu()[b * time * width..(b + 1) * time * width];
-                let to = (b * capacity + start) * width;
-                let to = to..to + time * width;
-                match half {
-                    true => u16::store(new, &mut bytemuck::cast_slice_mut(cache)[to]),
-                    false => f32::store(new, &mut cache[to]),
+            let (starts, sizes) = (starts.host(), [capacity, time, heads * dim]);
+            match cache.dtype() {
+                DType::F32 => cached::write::<f32>(cache.cpu_mut(), new.cpu(), starts, sizes),
+                DType::Bf16 => {
+                    cached::write::<Bf16>(cache.elements_mut(), new.cpu(), starts, sizes);
                 }
             }
         }
@@ -199,8 +190,14 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
     }
 }
 
-/// Attention of new queries [batch, time, heads, dim] over caches [batch, capacity, kv_heads, dim], or half
-/// that in bf16, into which their own keys and values were written: query t of row b sees places
+/// A start from which `time` places do not fit in a row of `capacity`.
+fn beyond(starts: &Ids, time: usize, capacity: usize) -> Option<i32> {
+    let fits = |s: i32| usize::try_from(s).is_ok_and(|s| s + time <= capacity);
+    starts.host().iter().copied().find(|&s| !fits(s))
+}
+
+/// Attention of new queries [batch, time, heads, dim] over caches [batch, capacity, kv_heads, dim], of f32 or
+/// bf16, into which their own keys and values were written: query t of row b sees places
 /// 0..=starts[b] + t, the last `window` of them. No gradient. The result is [batch, time, heads·dim].
 ///
 /// # Panics
@@ -213,32 +210,38 @@ pub fn attention_cached(
     scale: f32,
     window: Option<usize>,
 ) -> Tensor {
-    let ([batch, time, heads, dim], [cb, capacity, kv_heads, cd]) = (four(q), four(k));
+    let ([batch, time, heads, dim], [rows, capacity, kv_heads, width]) = (four(q), four(k));
     assert!(
-        batch == cb
-            && (dim == cd || dim == 2 * cd)
-            && k.shape() == v.shape()
+        batch == rows
+            && dim == width
+            && (k.shape(), k.dtype()) == (v.shape(), v.dtype())
             && heads.is_multiple_of(kv_heads)
             && starts.len() == batch,
         "attention_cached: {:?} over {:?}",
         q.shape(),
         k.shape()
     );
-    assert!(
-        starts.host().iter().all(|&s| s >= 0 && s as usize + time <= capacity),
-        "attention_cached: beyond the cache"
-    );
+    assert_eq!(beyond(starts, time, capacity), None, "attention_cached: beyond the cache");
     let mut out = Tensor::uninit(q.device(), [batch, time, heads * dim]);
     let dims = Dims { batch, time, heads, kv_heads, dim, scale };
     match q.device() {
         Device::Cpu => {
             let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
-            let (q, k, v, out) = (q.cpu(), k.cpu(), v.cpu(), out.cpu_mut());
-            if dim == cd {
-                cached::cached(q, k, v, capacity, starts, dims, window, out);
-            } else {
-                let [k, v] = [k, v].map(bytemuck::cast_slice::<f32, u16>);
-                cached::cached(q, k, v, capacity, starts, dims, window, out);
+            let (q, out) = (q.cpu(), out.cpu_mut());
+            match k.dtype() {
+                DType::F32 => {
+                    cached::cached::<f32>(q, k.cpu(), v.cpu(), capacity, starts, dims, window, out)
+                }
+                DType::Bf16 => cached::cached::<Bf16>(
+                    q,
+                    k.elements(),
+                    v.elements(),
+                    capacity,
+                    starts,
+                    dims,
+                    window,
+                    out,
+                ),
             }
         }
         Device::Plan => {}
@@ -248,7 +251,7 @@ pub fn attention_cached(
 
 fn four(t: &Tensor) -> [usize; 4] {
     <[usize; 4]>::try_from(&t.shape()[..])
-        .unwrap_or_else(|_| panic!("attention_cached: shape {:?}", t.shape()))
+        .unwrap_or_else(|_| panic!("attention over a cache: shape {:?}", t.shape()))
 }
 
 /// Columns `from..to` of the last dimension, without gradient: one part of a packed projection.
@@ -294,9 +297,12 @@ pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
     if let Some(first) = shape.first_mut() {
         *first = rows.len();
     }
-    let mut out = Tensor::uninit(x.device(), &shape[..]);
+    let mut out = Tensor::uninit_of(x.dtype(), x.device(), &shape[..]);
     match x.device() {
-        Device::Cpu => crate::cpu::embedding::gather(x.cpu(), rows.host(), width, out.cpu_mut()),
+        Device::Cpu => match x.dtype() {
+            DType::F32 => gather::<f32>(x.cpu(), rows.host(), width, out.cpu_mut()),
+            DType::Bf16 => gather::<Bf16>(x.elements(), rows.host(), width, out.elements_mut()),
+        },
         Device::Plan => {}
     }
     out

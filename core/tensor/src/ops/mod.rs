@@ -12,6 +12,7 @@
 //! | [`rotary`] | rotary position embedding |
 //! | [`attention`] | tiled attention; [`attention_cached`] for generation |
 //! | [`relative_attention`] | tiled attention with relative positions and segments |
+//! | [`cast`] | the same values in another format |
 //! | [`concat`] | rows behind rows |
 //! | [`swiglu`], [`activate`] | activations |
 //! | [`dropout`] | dropout by counter |
@@ -20,6 +21,7 @@
 //! | [`add`] … [`clamp`], [`sum`], [`mean`] | what losses are made of |
 
 mod attention;
+mod cast;
 mod concat;
 mod cross_entropy;
 mod dropout;
@@ -34,6 +36,7 @@ mod relative;
 mod rotary;
 
 pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
+pub use cast::{cast, convert};
 pub use concat::{concat, places};
 pub use cross_entropy::{
     LogProb, draw_rows, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob,

@@ -1,7 +1,7 @@
 //! Attention against plain softmax(q·kᵀ)·v.
 
 use athanor_tensor::{
-    Grads, Ids, Rng, Tape, Tensor,
+    DType, Grads, Ids, Rng, Tape, Tensor,
     ops::{self, Mask, Qkv},
 };
 
@@ -292,7 +292,9 @@ fn cached_attention_over_bf16() {
         let high = f32::from_bits(low.to_bits() + 0x1_0000);
         if (x - low).abs() < (high - x).abs() { low } else { high }
     };
-    for (heads, kv, dim, window) in [(4, 2, 6, None), (3, 3, 64, Some(5)), (2, 1, 34, Some(1))] {
+    for (heads, kv, dim, window) in
+        [(4, 2, 6, None), (3, 3, 64, Some(5)), (2, 1, 34, Some(1)), (2, 2, 5, None)]
+    {
         let (batch, time, capacity) = (3, 4, 11);
         let starts = Ids::new(CPU, vec![0, 7, 3], [batch]);
         let q = Tensor::from_slice(
@@ -302,17 +304,18 @@ fn cached_attention_over_bf16() {
         );
         let values: Vec<Vec<f32>> =
             (2..6).map(|s| noise(batch * time.max(7) * kv * dim, s)).collect();
-        let run = |half: bool| {
+        let run = |dtype: DType| {
             let caches: Vec<Tensor> = (0..2)
                 .map(|i| {
-                    let width = if half { dim / 2 } else { dim };
-                    let mut cache = Tensor::zeros(CPU, [batch, capacity, kv, width]);
+                    let mut cache = Tensor::zeros_of(dtype, CPU, [batch, capacity, kv, dim]);
                     for (x, time, at) in [
                         (&values[i], 7, vec![0; batch]),
                         (&values[i + 2], time, starts.host().to_vec()),
                     ] {
-                        let x: Vec<f32> =
-                            x.iter().map(|&x| if half { x } else { round(x) }).collect();
+                        let x: Vec<f32> = match dtype {
+                            DType::F32 => x.iter().map(|&x| round(x)).collect(),
+                            DType::Bf16 => x.clone(),
+                        };
                         let x = Tensor::from_slice(
                             CPU,
                             &x[..batch * time * kv * dim],
@@ -323,9 +326,13 @@ fn cached_attention_over_bf16() {
                     cache
                 })
                 .collect();
-            ops::attention_cached(&q, &caches[0], &caches[1], &starts, 0.3, window).to_vec()
+            let rows = Ids::new(CPU, vec![2, 0], [2]);
+            let kept: Vec<Vec<f32>> =
+                caches.iter().map(|c| ops::take_rows(c, &rows).to_vec()).collect();
+            let seen = ops::attention_cached(&q, &caches[0], &caches[1], &starts, 0.3, window);
+            (seen.to_vec(), kept)
         };
-        assert_eq!(run(true), run(false));
+        assert_eq!(run(DType::Bf16), run(DType::F32));
     }
 }
 

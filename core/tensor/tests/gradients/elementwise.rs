@@ -1,6 +1,6 @@
 //! Elementwise functions, sums and dropout.
 
-use athanor_tensor::{Grads, Rng, Tape, Tensor, Var, ops};
+use athanor_tensor::{DType, Grads, Rng, Tape, Tensor, Var, ops};
 use proptest::prelude::*;
 
 use crate::{
@@ -214,4 +214,35 @@ proptest! {
         let want = product([rows, out, inner], &wide(&x.0), (inner, 1), &wide(&w.0), (1, inner));
         close("linear", &y.value().to_vec(), &want, 1e-5);
     }
+}
+
+/// Rounded to bf16 and back: within half a step of 2^-8, and a gradient that passes the same way.
+#[test]
+fn cast_to_bf16_and_back() {
+    let x = normal(&[7, 5], 1);
+    let given = run("cast", std::slice::from_ref(&x), |v| {
+        let narrow = ops::cast(&v[0], DType::Bf16);
+        assert_eq!(
+            (narrow.value().dtype(), narrow.shape()[..].to_vec()),
+            (DType::Bf16, vec![7, 5])
+        );
+        vec![ops::cast(&narrow, DType::F32)]
+    });
+    for (got, want) in given.outputs[0].iter().zip(&x.0) {
+        assert!((got - want).abs() <= want.abs() / 256.0, "{got}, not {want}");
+    }
+    assert!(given.outputs[0] != x.0);
+    // The gradient is the cotangent in bf16.
+    let tape = Tape::new();
+    let leaf = tape.leaf(Tensor::from_slice(CPU, &[1.0], [1]));
+    let loss = ops::scale(&ops::cast(&ops::cast(&leaf, DType::Bf16), DType::F32), 1.003);
+    let mut grads = Grads::new();
+    tape.backward(&loss, &mut grads);
+    assert_eq!(grads.take(&leaf).unwrap().to_vec(), [1.0]);
+}
+
+#[test]
+#[should_panic(expected = "cast it first")]
+fn an_op_in_f32_refuses_bf16() {
+    ops::exp(&Var::constant(Tensor::zeros_of(DType::Bf16, CPU, [3])));
 }

@@ -4,10 +4,12 @@
 
 use super::{
     attention::Dims,
-    math::{self, Stored},
+    cast::Converted,
+    math,
     parallel::{DisjointMut, tasks},
     simd::{Level, level, simd},
 };
+use crate::dtype::{Bf16, Element};
 
 #[cfg(target_arch = "x86_64")]
 mod tiles;
@@ -29,7 +31,7 @@ pub(crate) struct View {
 
 /// `out` = the heads of `query` over their view; `scores` has room for each head's.
 #[inline(always)]
-fn attend<T: Stored>(
+fn attend<T: Element>(
     query: &[f32],
     k: &[T],
     v: &[T],
@@ -56,7 +58,8 @@ fn attend<T: Stored>(
             let p = &scores[h * seen + j..h * seen + j + 4];
             let [a, b, c, d] = places.map(|v| &v[of(h)..of(h) + dim]);
             for ((((o, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *o += p[0] * a.value() + p[1] * b.value() + (p[2] * c.value() + p[3] * d.value());
+                *o +=
+                    p[0] * a.to_f32() + p[1] * b.to_f32() + (p[2] * c.to_f32() + p[3] * d.to_f32());
             }
         }
         j += 4;
@@ -65,7 +68,7 @@ fn attend<T: Stored>(
         for (h, out) in out.chunks_exact_mut(dim).enumerate() {
             let p = scores[h * seen + j];
             for (o, v) in out.iter_mut().zip(&v[of(h)..of(h) + dim]) {
-                *o += p * v.value();
+                *o += p * v.to_f32();
             }
         }
     }
@@ -85,8 +88,8 @@ simd! {
 
     fn attend_bf16(
         query: &[f32],
-        k: &[u16],
-        v: &[u16],
+        k: &[Bf16],
+        v: &[Bf16],
         view: View,
         scores: &mut [f32],
         out: &mut [f32],
@@ -94,15 +97,10 @@ simd! {
         attend(query, k, v, view, scores, out);
     }
 
-    fn store_bf16(from: &[f32], to: &mut [u16]) {
-        for (to, &x) in to.iter_mut().zip(from) {
-            *to = Stored::of(x);
-        }
-    }
 }
 
 /// A form that keys and values stand in.
-pub(crate) trait Form: Stored {
+pub(crate) trait Form: Element {
     /// [`attend`], by the best instructions.
     fn attend(
         query: &[f32],
@@ -112,13 +110,10 @@ pub(crate) trait Form: Stored {
         scores: &mut [f32],
         out: &mut [f32],
     );
-
-    /// Writes numbers in this form.
-    fn store(from: &[f32], to: &mut [Self]);
 }
 
 macro_rules! form {
-    ($ty:ty, $attend:ident, $store:path) => {
+    ($ty:ty, $attend:ident) => {
         impl Form for $ty {
             fn attend(
                 query: &[f32],
@@ -139,18 +134,26 @@ macro_rules! form {
                 }
                 $attend(query, k, v, view, scores, out);
             }
-
-            fn store(from: &[f32], to: &mut [Self]) {
-                $store(from, to);
-            }
         }
     };
 }
-form!(f32, attend_f32, store_f32);
-form!(u16, attend_bf16, store_bf16);
+form!(f32, attend_f32);
+form!(Bf16, attend_bf16);
 
-fn store_f32(from: &[f32], to: &mut [f32]) {
-    to.copy_from_slice(from);
+/// Writes `new` [batch, time, width] into a cache [batch, capacity, width], row b from place `starts[b]` on.
+pub(crate) fn write<T: Converted>(
+    cache: &mut [T],
+    new: &[f32],
+    starts: &[i32],
+    [capacity, time, width]: [usize; 3],
+) {
+    for (b, &start) in starts.iter().enumerate() {
+        let to = (b * capacity + start as usize) * width;
+        T::narrow(
+            &new[b * time * width..(b + 1) * time * width],
+            &mut cache[to..to + time * width],
+        );
+    }
 }
 
 /// Query t of row b over the places 0..=starts[b] + t of its cache [capacity, kv_heads, dim], the last `window`

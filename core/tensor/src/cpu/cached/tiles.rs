@@ -4,7 +4,10 @@
 use std::arch::x86_64::*;
 
 use super::View;
-use crate::cpu::math::{self, Stored};
+use crate::{
+    cpu::math,
+    dtype::{DType, Element},
+};
 
 /// Numbers of a register, and places of a tile.
 const LANES: usize = 16;
@@ -16,12 +19,12 @@ const LANES: usize = 16;
 #[inline]
 #[target_feature(enable = "avx512f")]
 #[allow(unsafe_code)]
-unsafe fn load<T: Stored>(from: *const T) -> __m512 {
+unsafe fn load<T: Element>(from: *const T) -> __m512 {
     // SAFETY: the caller's promise.
     unsafe {
-        match size_of::<T>() {
-            4 => _mm512_loadu_ps(from.cast()),
-            _ => {
+        match T::DTYPE {
+            DType::F32 => _mm512_loadu_ps(from.cast()),
+            DType::Bf16 => {
                 let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
             }
@@ -56,7 +59,7 @@ fn fold(x: [__m512; LANES]) -> __m512 {
 /// If a slice is too short.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2")]
 #[allow(clippy::needless_range_loop)]
-pub(super) fn attend<T: Stored>(
+pub(super) fn attend<T: Element>(
     query: &[f32],
     k: &[T],
     v: &[T],
@@ -130,7 +133,7 @@ pub(super) fn attend<T: Stored>(
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2")]
 #[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
-fn mix<T: Stored, const N: usize>(
+fn mix<T: Element, const N: usize>(
     h: usize,
     c: usize,
     from: usize,

@@ -1,0 +1,143 @@
+//! Memory of tensors: bytes of the host, or a handle that one device understands.
+
+use std::any::Any;
+
+use crate::{
+    device::Device,
+    pool::{Buf, Planned},
+};
+
+/// Memory of one tensor.
+pub struct Memory(Kind);
+
+enum Kind {
+    Host(Buf<u8>),
+    Other(Box<dyn Any + Send + Sync>),
+}
+
+impl Memory {
+    /// A handle of another kind than host memory, such as an address on an accelerator. Dropping it frees
+    /// what it stands for.
+    pub fn other(handle: impl Any + Send + Sync) -> Self {
+        Self(Kind::Other(Box::new(handle)))
+    }
+
+    /// The handle, if it is one of this type.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        match &self.0 {
+            Kind::Host(_) => None,
+            Kind::Other(handle) => handle.downcast_ref(),
+        }
+    }
+
+    /// The handle, if it is one of this type, to be changed.
+    pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
+        match &mut self.0 {
+            Kind::Host(_) => None,
+            Kind::Other(handle) => handle.downcast_mut(),
+        }
+    }
+
+    /// The bytes, if they are in host memory.
+    pub(crate) fn host(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Host(bytes) => Some(bytes),
+            Kind::Other(_) => None,
+        }
+    }
+
+    /// The bytes, if they are in host memory, to be changed.
+    pub(crate) fn host_mut(&mut self) -> Option<&mut [u8]> {
+        match &mut self.0 {
+            Kind::Host(bytes) => Some(bytes),
+            Kind::Other(_) => None,
+        }
+    }
+}
+
+/// Gives memory on one device and copies to and from it. All memory that it is called with is its own.
+pub trait Allocator: Send + Sync {
+    /// Memory of arbitrary content.
+    fn allocate(&self, bytes: usize) -> Memory;
+
+    /// Whether tensors have values. Without, `upload` and `copy` do nothing and `download` gives zeros.
+    fn has_values(&self) -> bool {
+        true
+    }
+
+    /// Sets all bytes to 0.
+    fn zero(&self, memory: &mut Memory);
+
+    /// Copies memory of the same size.
+    fn copy(&self, from: &Memory, to: &mut Memory);
+
+    /// Copies from the host, the whole of `to`.
+    fn upload(&self, from: &[u8], to: &mut Memory);
+
+    /// Copies to the host, the whole of `from`.
+    fn download(&self, from: &Memory, to: &mut [u8]);
+}
+
+/// Host memory from the pool: see [`pool_stats`](crate::pool_stats).
+pub struct HostAllocator;
+
+/// No memory: sizes are counted for [`plan`](crate::plan).
+pub struct PlanAllocator;
+
+fn bytes_of(memory: &Memory) -> &[u8] {
+    memory.host().expect("memory of this allocator")
+}
+
+fn bytes_of_mut(memory: &mut Memory) -> &mut [u8] {
+    memory.host_mut().expect("memory of this allocator")
+}
+
+impl Allocator for HostAllocator {
+    fn allocate(&self, bytes: usize) -> Memory {
+        Memory(Kind::Host(Buf::uninit(bytes)))
+    }
+
+    fn zero(&self, memory: &mut Memory) {
+        bytes_of_mut(memory).fill(0);
+    }
+
+    fn copy(&self, from: &Memory, to: &mut Memory) {
+        bytes_of_mut(to).copy_from_slice(bytes_of(from));
+    }
+
+    fn upload(&self, from: &[u8], to: &mut Memory) {
+        bytes_of_mut(to).copy_from_slice(from);
+    }
+
+    fn download(&self, from: &Memory, to: &mut [u8]) {
+        to.copy_from_slice(bytes_of(from));
+    }
+}
+
+impl Allocator for PlanAllocator {
+    fn allocate(&self, bytes: usize) -> Memory {
+        Memory::other(Planned::counted(bytes))
+    }
+
+    fn has_values(&self) -> bool {
+        false
+    }
+
+    fn zero(&self, _: &mut Memory) {}
+
+    fn copy(&self, _: &Memory, _: &mut Memory) {}
+
+    fn upload(&self, _: &[u8], _: &mut Memory) {}
+
+    fn download(&self, _: &Memory, to: &mut [u8]) {
+        to.fill(0);
+    }
+}
+
+/// Who gives memory on a device.
+pub(crate) fn allocator(device: Device) -> &'static dyn Allocator {
+    match device {
+        Device::Cpu => &HostAllocator,
+        Device::Plan => &PlanAllocator,
+    }
+}
