@@ -3,6 +3,8 @@
 //! A family is one folder under `families/` and one line in [`families::FAMILIES`]; a head is one file
 //! under `heads/` and one line in [`heads::HEADS`].
 
+mod architecture;
+mod builder;
 pub mod cache;
 pub mod config;
 pub mod families;
@@ -17,9 +19,11 @@ pub mod pass;
 mod quantised;
 mod sentence;
 
+pub use architecture::{Architecture, Shape, Sizes};
+pub use builder::{Builder, Init};
 pub use cache::KvCache;
 pub use config::Fields;
-pub use families::{Architecture, Family, Shape};
+pub use families::Family;
 pub use heads::Head;
 pub use host::HostTensors;
 pub use model::Model;

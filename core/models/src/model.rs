@@ -12,8 +12,10 @@ use athanor_tensor::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    architecture::{Architecture, Shape, Sizes},
+    builder::Builder,
     config::Fields,
-    families::{self, Architecture, Builder, Family, Shape, Sizes},
+    families::{self, Family},
     folder,
     heads::{self, Built, Head, Place, Width},
     pass::{Input, Pass},
@@ -131,7 +133,7 @@ impl Model {
             .map_err(at)?;
         let head = match wanted {
             Some(head) => head,
-            None => Head::read(&config, family).map_err(at)?,
+            None => family.head(&config).map_err(at)?,
         };
         let prefixes = [prefix(family, head).map_err(at)?, family.prefix];
         let tensors = folder::open_tensors(dir)?;

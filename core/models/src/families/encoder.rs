@@ -8,8 +8,13 @@ use athanor_tensor::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Init, Shape, Sizes, layers::feed_forward};
-use crate::{config::Fields, pass::Pass};
+use super::layers::feed_forward;
+use crate::{
+    architecture::{Architecture, Shape, Sizes, counted},
+    builder::{Builder, Init},
+    config::Fields,
+    pass::Pass,
+};
 
 /// Where positions begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -291,7 +296,7 @@ impl Architecture for Encoder {
     fn positions(&self, ids: &[i32], time: usize) -> Vec<i32> {
         let pad = match (self.positions, self.padding) {
             (Positions::BehindPadding, Some(pad)) => pad as i32,
-            _ => return super::counted(ids.len(), time),
+            _ => return counted(ids.len(), time),
         };
         let mut positions = Vec::with_capacity(ids.len());
         for row in ids.chunks(time.max(1)) {

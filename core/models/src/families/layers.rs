@@ -6,8 +6,9 @@ use athanor_tensor::{
     ops::{self, Activation, Affine, Weights},
 };
 
-use super::{Builder, Init, Sizes};
 use crate::{
+    architecture::Sizes,
+    builder::{Builder, Init},
     config::Fields,
     heads::{Layer, Place, Stack, Start, Variant, Width},
 };

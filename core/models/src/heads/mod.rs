@@ -18,10 +18,10 @@ mod token;
 
 use std::fmt;
 
-use athanor_store::{Error, Result};
+use athanor_store::Result;
 use serde_json::{Map, Value};
 
-use crate::{config::Fields, families::Family};
+use crate::config::Fields;
 
 pub(crate) use call::{Call, Given};
 pub(crate) use stack::Built;
@@ -141,30 +141,8 @@ impl Head {
         self.labels
     }
 
-    /// What config.json says.
-    pub(crate) fn read(config: &Map<String, Value>, family: &Family) -> Result<Self> {
-        let class =
-            config.get("architectures").and_then(|a| a.as_array()?.first()?.as_str()).unwrap_or("");
-        let kind = match class {
-            "" if family.variant(&causal_lm::HEAD).is_some() => Some(&causal_lm::HEAD),
-            "" => Some(&bare::HEAD),
-            // LMHeadModel and Model both fit GPT2LMHeadModel: the longer says more.
-            class => HEADS
-                .iter()
-                .filter_map(|kind| Some((*kind, family.suffix(kind)?)))
-                .filter(|(_, suffix)| class.ends_with(suffix))
-                .max_by_key(|(_, suffix)| suffix.len())
-                .map(|(kind, _)| kind),
-        };
-        let Some(kind) = kind else {
-            let known: Vec<String> =
-                HEADS.iter().filter_map(|k| Some(format!("…{}", family.suffix(k)?))).collect();
-            return Err(Error::input(format!(
-                "architecture {class:?} has a head that Athanor does not know in the family {}",
-                family.name
-            ))
-            .hint(format!("known: {}", known.join(", "))));
-        };
+    /// A head of this kind with as many labels as config.json says.
+    pub(crate) fn read(kind: &'static Kind, config: &Map<String, Value>) -> Result<Self> {
         let labels = match config.get("id2label").and_then(Value::as_object) {
             _ if !kind.labelled => 0,
             Some(names) if !names.is_empty() => names.len(),

@@ -7,8 +7,9 @@ use athanor_tensor::{
 };
 
 use crate::{
+    architecture::Architecture,
+    builder::{Builder, Init},
     config::Fields,
-    families::{Architecture, Builder, Init},
 };
 
 /// Which hidden states of a row a head reads.

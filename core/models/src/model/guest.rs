@@ -11,11 +11,7 @@ use athanor_tensor::{ParamId, Params};
 use serde_json::{Map, Value};
 
 use super::Model;
-use crate::{
-    families::{Builder, Family},
-    folder,
-    heads::Head,
-};
+use crate::{builder::Builder, families::Family, folder, heads::Head};
 
 /// What the names of a guest's own parameters begin with.
 const OUTER: &str = "guest.";

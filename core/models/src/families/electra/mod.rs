@@ -8,10 +8,12 @@ use athanor_tensor::ops::Activation;
 use serde_json::{Map, Value};
 
 use super::{
-    Architecture, Builder, Family, Shape,
+    Family,
     encoder::{self, Defaults, Encoder, Positions},
 };
 use crate::{
+    architecture::{Architecture, Shape},
+    builder::Builder,
     config::Fields,
     heads::{Activate, Layer, Place, Stack, Variant, Width},
 };

@@ -11,11 +11,16 @@ use athanor_tensor::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    Architecture, Builder, Family, Init, Shape, Sizes,
+    Family,
     layers::{HEADS, Linear, check_heads, gated, windows},
     rope,
 };
-use crate::{config::Fields, pass::Pass};
+use crate::{
+    architecture::{Architecture, Shape, Sizes},
+    builder::{Builder, Init},
+    config::Fields,
+    pass::Pass,
+};
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {

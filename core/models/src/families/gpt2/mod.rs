@@ -8,8 +8,10 @@ use athanor_tensor::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Builder, Family, Init, Shape, Sizes, layers::feed_forward};
+use super::{Family, layers::feed_forward};
 use crate::{
+    architecture::{Architecture, Shape, Sizes},
+    builder::{Builder, Init},
     config::Fields,
     heads::{Place, Stack, Start, Variant, Width},
     pass::Pass,

@@ -6,10 +6,13 @@ use athanor_tensor::ops::Activation;
 use serde_json::{Map, Value};
 
 use super::{
-    Family, Shape,
+    Family,
     encoder::{self, Defaults, Encoder, Positions},
 };
-use crate::heads::{Activate, Layer, Out, Place, Stack, Start, Variant, Width};
+use crate::{
+    architecture::Shape,
+    heads::{Activate, Layer, Out, Place, Stack, Start, Variant, Width},
+};
 
 const TANH: Activate = Activate::Fixed(Activation::Tanh);
 const POOLER: Layer = Layer::Pooler("pooler.dense", TANH);
