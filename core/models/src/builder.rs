@@ -1,41 +1,64 @@
-//! Where parameters come from: a file, or chance. Families, layers and heads declare theirs here, in the order of
-//! model.safetensors.
+//! Where parameters come from: a file, chance, or a model that is there already. Layers declare theirs here, in the
+//! order of model.safetensors.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, ParamId, Params, Rng, Tensor};
+use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, ops::Weights};
 
-use crate::folder::{Place, Stored};
+use crate::{
+    adapters::{Adaptation, Adapter, Target},
+    folder::{Place, Stored},
+    parameter::{Init, Parameter, Part, Role},
+};
 
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Normal with this deviation.
-    Normal(f32),
-    /// Ones.
-    One,
-    /// Zeros.
-    Zero,
+/// What a parameter belongs to: this decides its name, and whether a file may lack it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The trunk. Its name gets the prefix that models with a head have; a file must have it.
+    Trunk,
+    /// A part of the trunk that only some heads need: its start where a file lacks it.
+    Pooler,
+    /// The head: its start where a file lacks it, or has it for something else.
+    Head,
+    /// A part of the head that every file must have.
+    RequiredHead,
 }
 
-/// Where a network's parameters come from: a file, or chance.
+/// Where the values come from.
+enum Source {
+    /// Each parameter's start.
+    Start,
+    /// A file. With `whole` a head that it lacks is an error.
+    File { tensors: Stored, whole: bool },
+    /// The parameters that are there; new ones by their start.
+    Existing,
+}
+
+/// Collects the parameters of a network while it is built.
 pub struct Builder {
     /// The parameters declared so far.
     pub params: Params,
+    /// Place and role of each.
+    parameters: Vec<Parameter>,
     device: Device,
     /// What the trunk's names begin with in this model, and in the family's models with a head.
     prefix: String,
     headed: String,
     rng: Rng,
-    loaded: Option<Stored>,
-    /// Whether a head that the file lacks is an error.
-    whole: bool,
+    source: Source,
     /// Whether a head that the file has is for something else.
     other_head: bool,
     /// A guest's: what its own names begin with, and the host's parameters that it shares.
     outer: &'static str,
     shared: HashMap<String, ParamId>,
+    /// What names of the current block begin with.
+    scope: String,
+    /// Where the trunk's parameters are that are declared now.
+    part: Part,
+    adaptation: Option<Arc<dyn Adaptation>>,
+    /// The adapted matrices.
+    adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
 }
 
 impl Builder {
@@ -43,15 +66,19 @@ impl Builder {
     pub fn random(device: Device, prefix: &str, seed: u64) -> Self {
         Self {
             params: Params::new(),
+            parameters: Vec::new(),
             device,
             prefix: prefix.into(),
             headed: prefix.into(),
             rng: Rng::new(seed).fork("init"),
-            loaded: None,
-            whole: false,
+            source: Source::Start,
             other_head: false,
             outer: "",
             shared: HashMap::new(),
+            scope: String::new(),
+            part: Part::Embeddings,
+            adaptation: None,
+            adapters: Vec::new(),
         }
     }
 
@@ -61,16 +88,11 @@ impl Builder {
         device: Device,
         prefix: &str,
         seed: u64,
-        params: Params,
+        (params, parameters): (Params, Vec<Parameter>),
         outer: &'static str,
         shared: HashMap<String, ParamId>,
     ) -> Self {
-        Self { params, outer, shared, ..Self::random(device, prefix, seed) }
-    }
-
-    /// The host's parameters that a guest shares.
-    pub(crate) fn shared(&self) -> Vec<ParamId> {
-        self.shared.values().copied().collect()
+        Self { params, parameters, outer, shared, ..Self::random(device, prefix, seed) }
     }
 
     /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
@@ -82,8 +104,25 @@ impl Builder {
         seed: u64,
         whole: bool,
     ) -> Self {
-        let headed = headed.into();
-        Self { loaded: Some(tensors), headed, whole, ..Self::random(device, prefix, seed) }
+        let (headed, source) = (headed.into(), Source::File { tensors, whole });
+        Self { source, headed, ..Self::random(device, prefix, seed) }
+    }
+
+    /// The parameters of a model that is there, to build its network anew; what is new starts by chance from `seed`.
+    pub fn existing(
+        device: Device,
+        prefix: &str,
+        seed: u64,
+        (params, parameters): (Params, Vec<Parameter>),
+    ) -> Self {
+        let source = Source::Existing;
+        Self { params, parameters, source, ..Self::random(device, prefix, seed) }
+    }
+
+    /// Gives linear maps adapters.
+    #[must_use]
+    pub fn adapted(self, adaptation: Arc<dyn Adaptation>) -> Self {
+        Self { adaptation: Some(adaptation), ..self }
     }
 
     /// Lets the head start by chance even where the file has one: it was for something else.
@@ -91,105 +130,183 @@ impl Builder {
         self.other_head = true;
     }
 
+    /// Declares `count` blocks, whose parameters' names begin with `NAME.0.`, `NAME.1.`, …. What the trunk declares
+    /// before is with the embeddings, what it declares later is above the blocks.
+    ///
+    /// # Errors
+    /// Those of `block`.
+    pub fn blocks<T>(
+        &mut self,
+        name: &str,
+        count: usize,
+        mut block: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let blocks = (0..count).map(|i| {
+            (self.scope, self.part) = (format!("{name}.{i}."), Part::Block(i));
+            block(self)
+        });
+        let blocks = blocks.collect();
+        (self.scope, self.part) = (String::new(), Part::Top);
+        blocks
+    }
+
+    /// The tensors of the file that were not taken yet.
+    fn file(&self) -> Option<&Stored> {
+        match &self.source {
+            Source::File { tensors, .. } => Some(tensors),
+            Source::Start | Source::Existing => None,
+        }
+    }
+
+    fn in_file(&self, name: &str) -> bool {
+        self.file().is_some_and(|tensors| tensors.contains(name))
+    }
+
     /// The name under which the file has a tensor of the trunk.
     fn stored(&self, name: &str) -> String {
         let full = format!("{}{name}", self.prefix);
         let other = format!("{}{name}", self.headed);
-        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains(n));
         // A bare trunk (`GPT2Model`) has the same tensors without the prefix.
         match () {
-            () if has(&full) => full,
-            () if has(&other) => other,
-            () if has(name) => name.into(),
+            () if self.in_file(&full) => full,
+            () if self.in_file(&other) => other,
+            () if self.in_file(name) => name.into(),
             () => full,
         }
     }
 
-    /// A parameter of the trunk, `name` without the prefix that a headed model gives it.
+    /// A parameter of the trunk.
     ///
     /// # Errors
-    /// Input, if the file lacks it or has another shape.
-    pub fn trunk(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
-        if let Some(&id) = self.shared.get(name) {
-            let found = self.params.get(id).shape();
-            if found[..] == *shape {
-                return Ok(id);
-            }
-            return Err(Error::input(format!("{found:?} is shared, {shape:?} was expected"))
-                .at(format!("tensor {name}")));
-        }
-        let (full, stored) = (format!("{}{name}", self.prefix), self.stored(name));
-        self.declare(&full, &stored, shape, init, false)
-    }
-
-    /// A parameter of a part of the trunk that only some heads need; chance where a file lacks it.
-    ///
-    /// # Errors
-    /// Input, if it is missing from a file that must be whole, or has another shape.
-    pub fn pooler(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
-        let (full, stored) = (format!("{}{name}", self.prefix), self.stored(name));
-        self.declare(&full, &stored, shape, init, !self.whole)
-    }
-
-    /// Whether there is such a part: always, but in a file that lacks it.
-    pub fn has_pooler(&self, name: &str) -> bool {
-        self.loaded.as_ref().is_none_or(|t| t.contains(&self.stored(name)))
-    }
-
-    /// A parameter of the head; chance where a file lacks it.
-    ///
-    /// # Errors
-    /// Input, if it is missing from a file that must be whole, or has another shape.
-    pub fn head(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
-        self.drop_other(name);
-        self.declare(name, name, shape, init, !self.whole)
-    }
-
-    /// A parameter of the head that no file may lack.
-    ///
-    /// # Errors
-    /// Input, if it is missing or has another shape.
-    pub fn required_head(&mut self, name: &str, shape: &[usize], init: Init) -> Result<ParamId> {
-        self.declare(name, name, shape, init, false)
-    }
-
-    /// [`head`](Self::head), but a file may have it under another name.
-    ///
-    /// # Errors
-    /// As [`head`](Self::head).
-    pub fn head_or(
+    /// As [`declare`](Self::declare).
+    pub fn trunk(
         &mut self,
         name: &str,
-        other: &str,
         shape: &[usize],
         init: Init,
+        role: Role,
     ) -> Result<ParamId> {
+        self.declare(Owner::Trunk, name, shape, init, role)
+    }
+
+    /// A parameter of what `owner` says, `name` without the prefix of the trunk or of the current block.
+    ///
+    /// # Errors
+    /// Input, if a file lacks it that must have it, or has another shape.
+    pub fn declare(
+        &mut self,
+        owner: Owner,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        role: Role,
+    ) -> Result<ParamId> {
+        let optional = match (owner, &self.source) {
+            (Owner::Pooler | Owner::Head, Source::File { whole, .. }) => !whole,
+            _ => false,
+        };
+        match owner {
+            Owner::Trunk | Owner::Pooler => {
+                let name = format!("{}{name}", self.scope);
+                if let Some(&id) = self.shared.get(&name) {
+                    return self.same(id, &name, shape);
+                }
+                let (full, stored) = (format!("{}{name}", self.prefix), self.stored(&name));
+                let parameter = Parameter { part: self.part, role };
+                self.take(&full, &stored, shape, init, optional, parameter)
+            }
+            Owner::Head | Owner::RequiredHead => {
+                if owner == Owner::Head {
+                    self.drop_other(name);
+                }
+                let parameter = Parameter { part: Part::Head, role };
+                self.take(name, name, shape, init, optional, parameter)
+            }
+        }
+    }
+
+    /// A bias of the head, which a file may have under another name.
+    ///
+    /// # Errors
+    /// As [`declare`](Self::declare) for [`Owner::Head`].
+    pub fn head_bias(&mut self, [name, other]: [&str; 2], width: usize) -> Result<ParamId> {
         self.drop_other(name);
         self.drop_other(other);
-        let has = |n: &str| self.loaded.as_ref().is_some_and(|t| t.contains(n));
-        let stored = if !has(name) && has(other) { other } else { name };
-        self.declare(name, stored, shape, init, !self.whole)
+        let stored = if !self.in_file(name) && self.in_file(other) { other } else { name };
+        let optional = matches!(self.source, Source::File { whole: false, .. });
+        let parameter = Parameter { part: Part::Head, role: Role::Bias };
+        self.take(name, stored, &[width], Init::Zero, optional, parameter)
+    }
+
+    /// Whether there is such a part of the trunk: always, but in a file that lacks it.
+    pub fn has_pooler(&self, name: &str) -> bool {
+        match self.source {
+            Source::Start => true,
+            Source::File { .. } => self.in_file(&self.stored(name)),
+            Source::Existing => self.params.find(&format!("{}{name}", self.prefix)).is_some(),
+        }
+    }
+
+    /// The adapter of a linear map that was just declared, if the adaptation has one for it.
+    ///
+    /// # Errors
+    /// Those of declaring its parameters.
+    pub(crate) fn adapter(
+        &mut self,
+        owner: Owner,
+        name: &str,
+        weight: ParamId,
+        layout: Weights,
+        sizes: [usize; 2],
+    ) -> Result<Option<Arc<dyn Adapter>>> {
+        let Some(adaptation) = self.adaptation.clone() else { return Ok(None) };
+        let (name, part) = match owner {
+            Owner::Trunk | Owner::Pooler => {
+                (format!("{}{}{name}", self.prefix, self.scope), self.part)
+            }
+            Owner::Head | Owner::RequiredHead => (name.to_owned(), Part::Head),
+        };
+        let target = Target { name: &name, part, sizes, layout };
+        let parameter = Parameter { part, role: Role::Adapter };
+        let mut declare =
+            |name: &str, shape: &[usize], init| self.take(name, name, shape, init, true, parameter);
+        let adapter = adaptation.adapter(&target, &mut declare)?;
+        if let Some(adapter) = &adapter {
+            self.adapters.push((weight, Arc::clone(adapter)));
+        }
+        Ok(adapter)
     }
 
     fn drop_other(&mut self, name: &str) {
-        if let (true, Some(tensors)) = (self.other_head, &mut self.loaded) {
+        if let (true, Source::File { tensors, .. }) = (self.other_head, &mut self.source) {
             tensors.take(name);
         }
     }
 
-    fn declare(
+    /// A parameter that is there already, if it has this shape.
+    fn same(&self, id: ParamId, name: &str, shape: &[usize]) -> Result<ParamId> {
+        let found = self.params.get(id).shape();
+        if found[..] == *shape {
+            return Ok(id);
+        }
+        Err(Error::input(format!("{found:?} is there, {shape:?} was expected"))
+            .at(format!("tensor {name}")))
+    }
+
+    fn take(
         &mut self,
         name: &str,
         stored: &str,
         shape: &[usize],
         init: Init,
         optional: bool,
+        parameter: Parameter,
     ) -> Result<ParamId> {
-        if let Some(tensors) = &mut self.loaded {
+        if let Source::File { tensors, .. } = &mut self.source {
             match tensors.take(stored) {
                 Some(place) if place.shape == shape => {
                     let value = tensors.read(self.device, &place)?;
-                    return Ok(self.params.insert(name, value));
+                    return Ok(self.insert(name, value, parameter));
                 }
                 Some(Place { shape: found, .. }) => {
                     return Err(Error::input(format!(
@@ -206,6 +323,9 @@ impl Builder {
             }
         }
         let name = &format!("{}{name}", self.outer);
+        if let (Source::Existing, Some(id)) = (&self.source, self.params.find(name)) {
+            return self.same(id, name, shape);
+        }
         let value = Tensor::filled(self.device, shape, |values| {
             match init {
                 Init::Normal(std) => self.rng.fork(name).fill_normal(values, 0.0, std),
@@ -214,17 +334,37 @@ impl Builder {
             }
             Ok::<_, Error>(())
         })?;
-        Ok(self.params.insert(name, value))
+        Ok(self.insert(name, value, parameter))
     }
 
-    /// Names in the file that nobody asked for.
+    fn insert(&mut self, name: &str, value: Tensor, parameter: Parameter) -> ParamId {
+        let id = self.params.insert(name, value);
+        match self.parameters.get_mut(id.index()) {
+            Some(known) => *known = parameter,
+            None => self.parameters.push(parameter),
+        }
+        id
+    }
+
+    /// The host's parameters that a guest shares.
+    pub(crate) fn shared(&self) -> Vec<ParamId> {
+        self.shared.values().copied().collect()
+    }
+
+    /// All that was declared: values, and place and role of each.
+    pub(crate) fn finish(self) -> (Params, Vec<Parameter>) {
+        (self.params, self.parameters)
+    }
+
+    /// Names in the file that nobody asked for, sorted.
     pub fn left_over(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.loaded.iter().flat_map(|t| t.names().cloned()).collect();
+        let mut names: Vec<String> =
+            self.file().into_iter().flat_map(|t| t.names().cloned()).collect();
         names.sort();
         names
     }
 
-    /// Where the parameters live.
+    /// Where the parameters are.
     pub fn device(&self) -> Device {
         self.device
     }

@@ -3,6 +3,7 @@
 //! A family is one folder under `families/` and one line in [`families::FAMILIES`]; a head is one file
 //! under `heads/` and one line in [`heads::HEADS`].
 
+mod adapters;
 mod architecture;
 mod builder;
 pub mod cache;
@@ -13,14 +14,16 @@ pub mod forward;
 mod gaps;
 pub mod heads;
 mod host;
+mod layers;
 mod model;
 mod padded;
+mod parameter;
 pub mod pass;
 mod quantised;
 mod sentence;
 
 pub use architecture::{Architecture, Shape, Sizes};
-pub use builder::{Builder, Init};
+pub use builder::Builder;
 pub use cache::KvCache;
 pub use config::Fields;
 pub use families::Family;
@@ -28,5 +31,6 @@ pub use heads::Head;
 pub use host::HostTensors;
 pub use model::Model;
 pub use padded::{Padded, Row};
+pub use parameter::{Init, Parameter, Part, Role};
 pub use pass::{Dropout, Input, Pass};
 pub use sentence::{Pooling, Sentences};

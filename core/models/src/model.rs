@@ -18,6 +18,7 @@ use crate::{
     families::{self, Family},
     folder,
     heads::{self, Built, Head, Place, Width},
+    parameter::{Parameter, Part, Role},
     pass::{Input, Pass},
 };
 
@@ -43,6 +44,8 @@ pub struct Model {
     pub config: Map<String, Value>,
     /// Trunk, head and, if there is one, value head.
     pub params: Params,
+    /// Place and role of each parameter.
+    parameters: Vec<Parameter>,
     network: Box<dyn Architecture>,
     family: &'static Family,
     head: Head,
@@ -172,9 +175,11 @@ impl Model {
         head.write(&mut config);
         let device = builder.device();
         let shared = builder.shared();
+        let (params, parameters) = builder.finish();
         Ok(Self {
             config,
-            params: builder.params,
+            params,
+            parameters,
             network,
             family,
             head,
@@ -217,6 +222,7 @@ impl Model {
             None => Tensor::zeros(self.device, [1, hidden]),
         };
         self.value_head = Some(self.params.insert(VALUE_HEAD, value));
+        self.parameters.push(Parameter { part: Part::Head, role: Role::Output });
         Ok(())
     }
 
@@ -317,8 +323,10 @@ impl Model {
     /// The output embedding [vocabulary, hidden], for the fused losses of heads without layers of their
     /// own; [`token_loss`](Self::token_loss) works for all.
     pub fn output(&self, graph: &Graph<'_>) -> Var {
-        let own = self.vocabulary().and_then(Built::weight);
-        graph.param(own.unwrap_or_else(|| self.network.embeddings()[0]))
+        match self.vocabulary().and_then(Built::out) {
+            Some(out) => out.weight(graph),
+            None => graph.param(self.network.embeddings()[0]),
+        }
     }
 
     /// The head's first scores of hidden states [.., hidden]: logits over the vocabulary
@@ -401,9 +409,9 @@ impl Model {
         weights: &[f32],
     ) -> (Var, Tensor) {
         let stack = &self.stacks[i];
-        let Some(w) = stack.weight() else { panic!("{:?} has no scores to learn from", self.head) };
-        let bias = stack.bias().map(|b| graph.param(b));
-        ops::linear_bias_cross_entropy(features, &graph.param(w), bias.as_ref(), targets, weights)
+        let Some(out) = stack.out() else { panic!("{:?} has no scores to learn from", self.head) };
+        let (w, b) = (out.weight(graph), out.bias(graph));
+        ops::linear_bias_cross_entropy(features, &w, b.as_ref(), targets, weights)
     }
 
     /// The hidden states that stack `i` reads, as rows [n, hidden]: every token's, or one of each row of
@@ -462,50 +470,43 @@ impl Model {
         ops::embedding(&flat, &Ids::new(self.device, rows, [count]))
     }
 
+    /// Place and role of the parameter at `index`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn parameter(&self, index: usize) -> Parameter {
+        self.parameters[index]
+    }
+
     /// Whether the parameter at `index` is a table that is looked up.
     pub fn is_embedding(&self, index: usize) -> bool {
-        self.network.embeddings().into_iter().any(|e| e.index() == index)
+        self.parameter(index).role == Role::Embedding
     }
 
     /// Whether the parameter at `index` is a matrix between hidden layers: neither embedding nor head.
     pub fn is_hidden_matrix(&self, index: usize) -> bool {
-        let scores = self.stacks.iter().filter_map(Built::own_weight);
-        let outer = self.network.embeddings().into_iter().chain(scores).chain(self.value_head);
         let matrix = self.params.iter().nth(index).is_some_and(|p| p.value.shape().len() == 2);
-        matrix && outer.map(ParamId::index).all(|i| i != index)
+        matrix && !matches!(self.parameter(index).role, Role::Embedding | Role::Output)
     }
 
     /// How far up the parameter at `index` stands: 0 for the embeddings and what is with them, 1 for the
     /// first block, up to the number of blocks and 1 more for what is above them, the head among it.
     pub fn depth(&self, index: usize) -> usize {
-        // Each family numbers its blocks in their names: `h.0.`, `encoder.layer.0.`.
-        let block = |name: &str| name.split('.').find_map(|part| part.parse::<usize>().ok());
-        let above = self.sizes().layers + 1;
-        let mut passed = false;
-        for (i, p) in self.params.iter().enumerate() {
-            let found = block(&p.name);
-            if i == index {
-                return found.map_or(if passed { above } else { 0 }, |b| (b + 1).min(above));
-            }
-            passed |= found.is_some();
-        }
-        above
+        self.parameter(index).depth(self.sizes().layers)
     }
 
     /// Floating-point operations of one training step per token at a context of `time`: 6 for each
     /// parameter of a matrix product, and causal attention (PaLM, Chowdhery et al. 2022, appendix B).
     pub fn flops_per_token(&self, time: usize) -> f64 {
         let Sizes { vocabulary, hidden, layers, heads, head_dim, .. } = self.sizes();
-        let embeddings: Vec<usize> =
-            self.network.embeddings().into_iter().map(ParamId::index).collect();
         let matrices: usize = self
             .params
             .iter()
-            .enumerate()
-            .filter(|(i, p)| !embeddings.contains(i) && p.value.shape().len() >= 2)
-            .map(|(_, p)| p.value.len())
+            .zip(&self.parameters)
+            .filter(|(p, known)| known.role != Role::Embedding && p.value.shape().len() >= 2)
+            .map(|(p, _)| p.value.len())
             .sum();
-        let tied = self.vocabulary().is_some_and(|s| s.own_weight().is_none());
+        let tied = self.vocabulary().is_some_and(Built::tied);
         let output = if tied { vocabulary * hidden } else { 0 };
         6.0 * (matrices + output) as f64 + 6.0 * (layers * heads * head_dim * time) as f64
     }

@@ -2,17 +2,15 @@
 //! with their norms behind the residual sums (Vaswani et al. 2017, section 5.4; Devlin et al. 2019).
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{
-    Ids, ParamId, Var,
-    ops::{self, Activation, Qkv, Weights},
-};
+use athanor_tensor::{Ids, ParamId, Var, ops};
 use serde_json::{Map, Value, json};
 
-use super::layers::feed_forward;
 use crate::{
     architecture::{Architecture, Shape, Sizes, counted},
-    builder::{Builder, Init},
+    builder::{Builder, Owner},
     config::Fields,
+    layers::{Attention, Embedding, Linear, LinearSpec, Mlp, Norm},
+    parameter::Init,
     pass::Pass,
 };
 
@@ -48,131 +46,172 @@ pub const BASE: Defaults = Defaults {
     positions: Positions::Zero,
 };
 
-/// A linear map with bias, and the norm behind it.
-#[derive(Clone, Copy)]
-struct Affine {
-    weight: ParamId,
-    bias: ParamId,
-}
-
 struct Block {
-    query: Affine,
-    key: Affine,
-    value: Affine,
-    attended: Affine,
-    attended_norm: Affine,
-    up: Affine,
-    down: Affine,
-    down_norm: Affine,
+    attention: Attention,
+    attention_norm: Norm,
+    mlp: Mlp,
+    mlp_norm: Norm,
 }
 
 pub struct Encoder {
     sizes: Sizes,
-    epsilon: f32,
-    activation: Activation,
     tied: bool,
     positions: Positions,
+    /// Rows of the tables of positions and of token types.
     position_rows: usize,
     type_rows: usize,
     /// Its embedding never learns.
     padding: Option<u32>,
-    tables: [ParamId; 3],
-    norm: Affine,
+    words: Embedding,
+    places: Embedding,
+    types: Embedding,
+    norm: Norm,
     /// From the embeddings' width to the hidden width, where they differ.
-    project: Option<Affine>,
+    project: Option<Linear>,
     blocks: Vec<Block>,
+}
+
+/// Refuses what is not computed.
+fn check(c: Fields<'_>) -> Result<()> {
+    c.only("is_decoder", false)?;
+    c.only("add_cross_attention", false)?;
+    let kind = c.text("position_embedding_type", "absolute")?;
+    if kind != "absolute" {
+        return Err(Error::input(format!(
+            "`position_embedding_type` is {kind:?}, only \"absolute\" is computed"
+        )));
+    }
+    Ok(())
+}
+
+/// The token that pads.
+fn padding(c: Fields<'_>, defaults: &Defaults, vocabulary: usize) -> Result<Option<u32>> {
+    let padding = c.token("pad_token_id", Some(defaults.padding))?;
+    match padding.filter(|&p| p as usize >= vocabulary) {
+        Some(pad) => {
+            Err(Error::input(format!("`pad_token_id` is {pad}, but `vocab_size` is {vocabulary}")))
+        }
+        None => Ok(padding),
+    }
+}
+
+/// Sizes; the context is that of `rows` positions.
+fn sizes(c: Fields<'_>, defaults: &Defaults, rows: usize) -> Result<Sizes> {
+    let hidden = c.size("hidden_size", Some(defaults.hidden))?;
+    let heads = c.size("num_attention_heads", Some(defaults.heads))?;
+    if hidden % heads != 0 {
+        return Err(Error::input(format!(
+            "`hidden_size` {hidden} is not a multiple of `num_attention_heads` {heads}"
+        )));
+    }
+    let vocabulary = c.size("vocab_size", Some(defaults.vocabulary))?;
+    let padding = padding(c, defaults, vocabulary)?;
+    Ok(Sizes {
+        vocabulary,
+        context: context(defaults.positions, rows, padding)?,
+        hidden,
+        layers: c.size("num_hidden_layers", Some(12))?,
+        heads,
+        kv_heads: heads,
+        head_dim: hidden / heads,
+    })
 }
 
 impl Encoder {
     /// Declares the parameters under the names of Hugging Face's BERT.
     pub fn build(c: Fields<'_>, b: &mut Builder, defaults: &Defaults) -> Result<Self> {
-        let positions = defaults.positions;
-        c.only("is_decoder", false)?;
-        c.only("add_cross_attention", false)?;
-        let kind = c.text("position_embedding_type", "absolute")?;
-        if kind != "absolute" {
-            return Err(Error::input(format!(
-                "`position_embedding_type` is {kind:?}, only \"absolute\" is computed"
-            )));
-        }
-        let hidden = c.size("hidden_size", Some(defaults.hidden))?;
-        let heads = c.size("num_attention_heads", Some(defaults.heads))?;
-        if hidden % heads != 0 {
-            return Err(Error::input(format!(
-                "`hidden_size` {hidden} is not a multiple of `num_attention_heads` {heads}"
-            )));
-        }
-        let vocabulary = c.size("vocab_size", Some(defaults.vocabulary))?;
+        check(c)?;
         let position_rows = c.size("max_position_embeddings", Some(512))?;
         let type_rows = c.size("type_vocab_size", Some(2))?;
+        let sizes = sizes(c, defaults, position_rows)?;
+        let Sizes { vocabulary, hidden, heads, head_dim, .. } = sizes;
         let width = match defaults.embedding {
             Some(width) => c.size("embedding_size", Some(width))?,
             None => hidden,
         };
-        let padding = c.token("pad_token_id", Some(defaults.padding))?;
-        if let Some(pad) = padding.filter(|&p| p as usize >= vocabulary) {
-            return Err(Error::input(format!(
-                "`pad_token_id` is {pad}, but `vocab_size` is {vocabulary}"
-            )));
-        }
-        let mut sizes = Sizes {
-            vocabulary,
-            context: position_rows,
-            hidden,
-            layers: c.size("num_hidden_layers", Some(12))?,
-            heads,
-            kv_heads: heads,
-            head_dim: hidden / heads,
-        };
-        sizes.context = context(positions, position_rows, padding)?;
         let inner = c.size("intermediate_size", Some(defaults.inner))?;
+        let activation = c.activation("hidden_act", "gelu")?;
+        let epsilon = c.number("layer_norm_eps", 1e-12)? as f32;
         let std = Init::Normal(c.number("initializer_range", 0.02)? as f32);
-        let tables = [
-            b.trunk("embeddings.word_embeddings.weight", &[vocabulary, width], std)?,
-            b.trunk("embeddings.position_embeddings.weight", &[position_rows, width], std)?,
-            b.trunk("embeddings.token_type_embeddings.weight", &[type_rows, width], std)?,
-        ];
-        let mut pair = |name: &str, shape: &[usize], init| -> Result<Affine> {
-            Ok(Affine {
-                weight: b.trunk(&format!("{name}.weight"), shape, init)?,
-                bias: b.trunk(&format!("{name}.bias"), &shape[..1], Init::Zero)?,
-            })
+        let words = Embedding::declare(b, "embeddings.word_embeddings", [vocabulary, width], std)?;
+        let places =
+            Embedding::declare(b, "embeddings.position_embeddings", [position_rows, width], std)?;
+        let types =
+            Embedding::declare(b, "embeddings.token_type_embeddings", [type_rows, width], std)?;
+        let map = |b: &mut Builder, name: &str, sizes: [usize; 2]| {
+            LinearSpec::new(name, sizes, std).bias(true).declare(b)
         };
-        let norm = pair("embeddings.LayerNorm", &[width], Init::One)?;
+        let norm =
+            |b: &mut Builder, name, width| Norm::layer(b, Owner::Trunk, name, width, epsilon);
+        let embedding_norm = norm(b, "embeddings.LayerNorm", width)?;
         let project = match width == hidden {
             true => None,
-            false => Some(pair("embeddings_project", &[hidden, width], std)?),
+            false => Some(map(b, "embeddings_project", [width, hidden])?),
         };
-        let mut blocks = Vec::new();
-        for i in 0..sizes.layers {
-            let mut part = |name: &str, shape: &[usize], init| {
-                pair(&format!("encoder.layer.{i}.{name}"), shape, init)
-            };
-            blocks.push(Block {
-                query: part("attention.self.query", &[hidden, hidden], std)?,
-                key: part("attention.self.key", &[hidden, hidden], std)?,
-                value: part("attention.self.value", &[hidden, hidden], std)?,
-                attended: part("attention.output.dense", &[hidden, hidden], std)?,
-                attended_norm: part("attention.output.LayerNorm", &[hidden], Init::One)?,
-                up: part("intermediate.dense", &[inner, hidden], std)?,
-                down: part("output.dense", &[hidden, inner], std)?,
-                down_norm: part("output.LayerNorm", &[hidden], Init::One)?,
-            });
-        }
+        let blocks = b.blocks("encoder.layer", sizes.layers, |b| {
+            Ok(Block {
+                attention: Attention {
+                    query: map(b, "attention.self.query", [hidden, hidden])?,
+                    key: map(b, "attention.self.key", [hidden, hidden])?,
+                    value: map(b, "attention.self.value", [hidden, hidden])?,
+                    output: map(b, "attention.output.dense", [hidden, hidden])?,
+                    norms: None,
+                    heads: [heads, heads],
+                    dim: head_dim,
+                    scale: 1.0 / (head_dim as f32).sqrt(),
+                    window: None,
+                },
+                attention_norm: norm(b, "attention.output.LayerNorm", hidden)?,
+                mlp: Mlp {
+                    up: map(b, "intermediate.dense", [hidden, inner])?,
+                    down: map(b, "output.dense", [inner, hidden])?,
+                    activation,
+                },
+                mlp_norm: norm(b, "output.LayerNorm", hidden)?,
+            })
+        })?;
         Ok(Self {
             sizes,
-            epsilon: c.number("layer_norm_eps", 1e-12)? as f32,
-            activation: c.activation("hidden_act", "gelu")?,
             tied: c.flag("tie_word_embeddings", true)?,
-            positions,
+            positions: defaults.positions,
             position_rows,
             type_rows,
-            padding,
-            tables,
-            norm,
+            padding: padding(c, defaults, vocabulary)?,
+            words,
+            places,
+            types,
+            norm: embedding_norm,
             project,
             blocks,
         })
+    }
+
+    /// Sums of the three tables' rows, normalised, [batch, time, hidden]: of each token, or of those at `packed`
+    /// only, [1, tokens, hidden].
+    fn embed(&self, pass: &mut Pass<'_>, packed: Option<&[i32]>) -> Var {
+        let (g, input) = (pass.graph, pass.input);
+        let device = input.ids.device();
+        let of = |all: &Ids| match packed {
+            Some(tokens) => {
+                let all = all.host();
+                let some = tokens.iter().map(|&t| all[t as usize]).collect();
+                Ids::new(device, some, [1, tokens.len()])
+            }
+            None => all.clone(),
+        };
+        let ids = of(&input.ids);
+        let zeros = || Ids::new(device, vec![0; ids.len()], *ids.shape());
+        let types = input.types.as_ref().map_or_else(zeros, of);
+        let padding = self.padding.map(|p| p as i32);
+        let word = self.words.apply_with_padding(g, &ids, padding);
+        let typed = ops::add(&word, &self.types.apply(g, &types));
+        let fixed = padding.filter(|_| self.positions == Positions::BehindPadding);
+        let place = self.places.apply_with_padding(g, &of(&input.positions), fixed);
+        let x = pass.drop(self.norm.add(g, &typed, &place).1);
+        match &self.project {
+            Some(project) => project.apply(g, &x),
+            None => x,
+        }
     }
 }
 
@@ -226,63 +265,25 @@ impl Architecture for Encoder {
     }
 
     fn forward(&self, pass: &mut Pass<'_>) -> Var {
-        let g = pass.graph;
-        let Sizes { heads, head_dim, .. } = self.sizes;
-        let (input, packed) = (pass.input, pass.pack());
-        let (batch, time) = match &packed {
-            Some(tokens) => (1, tokens.len()),
-            None => input.sizes(),
-        };
-        // Of each token, or of those that are not padding.
-        let of = |all: &Ids| match &packed {
-            Some(tokens) => {
-                let all = all.host();
-                let some = tokens.iter().map(|&t| all[t as usize]).collect();
-                Ids::new(input.ids.device(), some, [batch, time])
-            }
-            None => all.clone(),
-        };
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let map = |x: &Var, a: Affine, activation| {
-            ops::linear(x, &g.param(a.weight), Some(&g.param(a.bias)), Weights::OutIn, activation)
-        };
-        let none = Activation::None;
-        let norm = |x: &Var, y: &Var, n: Affine| {
-            ops::add_layer_norm(x, y, &g.param(n.weight), Some(&g.param(n.bias)), self.epsilon).1
-        };
-        let [words, places, types] = self.tables.map(|t| g.param(t));
-        let zeros = || Ids::new(input.ids.device(), vec![0; batch * time], [batch, time]);
-        let type_ids = input.types.as_ref().map_or_else(zeros, of);
-        let padding = self.padding.map(|p| p as i32);
-        let word = ops::embedding_with_padding(&words, &of(&input.ids), padding);
-        let typed = ops::add(&word, &ops::embedding(&types, &type_ids));
-        let fixed = padding.filter(|_| self.positions == Positions::BehindPadding);
-        let place = ops::embedding_with_padding(&places, &of(&input.positions), fixed);
-        let mut x = pass.drop(norm(&typed, &place, self.norm));
-        if let Some(project) = self.project {
-            x = map(&x, project, none);
-        }
+        let (g, packed) = (pass.graph, pass.pack());
+        let mut x = self.embed(pass, packed.as_deref());
         pass.note(&x);
         for (i, block) in self.blocks.iter().enumerate() {
-            let split = |part| ops::reshape(&map(&x, part, none), [batch, time, heads, head_dim]);
-            let (q, k, v) = (split(block.query), split(block.key), split(block.value));
-            let seen = pass.attend(i, &Qkv::Separate(&q, &k, &v), heads, heads, scale);
-            let attended = pass.drop(map(&seen, block.attended, none));
-            x = norm(&attended, &x, block.attended_norm);
-            let maps = [block.up, block.down].map(|a| [a.weight, a.bias]);
-            let fed = pass.drop(feed_forward(g, &x, maps, Weights::OutIn, self.activation));
-            x = norm(&fed, &x, block.down_norm);
+            let attended = block.attention.apply(pass, i, &x, None);
+            x = block.attention_norm.add(g, &pass.drop(attended), &x).1;
+            let fed = pass.drop(block.mlp.apply(g, &x));
+            x = block.mlp_norm.add(g, &fed, &x).1;
             pass.note(&x);
         }
         let Some(tokens) = packed else { return x };
-        let (batch, time) = input.sizes();
-        let tokens = Ids::new(input.ids.device(), tokens, [x.shape()[1]]);
+        let (batch, time) = pass.input.sizes();
+        let tokens = Ids::new(pass.input.ids.device(), tokens, [x.shape()[1]]);
         let whole = ops::spread_rows(&x, &tokens, batch * time);
         ops::reshape(&whole, [batch, time, self.sizes.hidden])
     }
 
     fn embeddings(&self) -> Vec<ParamId> {
-        self.tables.to_vec()
+        [self.words, self.places, self.types].map(|e| e.table()).to_vec()
     }
 
     fn tied(&self) -> bool {

@@ -1,11 +1,11 @@
 //! The families of Transformers. A new one is a folder here and a line in [`FAMILIES`].
 
 mod bert;
+mod decoder;
 mod electra;
 mod encoder;
 mod gemma3;
 mod gpt2;
-mod layers;
 mod llama;
 mod roberta;
 mod rope;

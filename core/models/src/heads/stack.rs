@@ -1,15 +1,14 @@
 //! The layers of a head: declared as data, built from a file or by chance, applied.
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{
-    Graph, ParamId, Var,
-    ops::{self, Activation, Weights},
-};
+use athanor_tensor::{Graph, Var, ops::Activation};
 
 use crate::{
     architecture::Architecture,
-    builder::{Builder, Init},
+    builder::{Builder, Owner},
     config::Fields,
+    layers::{Linear, LinearSpec, Norm},
+    parameter::{Init, Role},
 };
 
 /// Which hidden states of a row a head reads.
@@ -83,6 +82,51 @@ pub struct Out {
     pub start: Start,
 }
 
+impl Out {
+    /// Declares the map from features of `width`.
+    fn declare(
+        self,
+        b: &mut Builder,
+        network: &dyn Architecture,
+        labels: usize,
+        width: usize,
+        range: Init,
+    ) -> Result<Linear> {
+        let count = match self.width {
+            Width::Vocabulary => network.sizes().vocabulary,
+            Width::Labels => labels,
+            Width::Fixed(n) => n,
+        };
+        let tied = self.width == Width::Vocabulary && network.tied();
+        let weight = if tied {
+            let table = network.embeddings()[0];
+            let narrow = b.params.get(table).shape()[1];
+            if narrow != width {
+                return Err(Error::input(format!(
+                    "tied embeddings of width {narrow} under a head of width {width}"
+                )));
+            }
+            table
+        } else {
+            let init = match self.start {
+                Start::Range => range,
+                Start::Width => Init::Normal(1.0 / (width as f32 + 1.0).sqrt()),
+            };
+            let owner = match self.width {
+                Width::Vocabulary => Owner::RequiredHead,
+                _ => Owner::Head,
+            };
+            b.declare(owner, self.weight, &[count, width], init, Role::Output)?
+        };
+        let bias = match self.bias {
+            Some([with_tied, with_own]) if tied => Some(b.head_bias([with_tied, with_own], count)?),
+            Some([with_tied, with_own]) => Some(b.head_bias([with_own, with_tied], count)?),
+            None => None,
+        };
+        Ok(Linear::output(weight, bias, [width, count]))
+    }
+}
+
 /// The layers from hidden states to one output.
 #[derive(Clone, Copy, Debug)]
 pub struct Stack {
@@ -141,8 +185,8 @@ impl Stack {
 }
 
 enum Step {
-    Dense(ParamId, ParamId, Activation),
-    Norm(ParamId, ParamId, f32),
+    Dense(Linear, Activation),
+    Norm(Norm),
     Drop,
 }
 
@@ -150,10 +194,10 @@ enum Step {
 pub(crate) struct Built {
     pub spec: Stack,
     steps: Vec<Step>,
-    /// Weights over the vocabulary that are the input embedding are not here.
-    own: Option<ParamId>,
-    bias: Option<ParamId>,
-    tied: Option<ParamId>,
+    /// The last map, to the scores.
+    out: Option<Linear>,
+    /// Whether its weights are the input embedding.
+    tied: bool,
 }
 
 impl Built {
@@ -164,19 +208,17 @@ impl Built {
         fields: Fields<'_>,
         b: &mut Builder,
     ) -> Result<Self> {
-        let (sizes, table) = (network.sizes(), network.embeddings()[0]);
-        let narrow = b.params.get(table).shape()[1];
-        let std = fields.number("initializer_range", 0.02)? as f32;
-        let mut width = sizes.hidden;
+        let table = network.embeddings()[0];
+        let std = Init::Normal(fields.number("initializer_range", 0.02)? as f32);
+        let mut width = network.sizes().hidden;
         let mut steps = Vec::new();
         for layer in spec.layers {
             steps.push(match *layer {
                 Layer::Drop => Step::Drop,
-                Layer::Norm(name) => Step::Norm(
-                    b.head(&format!("{name}.weight"), &[width], Init::One)?,
-                    b.head(&format!("{name}.bias"), &[width], Init::Zero)?,
-                    fields.number("layer_norm_eps", 1e-12)? as f32,
-                ),
+                Layer::Norm(name) => {
+                    let epsilon = fields.number("layer_norm_eps", 1e-12)? as f32;
+                    Step::Norm(Norm::layer(b, Owner::Head, name, width, epsilon)?)
+                }
                 Layer::Dense(name, activate)
                 | Layer::Pooler(name, activate)
                 | Layer::ToEmbedding(name, activate) => {
@@ -184,92 +226,46 @@ impl Built {
                         Activate::Fixed(a) => a,
                         Activate::Key(key) => fields.activation(key, "gelu")?,
                     };
-                    let to = match layer {
-                        Layer::ToEmbedding(..) => narrow,
-                        _ => sizes.hidden,
+                    let (owner, to) = match layer {
+                        Layer::ToEmbedding(..) => (Owner::Head, b.params.get(table).shape()[1]),
+                        Layer::Pooler(..) => (Owner::Pooler, network.sizes().hidden),
+                        _ => (Owner::Head, network.sizes().hidden),
                     };
-                    let (w, v) = (format!("{name}.weight"), format!("{name}.bias"));
-                    let (shape, start) = ([to, width], Init::Normal(std));
+                    let map = LinearSpec::new(name, [width, to], std).bias(true).owner(owner);
                     width = to;
-                    match layer {
-                        Layer::Pooler(..) => Step::Dense(
-                            b.pooler(&w, &shape, start)?,
-                            b.pooler(&v, &[to], Init::Zero)?,
-                            activation,
-                        ),
-                        _ => Step::Dense(
-                            b.head(&w, &shape, start)?,
-                            b.head(&v, &[to], Init::Zero)?,
-                            activation,
-                        ),
-                    }
+                    Step::Dense(map.declare(b)?, activation)
                 }
             });
         }
-        let (mut own, mut bias, mut tied) = (None, None, None);
-        if let Some(out) = spec.out {
-            let count = match out.width {
-                Width::Vocabulary => sizes.vocabulary,
-                Width::Labels => labels,
-                Width::Fixed(n) => n,
-            };
-            if out.width == Width::Vocabulary && network.tied() {
-                if narrow != width {
-                    return Err(Error::input(format!(
-                        "tied embeddings of width {narrow} under a head of width {width}"
-                    )));
-                }
-                tied = Some(table);
-            } else {
-                let std = match out.start {
-                    Start::Range => std,
-                    Start::Width => 1.0 / (width as f32 + 1.0).sqrt(),
-                };
-                let shape = [count, width];
-                own = Some(match out.width {
-                    Width::Vocabulary => b.required_head(out.weight, &shape, Init::Normal(std))?,
-                    _ => b.head(out.weight, &shape, Init::Normal(std))?,
-                });
-            }
-            if let Some([with_tied, with_own]) = out.bias {
-                let name = if tied.is_some() { with_tied } else { with_own };
-                let other = if tied.is_some() { with_own } else { with_tied };
-                bias = Some(b.head_or(name, other, &[count], Init::Zero)?);
-            }
-        }
-        Ok(Self { spec, steps, own, bias, tied })
+        let tied = spec.out.is_some_and(|out| out.width == Width::Vocabulary) && network.tied();
+        let out = match spec.out {
+            Some(out) => Some(out.declare(b, network, labels, width, std)?),
+            None => None,
+        };
+        Ok(Self { spec, steps, out, tied })
     }
 
     /// Everything before the scores, of rows [.., hidden].
     pub fn features(&self, g: &Graph<'_>, x: &Var, drop: &mut dyn FnMut(Var) -> Var) -> Var {
-        self.steps.iter().fold(x.clone(), |x, step| match *step {
+        self.steps.iter().fold(x.clone(), |x, step| match step {
             Step::Drop => drop(x),
-            Step::Norm(w, b, eps) => ops::layer_norm(&x, &g.param(w), Some(&g.param(b)), eps),
-            Step::Dense(w, b, activation) => {
-                ops::linear(&x, &g.param(w), Some(&g.param(b)), Weights::OutIn, activation)
-            }
+            Step::Norm(norm) => norm.apply(g, &x),
+            Step::Dense(map, activation) => map.activated(g, &x, *activation),
         })
     }
 
-    /// The last map's weights [width, hidden].
-    pub fn weight(&self) -> Option<ParamId> {
-        self.own.or(self.tied)
+    /// The last map, to the scores.
+    pub fn out(&self) -> Option<&Linear> {
+        self.out.as_ref()
     }
 
-    /// Weights of its own, not the input embedding.
-    pub fn own_weight(&self) -> Option<ParamId> {
-        self.own
-    }
-
-    pub fn bias(&self) -> Option<ParamId> {
-        self.bias
+    /// Whether the last map's weights are the input embedding.
+    pub fn tied(&self) -> bool {
+        self.tied
     }
 
     /// Scores of features; the features where there are no scores.
     pub fn project(&self, g: &Graph<'_>, features: &Var) -> Var {
-        let Some(weight) = self.weight() else { return features.clone() };
-        let bias = self.bias.map(|b| g.param(b));
-        let none = Activation::None;
-        ops::linear(features, &g.param(weight), bias.as_ref(), Weights::OutIn, none)
+        self.out.as_ref().map_or_else(|| features.clone(), |out| out.apply(g, features))
     }
 }

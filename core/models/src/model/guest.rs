@@ -38,11 +38,12 @@ impl Model {
             })
             .collect();
         self.guest_from = Some(self.params.len());
-        let params = std::mem::take(&mut self.params);
+        let own = (std::mem::take(&mut self.params), std::mem::take(&mut self.parameters));
         let prefix = super::prefix(family, head)?;
-        let builder = Builder::guest(self.device, prefix, seed, params, OUTER, shared);
+        let builder = Builder::guest(self.device, prefix, seed, own, OUTER, shared);
         let mut guest = Self::assemble(family, config, head, builder)?;
         self.params = std::mem::take(&mut guest.params);
+        self.parameters = std::mem::take(&mut guest.parameters);
         Ok(guest)
     }
 

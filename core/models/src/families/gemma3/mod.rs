@@ -6,19 +6,21 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     ParamId, Var,
-    ops::{self, Activation, Qkv, Rotary},
+    ops::{self, Rotary},
 };
 use serde_json::{Map, Value, json};
 
 use super::{
     Family,
-    layers::{HEADS, Linear, check_heads, gated, windows},
+    decoder::{HEADS, check_heads, windows},
     rope,
 };
 use crate::{
     architecture::{Architecture, Shape, Sizes},
-    builder::{Builder, Init},
+    builder::Builder,
     config::Fields,
+    layers::{Attention, Embedding, GatedMlp, LinearSpec, Norm},
+    parameter::Init,
     pass::Pass,
 };
 
@@ -78,31 +80,20 @@ fn config(shape: &Shape) -> Map<String, Value> {
 }
 
 struct Block {
+    attention: Attention,
+    mlp: GatedMlp,
     /// Before and after attention, before and after the feed-forward part.
-    norms: [ParamId; 4],
-    qk_norm: [ParamId; 2],
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
-    /// A local layer's window.
-    window: Option<usize>,
+    norms: [Norm; 4],
 }
 
 struct Gemma3 {
     sizes: Sizes,
-    epsilon: f32,
-    scale: f32,
     tied: bool,
-    activation: Activation,
     global: Rotary,
     local: Rotary,
-    tokens: ParamId,
+    tokens: Embedding,
     blocks: Vec<Block>,
-    norm: ParamId,
+    norm: Norm,
 }
 
 /// Global and local tables. transformers 5 has an object for each kind in `rope_parameters`, before
@@ -118,98 +109,104 @@ fn rotaries(c: Fields<'_>, sizes: &Sizes, b: &Builder) -> Result<[Rotary; 2]> {
     ])
 }
 
+/// Refuses what Gemma 2 had and Gemma 3 as published has not.
+fn check(c: Fields<'_>) -> Result<()> {
+    c.only("use_bidirectional_attention", false)?;
+    for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        if c.has(key) {
+            return Err(Error::input(format!("`{key}` is set, which Athanor does not compute"))
+                .hint("Gemma 3 as published has none; Gemma 2 had"));
+        }
+    }
+    Ok(())
+}
+
+fn sizes(c: Fields<'_>) -> Result<Sizes> {
+    let sizes = Sizes {
+        hidden: c.size("hidden_size", Some(2304))?,
+        vocabulary: c.size("vocab_size", Some(262_208))?,
+        context: c.size("max_position_embeddings", Some(131_072))?,
+        layers: c.size("num_hidden_layers", Some(26))?,
+        heads: c.size("num_attention_heads", Some(8))?,
+        kv_heads: c.size("num_key_value_heads", Some(4))?,
+        head_dim: c.size("head_dim", Some(256))?,
+    };
+    check_heads(&sizes)?;
+    Ok(sizes)
+}
+
+/// The places that a query sees in each layer.
+fn layer_windows(c: Fields<'_>, layers: usize) -> Result<Vec<Option<usize>>> {
+    let named = c.0.contains_key("sliding_window");
+    let window = if named { c.some_size("sliding_window")? } else { Some(4096) };
+    let pattern = c.size("sliding_window_pattern", Some(PATTERN))?;
+    windows(c, layers, window, |i| (i + 1) % pattern != 0)
+}
+
+/// The factor on attention's scores.
+fn scale(c: Fields<'_>) -> Result<f32> {
+    let scalar = c.number("query_pre_attn_scalar", 256.0)?;
+    if scalar <= 0.0 {
+        return Err(Error::input(format!("`query_pre_attn_scalar` is {scalar}, not above 0")));
+    }
+    Ok(1.0 / scalar.sqrt() as f32)
+}
+
 impl Gemma3 {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
-        c.only("use_bidirectional_attention", false)?;
-        for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
-            if c.has(key) {
-                return Err(Error::input(format!(
-                    "`{key}` is set, which Athanor does not compute"
-                ))
-                .hint("Gemma 3 as published has none; Gemma 2 had"));
-            }
-        }
-        let hidden = c.size("hidden_size", Some(2304))?;
-        let sizes = Sizes {
-            vocabulary: c.size("vocab_size", Some(262_208))?,
-            context: c.size("max_position_embeddings", Some(131_072))?,
-            hidden,
-            layers: c.size("num_hidden_layers", Some(26))?,
-            heads: c.size("num_attention_heads", Some(8))?,
-            kv_heads: c.size("num_key_value_heads", Some(4))?,
-            head_dim: c.size("head_dim", Some(256))?,
-        };
-        check_heads(&sizes)?;
-        let Sizes { heads, kv_heads, head_dim, .. } = sizes;
+        check(c)?;
+        let sizes = sizes(c)?;
+        let Sizes { hidden, heads, kv_heads, head_dim, .. } = sizes;
         let inner = c.size("intermediate_size", Some(9216))?;
         let bias = c.flag("attention_bias", false)?;
+        let activation = c.activation("hidden_activation", "gelu_pytorch_tanh")?;
+        let epsilon = c.number("rms_norm_eps", 1e-6)? as f32;
+        let scale = scale(c)?;
         let std = c.number("initializer_range", 0.02)? as f32;
-        let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
-        let normal = Init::Normal(std);
-        let tokens = b.trunk("embed_tokens.weight", &[sizes.vocabulary, hidden], normal)?;
-        let mut blocks = Vec::new();
-        for i in 0..sizes.layers {
-            let name = |part: &str| format!("layers.{i}.{part}");
-            let mut map = |part: &str, sizes: [usize; 2], bias: bool, init| {
-                Linear::declare(b, &name(part), sizes, bias, init)
-            };
-            let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
-            let [q, k, v, o, gate, up, down] = [
-                map("self_attn.q_proj", [hidden, wide], bias, normal)?,
-                map("self_attn.k_proj", [hidden, narrow], bias, normal)?,
-                map("self_attn.v_proj", [hidden, narrow], bias, normal)?,
-                map("self_attn.o_proj", [wide, hidden], bias, residual)?,
-                map("mlp.gate_proj", [hidden, inner], false, normal)?,
-                map("mlp.up_proj", [hidden, inner], false, normal)?,
-                map("mlp.down_proj", [inner, hidden], false, residual)?,
-            ];
-            // Gains are 1 + w, so w begins at 0.
-            let mut norm =
-                |part: &str, width| b.trunk(&name(&format!("{part}.weight")), &[width], Init::Zero);
-            blocks.push(Block {
-                norms: [
-                    norm("input_layernorm", hidden)?,
-                    norm("post_attention_layernorm", hidden)?,
-                    norm("pre_feedforward_layernorm", hidden)?,
-                    norm("post_feedforward_layernorm", hidden)?,
-                ],
-                qk_norm: [norm("self_attn.q_norm", head_dim)?, norm("self_attn.k_norm", head_dim)?],
-                q,
-                k,
-                v,
-                o,
-                gate,
-                up,
-                down,
+        let (normal, residual) =
+            (Init::Normal(std), Init::Normal(std / (2.0 * sizes.layers as f32).sqrt()));
+        let tokens = Embedding::declare(b, "embed_tokens", [sizes.vocabulary, hidden], normal)?;
+        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+        let map = |b: &mut Builder, name: &str, sizes: [usize; 2], bias, init| {
+            LinearSpec::new(name, sizes, init).bias(bias).declare(b)
+        };
+        let norm = |b: &mut Builder, name: &str, width| Norm::rms_from_one(b, name, width, epsilon);
+        let mut blocks = b.blocks("layers", sizes.layers, |b| {
+            let mut attention = Attention {
+                query: map(b, "self_attn.q_proj", [hidden, wide], bias, normal)?,
+                key: map(b, "self_attn.k_proj", [hidden, narrow], bias, normal)?,
+                value: map(b, "self_attn.v_proj", [hidden, narrow], bias, normal)?,
+                output: map(b, "self_attn.o_proj", [wide, hidden], bias, residual)?,
+                norms: None,
+                heads: [heads, kv_heads],
+                dim: head_dim,
+                scale,
                 window: None,
-            });
-        }
+            };
+            let mlp = GatedMlp {
+                gate: map(b, "mlp.gate_proj", [hidden, inner], false, normal)?,
+                up: map(b, "mlp.up_proj", [hidden, inner], false, normal)?,
+                down: map(b, "mlp.down_proj", [inner, hidden], false, residual)?,
+                activation,
+            };
+            let norms = [
+                norm(b, "input_layernorm", hidden)?,
+                norm(b, "post_attention_layernorm", hidden)?,
+                norm(b, "pre_feedforward_layernorm", hidden)?,
+                norm(b, "post_feedforward_layernorm", hidden)?,
+            ];
+            let query = norm(b, "self_attn.q_norm", head_dim)?;
+            attention.norms = Some([query, norm(b, "self_attn.k_norm", head_dim)?]);
+            Ok(Block { attention, mlp, norms })
+        })?;
         // After the parameters: what a file's tensors do not bear out is not allocated.
-        let named = c.0.contains_key("sliding_window");
-        let window = if named { c.some_size("sliding_window")? } else { Some(4096) };
-        let pattern = c.size("sliding_window_pattern", Some(PATTERN))?;
-        let all = windows(c, sizes.layers, window, |i| (i + 1) % pattern != 0)?;
-        for (block, window) in blocks.iter_mut().zip(all) {
-            block.window = window;
+        for (block, window) in blocks.iter_mut().zip(layer_windows(c, sizes.layers)?) {
+            block.attention.window = window;
         }
-        let norm = b.trunk("norm.weight", &[hidden], Init::Zero)?;
-        let scalar = c.number("query_pre_attn_scalar", 256.0)?;
-        if scalar <= 0.0 {
-            return Err(Error::input(format!("`query_pre_attn_scalar` is {scalar}, not above 0")));
-        }
+        let norm = norm(b, "norm", hidden)?;
         let [global, local] = rotaries(c, &sizes, b)?;
-        Ok(Self {
-            sizes,
-            epsilon: c.number("rms_norm_eps", 1e-6)? as f32,
-            scale: 1.0 / scalar.sqrt() as f32,
-            tied: c.flag("tie_word_embeddings", true)?,
-            activation: c.activation("hidden_activation", "gelu_pytorch_tanh")?,
-            global,
-            local,
-            tokens,
-            blocks,
-            norm,
-        })
+        let tied = c.flag("tie_word_embeddings", true)?;
+        Ok(Self { sizes, tied, global, local, tokens, blocks, norm })
     }
 }
 
@@ -220,39 +217,27 @@ impl Architecture for Gemma3 {
 
     fn forward(&self, pass: &mut Pass<'_>) -> Var {
         let g = pass.graph;
-        let Sizes { heads, kv_heads, head_dim, hidden, .. } = self.sizes;
-        let (batch, time) = pass.input.sizes();
-        let gain = |w: ParamId| ops::add_scalar(&g.param(w), 1.0);
-        let norm = |x: &Var, w: ParamId| ops::rms_norm(x, &gain(w), self.epsilon);
-        let add_norm =
-            |x: &Var, y: &Var, w: ParamId| ops::add_rms_norm(x, y, &gain(w), self.epsilon);
-        let tokens = ops::embedding(&g.param(self.tokens), &pass.input.ids);
-        let mut x = pass.drop(ops::scale(&tokens, (hidden as f32).sqrt()));
-        let mut normed = norm(&x, self.blocks.first().map_or(self.norm, |b| b.norms[0]));
+        let tokens = self.tokens.apply(g, &pass.input.ids);
+        let mut x = pass.drop(ops::scale(&tokens, (self.sizes.hidden as f32).sqrt()));
+        let mut normed = self.blocks.first().map_or(self.norm, |b| b.norms[0]).apply(g, &x);
         for (i, block) in self.blocks.iter().enumerate() {
             pass.note(&x);
-            let rotary = if block.window.is_some() { &self.local } else { &self.global };
-            let split = |x: Var, heads: usize| ops::reshape(&x, [batch, time, heads, head_dim]);
-            let turn = |x: Var, w| ops::rotary(&norm(&x, w), &pass.input.positions, rotary);
-            let q = turn(split(block.q.apply(g, &normed), heads), block.qk_norm[0]);
-            let k = turn(split(block.k.apply(g, &normed), kv_heads), block.qk_norm[1]);
-            let v = split(block.v.apply(g, &normed), kv_heads);
-            let qkv = Qkv::Separate(&q, &k, &v);
-            let seen = pass.attend_window(i, &qkv, heads, kv_heads, self.scale, block.window);
-            let attended = pass.drop(norm(&block.o.apply(g, &seen), block.norms[1]));
-            (x, normed) = add_norm(&x, &attended, block.norms[2]);
-            let (gate, up) = (block.gate.apply(g, &normed), block.up.apply(g, &normed));
-            let fed = block.down.apply(g, &gated(&gate, &up, self.activation));
-            let fed = pass.drop(norm(&fed, block.norms[3]));
+            let [_, attended_norm, fed_before, fed_after] = &block.norms;
+            let is_local = block.attention.window.is_some();
+            let rotary = if is_local { &self.local } else { &self.global };
+            let attended = block.attention.apply(pass, i, &normed, Some(rotary));
+            let attended = pass.drop(attended_norm.apply(g, &attended));
+            (x, normed) = fed_before.add(g, &x, &attended);
+            let fed = pass.drop(fed_after.apply(g, &block.mlp.apply(g, &normed)));
             let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.norms[0]);
-            (x, normed) = add_norm(&x, &fed, next);
+            (x, normed) = next.add(g, &x, &fed);
         }
         pass.note(&normed);
         normed
     }
 
     fn embeddings(&self) -> Vec<ParamId> {
-        vec![self.tokens]
+        vec![self.tokens.table()]
     }
 
     fn tied(&self) -> bool {

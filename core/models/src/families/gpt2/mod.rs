@@ -4,16 +4,18 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     ParamId, Var,
-    ops::{self, Activation, Qkv, Weights},
+    ops::{self, Qkv, Weights},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Family, layers::feed_forward};
+use super::Family;
 use crate::{
     architecture::{Architecture, Shape, Sizes},
-    builder::{Builder, Init},
+    builder::{Builder, Owner},
     config::Fields,
     heads::{Place, Stack, Start, Variant, Width},
+    layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
+    parameter::Init,
     pass::Pass,
 };
 
@@ -68,87 +70,73 @@ fn config(shape: &Shape) -> Map<String, Value> {
 }
 
 struct Block {
-    ln_1: [ParamId; 2],
-    attention: [ParamId; 2],
-    projection: [ParamId; 2],
-    ln_2: [ParamId; 2],
-    up: [ParamId; 2],
-    down: [ParamId; 2],
+    attention_norm: Norm,
+    /// To queries, keys and values in one.
+    qkv: Linear,
+    output: Linear,
+    mlp_norm: Norm,
+    mlp: Mlp,
 }
 
 struct Gpt2 {
     sizes: Sizes,
-    epsilon: f32,
-    activation: Activation,
     tied: bool,
-    tokens: ParamId,
-    positions: ParamId,
+    tokens: Embedding,
+    positions: Embedding,
     blocks: Vec<Block>,
-    ln_f: [ParamId; 2],
+    norm: Norm,
+}
+
+fn sizes(c: Fields<'_>) -> Result<Sizes> {
+    let (hidden, heads) = (c.size("n_embd", Some(768))?, c.size("n_head", Some(12))?);
+    if hidden % heads != 0 {
+        return Err(Error::input(format!(
+            "`n_embd` {hidden} is not a multiple of `n_head` {heads}"
+        )));
+    }
+    Ok(Sizes {
+        vocabulary: c.size("vocab_size", Some(50257))?,
+        context: c.size("n_positions", Some(1024))?,
+        hidden,
+        layers: c.size("n_layer", Some(12))?,
+        heads,
+        kv_heads: heads,
+        head_dim: hidden / heads,
+    })
 }
 
 impl Gpt2 {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
-        for key in
-            ["scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"]
-        {
-            c.only(key, false)?;
-        }
-        c.only("scale_attn_weights", true)?;
-        let (hidden, heads) = (c.size("n_embd", Some(768))?, c.size("n_head", Some(12))?);
-        if hidden % heads != 0 {
-            return Err(Error::input(format!(
-                "`n_embd` {hidden} is not a multiple of `n_head` {heads}"
-            )));
-        }
-        let sizes = Sizes {
-            vocabulary: c.size("vocab_size", Some(50257))?,
-            context: c.size("n_positions", Some(1024))?,
-            hidden,
-            layers: c.size("n_layer", Some(12))?,
-            heads,
-            kv_heads: heads,
-            head_dim: hidden / heads,
-        };
+        let sizes = sizes(c)?;
+        let hidden = sizes.hidden;
         let inner = c.size("n_inner", Some(4 * hidden))?;
         let activation = c.activation("activation_function", "gelu_new")?;
+        let epsilon = c.number("layer_norm_epsilon", 1e-5)? as f32;
         let std = c.number("initializer_range", 0.02)? as f32;
+        let normal = Init::Normal(std);
         // Radford et al., section 2.3: residual projections start smaller by the root of their number.
         let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
-        let tokens = b.trunk("wte.weight", &[sizes.vocabulary, hidden], Init::Normal(std))?;
-        let positions = b.trunk("wpe.weight", &[sizes.context, hidden], Init::Normal(std))?;
-        let mut blocks = Vec::new();
-        for i in 0..sizes.layers {
-            let mut pair = |name: &str, shape: &[usize], init| -> Result<[ParamId; 2]> {
-                let width = shape[shape.len() - 1];
-                Ok([
-                    b.trunk(&format!("h.{i}.{name}.weight"), shape, init)?,
-                    b.trunk(&format!("h.{i}.{name}.bias"), &[width], Init::Zero)?,
-                ])
-            };
-            blocks.push(Block {
-                ln_1: pair("ln_1", &[hidden], Init::One)?,
-                attention: pair("attn.c_attn", &[hidden, 3 * hidden], Init::Normal(std))?,
-                projection: pair("attn.c_proj", &[hidden, hidden], residual)?,
-                ln_2: pair("ln_2", &[hidden], Init::One)?,
-                up: pair("mlp.c_fc", &[hidden, inner], Init::Normal(std))?,
-                down: pair("mlp.c_proj", &[inner, hidden], residual)?,
-            });
-        }
-        let ln_f = [
-            b.trunk("ln_f.weight", &[hidden], Init::One)?,
-            b.trunk("ln_f.bias", &[hidden], Init::Zero)?,
-        ];
-        Ok(Self {
-            sizes,
-            epsilon: c.number("layer_norm_epsilon", 1e-5)? as f32,
-            activation,
-            tied: c.flag("tie_word_embeddings", true)?,
-            tokens,
-            positions,
-            blocks,
-            ln_f,
-        })
+        let tokens = Embedding::declare(b, "wte", [sizes.vocabulary, hidden], normal)?;
+        let positions = Embedding::declare(b, "wpe", [sizes.context, hidden], normal)?;
+        let map = |b: &mut Builder, name: &str, sizes: [usize; 2], init| {
+            LinearSpec::new(name, sizes, init).bias(true).layout(Weights::InOut).declare(b)
+        };
+        let norm = |b: &mut Builder, name| Norm::layer(b, Owner::Trunk, name, hidden, epsilon);
+        let blocks = b.blocks("h", sizes.layers, |b| {
+            Ok(Block {
+                attention_norm: norm(b, "ln_1")?,
+                qkv: map(b, "attn.c_attn", [hidden, 3 * hidden], normal)?,
+                output: map(b, "attn.c_proj", [hidden, hidden], residual)?,
+                mlp_norm: norm(b, "ln_2")?,
+                mlp: Mlp {
+                    up: map(b, "mlp.c_fc", [hidden, inner], normal)?,
+                    down: map(b, "mlp.c_proj", [inner, hidden], residual)?,
+                    activation,
+                },
+            })
+        })?;
+        let tied = c.flag("tie_word_embeddings", true)?;
+        Ok(Self { sizes, tied, tokens, positions, blocks, norm: norm(b, "ln_f")? })
     }
 }
 
@@ -161,36 +149,26 @@ impl Architecture for Gpt2 {
         let g = pass.graph;
         let Sizes { heads, head_dim, .. } = self.sizes;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let project = |x: &Var, [w, b]: [ParamId; 2], activation| {
-            ops::linear(x, &g.param(w), Some(&g.param(b)), Weights::InOut, activation)
-        };
-        let norm = |x: &Var, y: &Var, [w, b]: [ParamId; 2]| {
-            ops::add_layer_norm(x, y, &g.param(w), Some(&g.param(b)), self.epsilon)
-        };
-        let tokens = ops::embedding(&g.param(self.tokens), &pass.input.ids);
-        let places = ops::embedding(&g.param(self.positions), &pass.input.positions);
+        let tokens = self.tokens.apply(g, &pass.input.ids);
+        let places = self.positions.apply(g, &pass.input.positions);
         let mut x = pass.drop(ops::add(&tokens, &places));
-        let first = self.blocks.first().map_or(self.ln_f, |b| b.ln_1);
-        let mut normed =
-            ops::layer_norm(&x, &g.param(first[0]), Some(&g.param(first[1])), self.epsilon);
+        let mut normed = self.blocks.first().map_or(self.norm, |b| b.attention_norm).apply(g, &x);
         for (i, block) in self.blocks.iter().enumerate() {
             pass.note(&x);
-            let qkv = project(&normed, block.attention, Activation::None);
+            let qkv = block.qkv.apply(g, &normed);
             let seen = pass.attend(i, &Qkv::Packed(&qkv), heads, heads, scale);
-            let attended = pass.drop(project(&seen, block.projection, Activation::None));
-            (x, normed) = norm(&x, &attended, block.ln_2);
-            let maps = [block.up, block.down];
-            let fed = feed_forward(g, &normed, maps, Weights::InOut, self.activation);
-            let fed = pass.drop(fed);
-            let next = self.blocks.get(i + 1).map_or(self.ln_f, |b| b.ln_1);
-            (x, normed) = norm(&x, &fed, next);
+            let attended = pass.drop(block.output.apply(g, &seen));
+            (x, normed) = block.mlp_norm.add(g, &x, &attended);
+            let fed = pass.drop(block.mlp.apply(g, &normed));
+            let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.attention_norm);
+            (x, normed) = next.add(g, &x, &fed);
         }
         pass.note(&normed);
         normed
     }
 
     fn embeddings(&self) -> Vec<ParamId> {
-        vec![self.tokens, self.positions]
+        vec![self.tokens.table(), self.positions.table()]
     }
 
     fn tied(&self) -> bool {

@@ -9,21 +9,20 @@
 //! | qwen3 | RMS norm on queries and keys; `attention_bias`; windows as qwen2 (Yang et al. 2025) |
 
 use athanor_store::Result;
-use athanor_tensor::{
-    ParamId, Var,
-    ops::{self, Activation, Qkv, Rotary},
-};
+use athanor_tensor::{ParamId, Var, ops::Rotary};
 use serde_json::{Map, Value, json};
 
 use super::{
     Family,
-    layers::{HEADS, Linear, check_heads, gated, windows},
+    decoder::{HEADS, check_heads, windows},
     rope,
 };
 use crate::{
     architecture::{Architecture, Shape, Sizes},
-    builder::{Builder, Init},
+    builder::Builder,
     config::Fields,
+    layers::{Attention, Embedding, GatedMlp, LinearSpec, Norm},
+    parameter::Init,
     pass::Pass,
 };
 
@@ -89,28 +88,19 @@ fn config(shape: &Shape) -> Map<String, Value> {
 }
 
 struct Block {
-    norm: ParamId,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
-    qk_norm: Option<[ParamId; 2]>,
-    mlp_norm: ParamId,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
-    window: Option<usize>,
+    attention_norm: Norm,
+    attention: Attention,
+    mlp_norm: Norm,
+    mlp: GatedMlp,
 }
 
 struct Llama {
     sizes: Sizes,
-    epsilon: f32,
     tied: bool,
-    activation: Activation,
     rotary: Rotary,
-    tokens: ParamId,
+    tokens: Embedding,
     blocks: Vec<Block>,
-    norm: ParamId,
+    norm: Norm,
 }
 
 /// The places that a query sees in each layer.
@@ -132,94 +122,91 @@ fn layer_windows(c: Fields<'_>, model_type: &str, layers: usize) -> Result<Vec<O
     }
 }
 
+/// Whether the projections to queries, keys and values have biases, that from attention, and those of the
+/// feed-forward part.
+fn biases(c: Fields<'_>, model_type: &str) -> Result<[bool; 3]> {
+    let [qkv, output] = match model_type {
+        "qwen2" => [true, false],
+        "mistral" => [false, false],
+        _ => [c.flag("attention_bias", false)?; 2],
+    };
+    Ok([qkv, output, model_type == "llama" && c.flag("mlp_bias", false)?])
+}
+
+fn sizes(c: Fields<'_>, model_type: &str) -> Result<Sizes> {
+    let (hidden, heads) = (c.size("hidden_size", None)?, c.size("num_attention_heads", None)?);
+    let head_dim = if model_type == "qwen3" { 128 } else { (hidden / heads).max(1) };
+    let context = match model_type {
+        "llama" => 2048,
+        "mistral" => 1 << 17,
+        _ => 1 << 15,
+    };
+    let sizes = Sizes {
+        vocabulary: c.size("vocab_size", None)?,
+        context: c.size("max_position_embeddings", Some(context))?,
+        hidden,
+        layers: c.size("num_hidden_layers", None)?,
+        heads,
+        kv_heads: c.size("num_key_value_heads", Some(heads))?,
+        head_dim: c.size("head_dim", Some(head_dim))?,
+    };
+    check_heads(&sizes)?;
+    Ok(sizes)
+}
+
 impl Llama {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
         let model_type = c.text("model_type", "llama")?;
-        let qwen3 = model_type == "qwen3";
-        let (hidden, heads) = (c.size("hidden_size", None)?, c.size("num_attention_heads", None)?);
-        let head_dim = if qwen3 { 128 } else { (hidden / heads).max(1) };
-        let context = match model_type {
-            "llama" => 2048,
-            "mistral" => 1 << 17,
-            _ => 1 << 15,
-        };
-        let sizes = Sizes {
-            vocabulary: c.size("vocab_size", None)?,
-            context: c.size("max_position_embeddings", Some(context))?,
-            hidden,
-            layers: c.size("num_hidden_layers", None)?,
-            heads,
-            kv_heads: c.size("num_key_value_heads", Some(heads))?,
-            head_dim: c.size("head_dim", Some(head_dim))?,
-        };
-        check_heads(&sizes)?;
-        let Sizes { kv_heads, head_dim, .. } = sizes;
+        let sizes = sizes(c, model_type)?;
+        let Sizes { hidden, heads, kv_heads, head_dim, .. } = sizes;
         let inner = c.size("intermediate_size", None)?;
-        let (qkv_bias, o_bias) = match model_type {
-            "qwen2" => (true, false),
-            "mistral" => (false, false),
-            _ => [c.flag("attention_bias", false)?; 2].into(),
-        };
-        let mlp_bias = model_type == "llama" && c.flag("mlp_bias", false)?;
+        let [qkv_bias, output_bias, mlp_bias] = biases(c, model_type)?;
+        let activation = c.activation("hidden_act", "silu")?;
+        let epsilon = c.number("rms_norm_eps", 1e-6)? as f32;
         let std = c.number("initializer_range", 0.02)? as f32;
-        let residual = Init::Normal(std / (2.0 * sizes.layers as f32).sqrt());
-        let tokens =
-            b.trunk("embed_tokens.weight", &[sizes.vocabulary, hidden], Init::Normal(std))?;
-        let mut blocks = Vec::new();
-        for i in 0..sizes.layers {
-            let name = |part: &str| format!("layers.{i}.{part}");
-            let mut map = |part: &str, sizes: [usize; 2], bias: bool, init| {
-                Linear::declare(b, &name(part), sizes, bias, init)
-            };
-            let normal = Init::Normal(std);
-            let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
-            let [q, k, v, o] = [
-                map("self_attn.q_proj", [hidden, wide], qkv_bias, normal)?,
-                map("self_attn.k_proj", [hidden, narrow], qkv_bias, normal)?,
-                map("self_attn.v_proj", [hidden, narrow], qkv_bias, normal)?,
-                map("self_attn.o_proj", [wide, hidden], o_bias, residual)?,
-            ];
-            let [gate, up, down] = [
-                map("mlp.gate_proj", [hidden, inner], mlp_bias, normal)?,
-                map("mlp.up_proj", [hidden, inner], mlp_bias, normal)?,
-                map("mlp.down_proj", [inner, hidden], mlp_bias, residual)?,
-            ];
-            let mut norm =
-                |part: &str, width| b.trunk(&name(&format!("{part}.weight")), &[width], Init::One);
-            blocks.push(Block {
-                norm: norm("input_layernorm", hidden)?,
-                mlp_norm: norm("post_attention_layernorm", hidden)?,
-                qk_norm: if qwen3 {
-                    Some([norm("self_attn.q_norm", head_dim)?, norm("self_attn.k_norm", head_dim)?])
-                } else {
-                    None
-                },
-                q,
-                k,
-                v,
-                o,
-                gate,
-                up,
-                down,
+        let (normal, residual) =
+            (Init::Normal(std), Init::Normal(std / (2.0 * sizes.layers as f32).sqrt()));
+        let tokens = Embedding::declare(b, "embed_tokens", [sizes.vocabulary, hidden], normal)?;
+        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+        let map = |b: &mut Builder, name: &str, sizes: [usize; 2], bias, init| {
+            LinearSpec::new(name, sizes, init).bias(bias).declare(b)
+        };
+        let norm = |b: &mut Builder, name: &str, width| Norm::rms(b, name, width, epsilon);
+        let mut blocks = b.blocks("layers", sizes.layers, |b| {
+            let mut attention = Attention {
+                query: map(b, "self_attn.q_proj", [hidden, wide], qkv_bias, normal)?,
+                key: map(b, "self_attn.k_proj", [hidden, narrow], qkv_bias, normal)?,
+                value: map(b, "self_attn.v_proj", [hidden, narrow], qkv_bias, normal)?,
+                output: map(b, "self_attn.o_proj", [wide, hidden], output_bias, residual)?,
+                norms: None,
+                heads: [heads, kv_heads],
+                dim: head_dim,
+                scale: 1.0 / (head_dim as f32).sqrt(),
                 window: None,
-            });
-        }
+            };
+            let mlp = GatedMlp {
+                gate: map(b, "mlp.gate_proj", [hidden, inner], mlp_bias, normal)?,
+                up: map(b, "mlp.up_proj", [hidden, inner], mlp_bias, normal)?,
+                down: map(b, "mlp.down_proj", [inner, hidden], mlp_bias, residual)?,
+                activation,
+            };
+            let attention_norm = norm(b, "input_layernorm", hidden)?;
+            let mlp_norm = norm(b, "post_attention_layernorm", hidden)?;
+            if model_type == "qwen3" {
+                let query = norm(b, "self_attn.q_norm", head_dim)?;
+                attention.norms = Some([query, norm(b, "self_attn.k_norm", head_dim)?]);
+            }
+            Ok(Block { attention_norm, attention, mlp_norm, mlp })
+        })?;
         // After the parameters: what a file's tensors do not bear out is not allocated.
         for (block, window) in blocks.iter_mut().zip(layer_windows(c, model_type, sizes.layers)?) {
-            block.window = window;
+            block.attention.window = window;
         }
-        let norm = b.trunk("norm.weight", &[hidden], Init::One)?;
+        let norm = norm(b, "norm", hidden)?;
         let theta = c.number("rope_theta", 10_000.0)?;
-        Ok(Self {
-            sizes,
-            epsilon: c.number("rms_norm_eps", 1e-6)? as f32,
-            tied: c.flag("tie_word_embeddings", false)?,
-            activation: c.activation("hidden_act", "silu")?,
-            rotary: rope::rotary(c, rope::scaling(c), theta, head_dim, sizes.context, b.device())?,
-            tokens,
-            blocks,
-            norm,
-        })
+        let rotary = rope::rotary(c, rope::scaling(c), theta, head_dim, sizes.context, b.device())?;
+        let tied = c.flag("tie_word_embeddings", false)?;
+        Ok(Self { sizes, tied, rotary, tokens, blocks, norm })
     }
 }
 
@@ -230,40 +217,23 @@ impl Architecture for Llama {
 
     fn forward(&self, pass: &mut Pass<'_>) -> Var {
         let g = pass.graph;
-        let Sizes { heads, kv_heads, head_dim, .. } = self.sizes;
-        let (batch, time) = pass.input.sizes();
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let project = |x: &Var, map: Linear| map.apply(g, x);
-        let norm =
-            |x: &Var, y: &Var, w: ParamId| ops::add_rms_norm(x, y, &g.param(w), self.epsilon);
-        let mut x = pass.drop(ops::embedding(&g.param(self.tokens), &pass.input.ids));
-        let first = self.blocks.first().map_or(self.norm, |b| b.norm);
-        let mut normed = ops::rms_norm(&x, &g.param(first), self.epsilon);
+        let mut x = pass.drop(self.tokens.apply(g, &pass.input.ids));
+        let mut normed = self.blocks.first().map_or(self.norm, |b| b.attention_norm).apply(g, &x);
         for (i, block) in self.blocks.iter().enumerate() {
             pass.note(&x);
-            let split = |x: Var, heads: usize, norm: Option<ParamId>| {
-                let x = ops::reshape(&x, [batch, time, heads, head_dim]);
-                norm.map_or(x.clone(), |w| ops::rms_norm(&x, &g.param(w), self.epsilon))
-            };
-            let turn = |x: Var| ops::rotary(&x, &pass.input.positions, &self.rotary);
-            let q = turn(split(project(&normed, block.q), heads, block.qk_norm.map(|n| n[0])));
-            let k = turn(split(project(&normed, block.k), kv_heads, block.qk_norm.map(|n| n[1])));
-            let v = split(project(&normed, block.v), kv_heads, None);
-            let qkv = Qkv::Separate(&q, &k, &v);
-            let seen = pass.attend_window(i, &qkv, heads, kv_heads, scale, block.window);
-            let attended = pass.drop(project(&seen, block.o));
-            (x, normed) = norm(&x, &attended, block.mlp_norm);
-            let (gate, up) = (project(&normed, block.gate), project(&normed, block.up));
-            let fed = pass.drop(project(&gated(&gate, &up, self.activation), block.down));
-            let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.norm);
-            (x, normed) = norm(&x, &fed, next);
+            let attended = block.attention.apply(pass, i, &normed, Some(&self.rotary));
+            let attended = pass.drop(attended);
+            (x, normed) = block.mlp_norm.add(g, &x, &attended);
+            let fed = pass.drop(block.mlp.apply(g, &normed));
+            let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.attention_norm);
+            (x, normed) = next.add(g, &x, &fed);
         }
         pass.note(&normed);
         normed
     }
 
     fn embeddings(&self) -> Vec<ParamId> {
-        vec![self.tokens]
+        vec![self.tokens.table()]
     }
 
     fn tied(&self) -> bool {

@@ -8,16 +8,18 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     Device, Ids, ParamId, Tensor, Var,
-    ops::{self, Activation, Relative, Sight, Weights},
+    ops::{self, Relative, Sight, Weights},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Family, layers::feed_forward};
+use super::Family;
 use crate::{
     architecture::{Architecture, Shape, Sizes},
-    builder::{Builder, Init},
+    builder::{Builder, Owner},
     config::Fields,
     heads::{Activate, Layer, Place, Stack, Variant, Width},
+    layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
+    parameter::{Init, Role},
     pass::Pass,
 };
 
@@ -96,22 +98,23 @@ fn config(shape: &Shape) -> Map<String, Value> {
 }
 
 struct Block {
-    /// Queries, keys, values and distances, [hidden, heads, dim] each.
-    qkvr: [ParamId; 4],
-    output: ParamId,
+    /// To queries, keys, values and distances, stored as [hidden, heads, dim].
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    distance: Linear,
+    output: Linear,
     /// For contents, places and segments, [heads, dim] each.
     biases: [ParamId; 3],
+    /// Of the same and of another segment, [2, heads, dim].
     segments: ParamId,
-    norm: [ParamId; 2],
-    up: [ParamId; 2],
-    down: [ParamId; 2],
-    fed_norm: [ParamId; 2],
+    norm: Norm,
+    mlp: Mlp,
+    mlp_norm: Norm,
 }
 
 struct XlNet {
     sizes: Sizes,
-    epsilon: f32,
-    activation: Activation,
     tied: bool,
     causal: bool,
     same_length: bool,
@@ -121,93 +124,104 @@ struct XlNet {
     /// How many of this segment's places are remembered, from its start.
     reuse: Option<usize>,
     keeps_memory: bool,
-    words: ParamId,
+    words: Embedding,
     mask: ParamId,
     blocks: Vec<Block>,
 }
 
+/// Refuses what is not computed.
+fn check(c: Fields<'_>) -> Result<()> {
+    c.only("bi_data", false)?;
+    c.only("summary_use_proj", true)?;
+    for (key, default, known) in
+        [("summary_type", "last", &["last"][..]), ("attn_type", "bi", &["bi", "uni"])]
+    {
+        let found = c.text(key, default)?;
+        if !known.contains(&found) {
+            return Err(Error::input(format!("`{key}` is {found:?}, not computed"))
+                .hint(format!("known: {}", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+fn sizes(c: Fields<'_>) -> Result<Sizes> {
+    let (hidden, heads) = (c.size("d_model", Some(1024))?, c.size("n_head", Some(16))?);
+    if hidden % heads != 0 || !hidden.is_multiple_of(2) {
+        return Err(Error::input(format!(
+            "`d_model` {hidden} must be even and a multiple of `n_head` {heads}"
+        )));
+    }
+    let head_dim = c.size("d_head", Some(hidden / heads))?;
+    if head_dim != hidden / heads {
+        return Err(Error::input(format!(
+            "`d_head` is {head_dim}, `d_model` / `n_head` is {}",
+            hidden / heads
+        )));
+    }
+    Ok(Sizes {
+        vocabulary: c.size("vocab_size", Some(32000))?,
+        context: LONGEST,
+        hidden,
+        layers: c.size("n_layer", Some(24))?,
+        heads,
+        kv_heads: heads,
+        head_dim,
+    })
+}
+
+impl Block {
+    fn declare(c: Fields<'_>, b: &mut Builder, sizes: &Sizes) -> Result<Self> {
+        let &Sizes { hidden, heads, head_dim, .. } = sizes;
+        let inner = c.size("d_inner", Some(4096))?;
+        let epsilon = c.number("layer_norm_eps", 1e-12)? as f32;
+        let std = Init::Normal(c.number("initializer_range", 0.02)? as f32);
+        let wide = heads * head_dim;
+        let mut map = |name: &str, layout, sizes| {
+            let name = format!("rel_attn.{name}");
+            let weight = b.trunk(&name, &[hidden, heads, head_dim], std, Role::Linear)?;
+            Linear::new(b, Owner::Trunk, &name, weight, None, layout, sizes)
+        };
+        let query = map("q", Weights::InOut, [hidden, wide])?;
+        let key = map("k", Weights::InOut, [hidden, wide])?;
+        let value = map("v", Weights::InOut, [hidden, wide])?;
+        let distance = map("r", Weights::InOut, [hidden, wide])?;
+        let output = map("o", Weights::OutIn, [wide, hidden])?;
+        let mut bias =
+            |name: &str| b.trunk(&format!("rel_attn.{name}"), &[heads, head_dim], std, Role::Bias);
+        let biases = [bias("r_w_bias")?, bias("r_r_bias")?, bias("r_s_bias")?];
+        let segments = b.trunk("rel_attn.seg_embed", &[2, heads, head_dim], std, Role::Other)?;
+        let norm = Norm::layer(b, Owner::Trunk, "rel_attn.layer_norm", hidden, epsilon)?;
+        let mlp = Mlp {
+            up: LinearSpec::new("ff.layer_1", [hidden, inner], std).bias(true).declare(b)?,
+            down: LinearSpec::new("ff.layer_2", [inner, hidden], std).bias(true).declare(b)?,
+            activation: c.activation("ff_activation", "gelu")?,
+        };
+        let mlp_norm = Norm::layer(b, Owner::Trunk, "ff.layer_norm", hidden, epsilon)?;
+        Ok(Self { query, key, value, distance, output, biases, segments, norm, mlp, mlp_norm })
+    }
+}
+
+/// What both streams of a block attend to.
+struct Seen {
+    keys: Var,
+    values: Var,
+    distances: Var,
+    /// Length of a row, without memory.
+    time: usize,
+}
+
 impl XlNet {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
-        c.only("bi_data", false)?;
-        c.only("summary_use_proj", true)?;
-        let only = |key: &str, default: &'static str, known: &[&str]| -> Result<()> {
-            let found = c.text(key, default)?;
-            match known.contains(&found) {
-                true => Ok(()),
-                false => Err(Error::input(format!("`{key}` is {found:?}, not computed"))
-                    .hint(format!("known: {}", known.join(", ")))),
-            }
-        };
-        only("summary_type", "last", &["last"])?;
-        only("attn_type", "bi", &["bi", "uni"])?;
-        let (hidden, heads) = (c.size("d_model", Some(1024))?, c.size("n_head", Some(16))?);
-        if hidden % heads != 0 || !hidden.is_multiple_of(2) {
-            return Err(Error::input(format!(
-                "`d_model` {hidden} must be even and a multiple of `n_head` {heads}"
-            )));
-        }
-        let head_dim = c.size("d_head", Some(hidden / heads))?;
-        if head_dim != hidden / heads {
-            return Err(Error::input(format!(
-                "`d_head` is {head_dim}, `d_model` / `n_head` is {}",
-                hidden / heads
-            )));
-        }
-        let sizes = Sizes {
-            vocabulary: c.size("vocab_size", Some(32000))?,
-            context: LONGEST,
-            hidden,
-            layers: c.size("n_layer", Some(24))?,
-            heads,
-            kv_heads: heads,
-            head_dim,
-        };
-        let inner = c.size("d_inner", Some(4096))?;
+        check(c)?;
+        let sizes = sizes(c)?;
         let std = Init::Normal(c.number("initializer_range", 0.02)? as f32);
-        let words = b.trunk("word_embedding.weight", &[sizes.vocabulary, hidden], std)?;
-        let mask = b.trunk("mask_emb", &[1, 1, hidden], std)?;
-        let mut blocks = Vec::new();
-        for i in 0..sizes.layers {
-            let mut part = |name: &str, shape: &[usize], init| {
-                b.trunk(&format!("layer.{i}.{name}"), shape, init)
-            };
-            let (wide, bias) = ([hidden, heads, head_dim], [heads, head_dim]);
-            blocks.push(Block {
-                qkvr: [
-                    part("rel_attn.q", &wide, std)?,
-                    part("rel_attn.k", &wide, std)?,
-                    part("rel_attn.v", &wide, std)?,
-                    part("rel_attn.r", &wide, std)?,
-                ],
-                output: part("rel_attn.o", &wide, std)?,
-                biases: [
-                    part("rel_attn.r_w_bias", &bias, std)?,
-                    part("rel_attn.r_r_bias", &bias, std)?,
-                    part("rel_attn.r_s_bias", &bias, std)?,
-                ],
-                segments: part("rel_attn.seg_embed", &[2, heads, head_dim], std)?,
-                norm: [
-                    part("rel_attn.layer_norm.weight", &[hidden], Init::One)?,
-                    part("rel_attn.layer_norm.bias", &[hidden], Init::Zero)?,
-                ],
-                up: [
-                    part("ff.layer_1.weight", &[inner, hidden], std)?,
-                    part("ff.layer_1.bias", &[inner], Init::Zero)?,
-                ],
-                down: [
-                    part("ff.layer_2.weight", &[hidden, inner], std)?,
-                    part("ff.layer_2.bias", &[hidden], Init::Zero)?,
-                ],
-                fed_norm: [
-                    part("ff.layer_norm.weight", &[hidden], Init::One)?,
-                    part("ff.layer_norm.bias", &[hidden], Init::Zero)?,
-                ],
-            });
-        }
+        let table = [sizes.vocabulary, sizes.hidden];
+        let words = Embedding::declare(b, "word_embedding", table, std)?;
+        let mask = b.trunk("mask_emb", &[1, 1, sizes.hidden], std, Role::Other)?;
+        let blocks = b.blocks("layer", sizes.layers, |b| Block::declare(c, b, &sizes))?;
         Ok(Self {
             sizes,
-            epsilon: c.number("layer_norm_eps", 1e-12)? as f32,
-            activation: c.activation("ff_activation", "gelu")?,
             tied: c.flag("tie_word_embeddings", true)?,
             causal: c.text("attn_type", "bi")? == "uni",
             same_length: c.flag("same_length", false)?,
@@ -219,6 +233,52 @@ impl XlNet {
             mask,
             blocks,
         })
+    }
+
+    /// A projection [batch, places, heads, dim] of `x` [batch, places, hidden], or [places, heads, dim] of
+    /// [places, hidden].
+    fn split(&self, pass: &Pass<'_>, x: &Var, map: &Linear) -> Var {
+        let Sizes { heads, head_dim, .. } = self.sizes;
+        let y = map.apply(pass.graph, x);
+        match x.shape()[..] {
+            [batch, places, _] => ops::reshape(&y, [batch, places, heads, head_dim]),
+            _ => ops::reshape(&y, [x.shape()[0], heads, head_dim]),
+        }
+    }
+
+    /// One stream of a block: the states [batch, places, hidden] after those of `x`.
+    fn stream(
+        &self,
+        pass: &mut Pass<'_>,
+        block: &Block,
+        x: &Var,
+        seen: &Seen,
+        sight: &Sight,
+    ) -> Var {
+        let g = pass.graph;
+        let scale = 1.0 / (self.sizes.head_dim as f32).sqrt();
+        let [content_bias, place_bias, segment_bias] = block.biases.map(|b| g.param(b));
+        let segments = g.param(block.segments);
+        let relative = Relative {
+            q: &self.split(pass, x, &block.query),
+            k: &seen.keys,
+            v: &seen.values,
+            r: &seen.distances,
+            content_bias: &content_bias,
+            place_bias: &place_bias,
+            segments: sight.types.is_some().then_some((&segment_bias, &segments)),
+        };
+        let attended = ops::relative_attention(&relative, seen.time, scale, sight);
+        let attended = pass.drop(block.output.apply(g, &attended));
+        let x = block.norm.add(g, &attended, x).1;
+        let fed = match pass.drops() {
+            false => block.mlp.apply(g, &x),
+            true => {
+                let inner = pass.drop(block.mlp.inner(g, &x));
+                block.mlp.down.apply(g, &inner)
+            }
+        };
+        block.mlp_norm.add(g, &pass.drop(fed), &x).1
     }
 
     /// The table of distances [distances, hidden], from the farthest behind to the farthest ahead:
@@ -267,28 +327,10 @@ impl Architecture for XlNet {
 
     /// Hidden states of every place, or, where the input names targets, the query stream's of those.
     fn forward(&self, pass: &mut Pass<'_>) -> Var {
-        let g = pass.graph;
-        let Sizes { heads, head_dim, hidden, .. } = self.sizes;
-        let (batch, time) = pass.input.sizes();
-        let input = pass.input;
+        let (g, input, hidden) = (pass.graph, pass.input, self.sizes.hidden);
+        let (_, time) = input.sizes();
         let device = input.ids.device();
         let memory = input.memory.first().map_or(0, |m| m.shape()[1]);
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let flat = |id: ParamId| ops::reshape(&g.param(id), [hidden, heads * head_dim]);
-        let split = |x: &Var, id: ParamId| {
-            let rows = x.value().len() / hidden;
-            let y = ops::linear(x, &flat(id), None, Weights::InOut, Activation::None);
-            match x.shape().len() {
-                2 => ops::reshape(&y, [rows, heads, head_dim]),
-                _ => ops::reshape(&y, [batch, rows / batch, heads, head_dim]),
-            }
-        };
-        let map = |x: &Var, [w, b]: [ParamId; 2], activation| {
-            ops::linear(x, &g.param(w), Some(&g.param(b)), Weights::OutIn, activation)
-        };
-        let norm = |x: &Var, y: &Var, [w, b]: [ParamId; 2]| {
-            ops::add_layer_norm(x, y, &g.param(w), Some(&g.param(b)), self.epsilon).1
-        };
         let content = Sight {
             causal: self.causal,
             same_length: self.same_length,
@@ -300,7 +342,7 @@ impl Architecture for XlNet {
         };
         let query = Sight { own: false, places: input.targets.clone(), ..content.clone() };
         let table = pass.drop(Var::constant(self.distances(device, time, memory + time)));
-        let mut h = pass.drop(ops::embedding(&g.param(self.words), &input.ids));
+        let mut h = pass.drop(self.words.apply(g, &input.ids));
         let mut asked = input.targets.as_ref().map(|targets| {
             let mask = ops::reshape(&g.param(self.mask), [1, hidden]);
             let zeros = Ids::new(device, vec![0; targets.len()], *targets.shape());
@@ -319,38 +361,14 @@ impl Architecture for XlNet {
                 Some(before) => ops::concat(&Var::constant(before.clone()), &h),
                 None => h.clone(),
             };
-            let [q, k, v, r] = block.qkvr;
-            let (keys, values, r) = (split(&all, k), split(&all, v), split(&table, r));
-            let [content_bias, place_bias, segment_bias] = block.biases.map(|b| g.param(b));
-            let segments = g.param(block.segments);
-            let mut stream = |x: &Var, sight: &Sight| {
-                let relative = Relative {
-                    q: &split(x, q),
-                    k: &keys,
-                    v: &values,
-                    r: &r,
-                    content_bias: &content_bias,
-                    place_bias: &place_bias,
-                    segments: sight.types.is_some().then_some((&segment_bias, &segments)),
-                };
-                let seen = ops::relative_attention(&relative, time, scale, sight);
-                let o = flat(block.output);
-                let attended = ops::linear(&seen, &o, None, Weights::OutIn, Activation::None);
-                let x = norm(&pass.drop(attended), x, block.norm);
-                let fed = match pass.drops() {
-                    false => {
-                        let maps = [block.up, block.down];
-                        feed_forward(g, &x, maps, Weights::OutIn, self.activation)
-                    }
-                    true => {
-                        let inner = pass.drop(map(&x, block.up, self.activation));
-                        map(&inner, block.down, Activation::None)
-                    }
-                };
-                norm(&pass.drop(fed), &x, block.fed_norm)
+            let seen = Seen {
+                keys: self.split(pass, &all, &block.key),
+                values: self.split(pass, &all, &block.value),
+                distances: self.split(pass, &table, &block.distance),
+                time,
             };
-            let next = stream(&h, &content);
-            asked = asked.map(|x| stream(&x, &query));
+            let next = self.stream(pass, block, &h, &seen, &content);
+            asked = asked.map(|x| self.stream(pass, block, &x, &seen, &query));
             h = next;
         }
         pass.note(&h);
@@ -361,7 +379,7 @@ impl Architecture for XlNet {
     }
 
     fn embeddings(&self) -> Vec<ParamId> {
-        vec![self.words]
+        vec![self.words.table()]
     }
 
     fn tied(&self) -> bool {

@@ -1,14 +1,9 @@
-//! Parts that decoder families share.
+//! What decoder families share: their heads, and how config.json says which places a query sees.
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{
-    Graph, ParamId, Var,
-    ops::{self, Activation, Affine, Weights},
-};
 
 use crate::{
     architecture::Sizes,
-    builder::{Builder, Init},
     config::Fields,
     heads::{Layer, Place, Stack, Start, Variant, Width},
 };
@@ -25,56 +20,6 @@ pub(super) const HEADS: &[Variant] = &[
         &[Stack::new(Place::Every, &[Layer::Drop], "score.weight", "score.bias", Width::Labels)],
     ),
 ];
-
-/// A linear map [out, in] with an optional bias.
-#[derive(Clone, Copy)]
-pub(super) struct Linear {
-    weight: ParamId,
-    bias: Option<ParamId>,
-}
-
-impl Linear {
-    /// Declares `NAME.weight` and, with `bias`, `NAME.bias`.
-    pub(super) fn declare(
-        b: &mut Builder,
-        name: &str,
-        [inner, out]: [usize; 2],
-        bias: bool,
-        init: Init,
-    ) -> Result<Self> {
-        let weight = b.trunk(&format!("{name}.weight"), &[out, inner], init)?;
-        let bias =
-            if bias { Some(b.trunk(&format!("{name}.bias"), &[out], Init::Zero)?) } else { None };
-        Ok(Self { weight, bias })
-    }
-
-    /// x·Wᵀ + b.
-    pub(super) fn apply(self, g: &Graph<'_>, x: &Var) -> Var {
-        let bias = self.bias.map(|b| g.param(b));
-        ops::linear(x, &g.param(self.weight), bias.as_ref(), Weights::OutIn, Activation::None)
-    }
-}
-
-/// activation(x·W + b)·V + c of two pairs of weight and bias.
-pub(super) fn feed_forward(
-    g: &Graph<'_>,
-    x: &Var,
-    maps: [[ParamId; 2]; 2],
-    layout: Weights,
-    activation: Activation,
-) -> Var {
-    let maps = maps.map(|m| m.map(|p| g.param(p)));
-    let [up, down] = maps.each_ref().map(|[weight, bias]| Affine { weight, bias });
-    ops::feed_forward(x, up, down, layout, activation)
-}
-
-/// act(gate)·up: SwiGLU and GeGLU (Shazeer 2020, eq. 5 and 6).
-pub(super) fn gated(gate: &Var, up: &Var, activation: Activation) -> Var {
-    match activation {
-        Activation::Silu => ops::swiglu(gate, up),
-        other => ops::mul(&ops::activate(gate, other), up),
-    }
-}
 
 /// Head counts that do not fit each other.
 pub(super) fn check_heads(sizes: &Sizes) -> Result<()> {

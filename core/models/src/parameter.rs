@@ -1,0 +1,73 @@
+//! What a parameter is for. It is recorded where the parameter is declared, so that nobody reads it out of a name.
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with this deviation.
+    Normal(f32),
+    /// Ones.
+    One,
+    /// Zeros.
+    Zero,
+}
+
+/// Where in the network a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The embeddings, and what comes before the first block.
+    Embeddings,
+    /// A block, counted from 0.
+    Block(usize),
+    /// The trunk above the last block: a final norm, a pooler.
+    Top,
+    /// The head.
+    Head,
+}
+
+/// What a parameter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A table that is looked up.
+    Embedding,
+    /// The matrix of a linear map between hidden states.
+    Linear,
+    /// The matrix of a head's scores.
+    Output,
+    /// A bias.
+    Bias,
+    /// The gain of a norm.
+    Norm,
+    /// What an adapter adds to a linear map.
+    Adapter,
+    /// Something else: XLNet's mask and segment vectors.
+    Other,
+}
+
+/// A parameter's place and role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Where it is.
+    pub part: Part,
+    /// What it does.
+    pub role: Role,
+}
+
+impl Parameter {
+    /// The number of its block, counted from 0, if it is in one.
+    pub fn block(self) -> Option<usize> {
+        match self.part {
+            Part::Block(block) => Some(block),
+            _ => None,
+        }
+    }
+
+    /// How far up it is in a network of `layers` blocks: 0 for the embeddings, 1 for the first block, `layers` + 1
+    /// for what is above the blocks, the head included.
+    pub fn depth(self, layers: usize) -> usize {
+        match self.part {
+            Part::Embeddings => 0,
+            Part::Block(block) => (block + 1).min(layers + 1),
+            Part::Top | Part::Head => layers + 1,
+        }
+    }
+}
