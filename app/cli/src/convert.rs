@@ -42,9 +42,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
         writer::check_vocabulary(tokenizer, &model, &dir)?;
     }
     let before = probe(&model);
-    if dir.join("value_head.safetensors").is_file() {
-        model.add_value_head(Some(&dir))?;
-    }
+    model.add_saved_heads(&dir)?;
     let parameters: usize = model.params.iter().map(|p| p.value.len()).sum();
     let tensors = model.params.iter().count();
 

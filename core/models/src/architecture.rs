@@ -66,10 +66,6 @@ pub trait Architecture: Send + Sync {
     fn causal(&self) -> bool {
         true
     }
-    /// Whether the input may name targets for a query stream.
-    fn two_streams(&self) -> bool {
-        false
-    }
     /// The position of each token of rows of `time` where nobody gives them.
     fn positions(&self, ids: &[i32], time: usize) -> Vec<i32> {
         counted(ids.len(), time)

@@ -9,7 +9,7 @@ use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, ops::Weights};
 use crate::{
     adapters::{Adaptation, Adapter, Target},
     folder::{Place, Stored},
-    parameter::{Init, Parameter, Part, Role},
+    parameter::{File, Init, Parameter, Part, Role},
 };
 
 /// What a parameter belongs to: this decides its name, and whether a file may lack it.
@@ -56,9 +56,20 @@ pub struct Builder {
     scope: String,
     /// Where the trunk's parameters are that are declared now.
     part: Part,
+    /// Where what is declared now is saved.
+    file: File,
     adaptation: Option<Arc<dyn Adaptation>>,
     /// The adapted matrices.
     adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
+}
+
+/// What a builder collected.
+pub(crate) struct Built {
+    pub params: Params,
+    /// Place and role of each.
+    pub parameters: Vec<Parameter>,
+    /// The adapted matrices.
+    pub adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
 }
 
 impl Builder {
@@ -77,6 +88,7 @@ impl Builder {
             shared: HashMap::new(),
             scope: String::new(),
             part: Part::Embeddings,
+            file: File::Model,
             adaptation: None,
             adapters: Vec::new(),
         }
@@ -92,7 +104,8 @@ impl Builder {
         outer: &'static str,
         shared: HashMap<String, ParamId>,
     ) -> Self {
-        Self { params, parameters, outer, shared, ..Self::random(device, prefix, seed) }
+        let file = File::Guest;
+        Self { params, parameters, outer, shared, file, ..Self::random(device, prefix, seed) }
     }
 
     /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
@@ -117,6 +130,21 @@ impl Builder {
     ) -> Self {
         let source = Source::Existing;
         Self { params, parameters, source, ..Self::random(device, prefix, seed) }
+    }
+
+    /// A head beside a model's own, which is saved in `file`: from its tensors if there are any, else the parameters
+    /// that are there or their starts.
+    pub fn beside(
+        device: Device,
+        (params, parameters): (Params, Vec<Parameter>),
+        file: File,
+        tensors: Option<Stored>,
+    ) -> Self {
+        let source = match tensors {
+            Some(tensors) => Source::File { tensors, whole: true },
+            None => Source::Existing,
+        };
+        Self { params, parameters, source, file, ..Self::random(device, "", 0) }
     }
 
     /// Gives linear maps adapters.
@@ -212,14 +240,14 @@ impl Builder {
                     return self.same(id, &name, shape);
                 }
                 let (full, stored) = (format!("{}{name}", self.prefix), self.stored(&name));
-                let parameter = Parameter { part: self.part, role };
+                let parameter = Parameter { part: self.part, role, file: self.file };
                 self.take(&full, &stored, shape, init, optional, parameter)
             }
             Owner::Head | Owner::RequiredHead => {
                 if owner == Owner::Head {
                     self.drop_other(name);
                 }
-                let parameter = Parameter { part: Part::Head, role };
+                let parameter = Parameter { part: Part::Head, role, file: self.file };
                 self.take(name, name, shape, init, optional, parameter)
             }
         }
@@ -234,7 +262,7 @@ impl Builder {
         self.drop_other(other);
         let stored = if !self.in_file(name) && self.in_file(other) { other } else { name };
         let optional = matches!(self.source, Source::File { whole: false, .. });
-        let parameter = Parameter { part: Part::Head, role: Role::Bias };
+        let parameter = Parameter { part: Part::Head, role: Role::Bias, file: self.file };
         self.take(name, stored, &[width], Init::Zero, optional, parameter)
     }
 
@@ -267,7 +295,7 @@ impl Builder {
             Owner::Head | Owner::RequiredHead => (name.to_owned(), Part::Head),
         };
         let target = Target { name: &name, part, sizes, layout };
-        let parameter = Parameter { part, role: Role::Adapter };
+        let parameter = Parameter { part, role: Role::Adapter, file: self.file };
         let mut declare =
             |name: &str, shape: &[usize], init| self.take(name, name, shape, init, true, parameter);
         let adapter = adaptation.adapter(&target, &mut declare)?;
@@ -346,14 +374,9 @@ impl Builder {
         id
     }
 
-    /// The host's parameters that a guest shares.
-    pub(crate) fn shared(&self) -> Vec<ParamId> {
-        self.shared.values().copied().collect()
-    }
-
-    /// All that was declared: values, and place and role of each.
-    pub(crate) fn finish(self) -> (Params, Vec<Parameter>) {
-        (self.params, self.parameters)
+    /// All that was declared.
+    pub(crate) fn finish(self) -> Built {
+        Built { params: self.params, parameters: self.parameters, adapters: self.adapters }
     }
 
     /// Names in the file that nobody asked for, sorted.

@@ -5,16 +5,14 @@ use std::{
     path::Path,
 };
 
-use athanor_store::{
-    Array, ArrayData, ArrayFile, Error, Result, load_arrays, read_json, save_arrays, write_json,
-};
-use athanor_tensor::{Device, ParamId, Params, Tensor};
+use athanor_store::{ArrayFile, Error, Result, read_json, save_arrays, write_json};
+use athanor_tensor::{Device, Tensor};
 use serde_json::{Map, Value, json};
 
 use crate::host::HostTensors;
 
-/// Beside the model, the head that Hugging Face's class has no place for.
-pub(crate) const VALUE_FILE: &str = "value_head.safetensors";
+/// The file of a model's tensors.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// A config.json above this is none: a tree of JSON takes some twenty times its text.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -52,6 +50,20 @@ pub(crate) struct Place {
 }
 
 impl Stored {
+    fn of(files: Vec<(String, ArrayFile)>) -> Self {
+        let mut places = HashMap::new();
+        for (file, (_, arrays)) in files.iter().enumerate() {
+            for (array, info) in arrays.index().enumerate() {
+                // Masks and counters that old exports carry along are integers.
+                if !arrays.is_integer(array) {
+                    let place = Place { shape: info.shape, file, array };
+                    places.insert(current_name(info.name), place);
+                }
+            }
+        }
+        Self { files, places }
+    }
+
     /// Whether it holds this one.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.places.contains_key(name)
@@ -77,7 +89,7 @@ impl Stored {
 
 pub(crate) fn open_tensors(dir: &Path) -> Result<Stored> {
     let index = dir.join("model.safetensors.index.json");
-    let mut files = vec!["model.safetensors".to_owned()];
+    let mut files = vec![WEIGHTS.to_owned()];
     if index.exists() {
         let listing: Value = read_json(&index)?;
         let names: std::collections::BTreeSet<&str> = listing["weight_map"]
@@ -96,17 +108,13 @@ pub(crate) fn open_tensors(dir: &Path) -> Result<Stored> {
     let files = (files.into_iter())
         .map(|name| ArrayFile::open(&dir.join(&name)).map(|file| (name, file)))
         .collect::<Result<Vec<_>>>()?;
-    let mut places = HashMap::new();
-    for (file, (_, arrays)) in files.iter().enumerate() {
-        for (array, info) in arrays.index().enumerate() {
-            // Masks and counters that old exports carry along are integers.
-            if !arrays.is_integer(array) {
-                let place = Place { shape: info.shape, file, array };
-                places.insert(current_name(info.name), place);
-            }
-        }
-    }
-    Ok(Stored { files, places })
+    Ok(Stored::of(files))
+}
+
+/// The tensors of one file.
+pub(crate) fn open_file(path: &Path) -> Result<Stored> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Stored::of(vec![(name, ArrayFile::open(path)?)]))
 }
 
 /// Layer norms of models that came from TensorFlow have gamma and beta.
@@ -121,21 +129,16 @@ fn current_name(name: String) -> String {
     name
 }
 
-pub(crate) fn write(
-    dir: &Path,
-    config: &Map<String, Value>,
-    params: &Params,
-    aside: Option<ParamId>,
+/// Writes a file of tensors.
+pub(crate) fn write_tensors<'t>(
+    path: &Path,
+    tensors: impl Iterator<Item = (String, &'t Tensor)>,
 ) -> Result<()> {
-    let aside = aside.map(ParamId::index);
-    let named = |keep: bool| {
-        let all = params.iter().enumerate().filter(move |(i, _)| (Some(*i) != aside) == keep);
-        HostTensors::new(all.map(|(_, p)| (p.name.clone(), &p.value)))
-    };
-    save_arrays(&dir.join("model.safetensors"), &named(true).arrays(), &BTreeMap::new())?;
-    if aside.is_some() {
-        save_arrays(&dir.join(VALUE_FILE), &named(false).arrays(), &BTreeMap::new())?;
-    }
+    save_arrays(path, &HostTensors::new(tensors).arrays(), &BTreeMap::new())
+}
+
+/// Writes config.json and generation_config.json.
+pub(crate) fn write_config(dir: &Path, config: &Map<String, Value>) -> Result<()> {
     write_json(&dir.join("config.json"), config)?;
     let mut generation = json!({ "do_sample": true });
     for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
@@ -144,14 +147,4 @@ pub(crate) fn write(
         }
     }
     write_json(&dir.join("generation_config.json"), &generation)
-}
-
-pub(crate) fn read_value_head(path: &Path, hidden: usize, device: Device) -> Result<Tensor> {
-    match load_arrays(path)?.into_iter().next() {
-        Some(Array { shape, data: ArrayData::F32(values), .. }) if shape == [1, hidden] => {
-            Ok(Tensor::from_slice(device, &values, [1, hidden]))
-        }
-        _ => Err(Error::input(format!("one tensor of shape [1, {hidden}] was expected"))
-            .at(path.display())),
-    }
 }

@@ -5,9 +5,10 @@ use athanor_store::{Array, ArrayData, Error, Result};
 use athanor_tensor::{GradSet, Graph, Ids, Tensor, Var};
 
 use crate::{
-    heads::{Call, Given},
+    heads::{Call, Given, Place},
+    input::{Extra, Input, TwoStreams},
     model::Model,
-    pass::{Input, Pass},
+    pass::Pass,
 };
 
 /// What every family takes.
@@ -24,7 +25,10 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
     check_names(model, &arrays)?;
     let mut given = Given { arrays };
     let (input, ids, choices) = input(model, &mut given)?;
-    if model.needs_pad() && model.token("pad_token_id").is_none() && input.sizes().0 > 1 {
+    if model.head_network().reads(Place::LastToken)
+        && model.token("pad_token_id").is_none()
+        && input.sizes().0 > 1
+    {
         return Err(Error::input("config.json names no pad_token_id, which several rows need"));
     }
     let graph = if grad { Graph::training(&model.params) } else { Graph::inference(&model.params) };
@@ -35,7 +39,10 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
     let states = pass.hidden.take().unwrap_or_default();
     let memory = pass.memory.take().unwrap_or_default();
     let mut call = Call {
-        model,
+        head: model.head_network(),
+        config: &model.config,
+        vocabulary: model.sizes().vocabulary,
+        pad: model.token("pad_token_id"),
         graph: &graph,
         hidden,
         ids,
@@ -124,11 +131,14 @@ fn input(model: &Model, given: &mut Given) -> Result<(Input, Vec<i32>, usize)> {
         input.positions = rows(positions);
     }
     input.types = given.like("token_type_ids", &shape, model.type_limit())?.map(rows);
-    if let Some(hidden) = given.numbers("perm_mask", &[&[batch, time, time]])? {
-        input.permutation = Some(Tensor::from_slice(device, &hidden, [batch, time, time]));
+    if model.family().has_two_streams() {
+        let permutation = given.numbers("perm_mask", &[&[batch, time, time]])?;
+        input.extra = Extra::TwoStreams(TwoStreams {
+            permutation: permutation.map(|p| Tensor::from_slice(device, &p, [batch, time, time])),
+            targets: targets(given, batch, time)?.map(|(t, n)| Ids::new(device, t, [batch, n])),
+            memory: memory(model, given, batch)?,
+        });
     }
-    input.targets = targets(given, batch, time)?.map(|(t, n)| Ids::new(device, t, [batch, n]));
-    input.memory = memory(model, given, batch)?;
     Ok((input, ids, choices))
 }
 

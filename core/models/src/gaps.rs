@@ -2,7 +2,11 @@
 
 use athanor_tensor::{Graph, Ids, Tensor, Var};
 
-use crate::{model::Model, pass::Pass};
+use crate::{
+    input::{Extra, TwoStreams},
+    model::Model,
+    pass::Pass,
+};
 
 impl Model {
     /// Whether its scores say which token stands at a place, seen from both sides.
@@ -23,14 +27,17 @@ impl Model {
             input.types = Some(Ids::new(device, types.to_vec(), [1, time]));
         }
         let places: Vec<i32> = gaps.iter().map(|&g| g as i32).collect();
-        if !self.two_streams() {
+        if !self.family().has_two_streams() {
             let hidden = self.hidden(&mut Pass::new(graph, &input));
             return self.logits(graph, &self.rows(&hidden, places));
         }
         let hidden = (0..time * time).map(|n| f32::from(u8::from(gaps.contains(&(n % time)))));
         let hidden: Vec<f32> = hidden.collect();
-        input.permutation = Some(Tensor::from_slice(device, &hidden, [1, time, time]));
-        input.targets = Some(Ids::new(device, places, [1, gaps.len()]));
+        input.extra = Extra::TwoStreams(TwoStreams {
+            permutation: Some(Tensor::from_slice(device, &hidden, [1, time, time])),
+            targets: Some(Ids::new(device, places, [1, gaps.len()])),
+            memory: Vec::new(),
+        });
         let hidden = self.hidden(&mut Pass::new(graph, &input));
         self.logits(graph, &self.rows(&hidden, (0..gaps.len() as i32).collect()))
     }

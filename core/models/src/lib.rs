@@ -3,7 +3,7 @@
 //! A family is one folder under `families/` and one line in [`families::FAMILIES`]; a head is one file
 //! under `heads/` and one line in [`heads::HEADS`].
 
-mod adapters;
+pub mod adapters;
 mod architecture;
 mod builder;
 pub mod cache;
@@ -14,6 +14,7 @@ pub mod forward;
 mod gaps;
 pub mod heads;
 mod host;
+mod input;
 mod layers;
 mod model;
 mod padded;
@@ -29,8 +30,9 @@ pub use config::Fields;
 pub use families::Family;
 pub use heads::Head;
 pub use host::HostTensors;
-pub use model::Model;
+pub use input::{Extra, Input, TwoStreams};
+pub use model::{Guest, Model};
 pub use padded::{Padded, Row};
-pub use parameter::{Init, Parameter, Part, Role};
-pub use pass::{Dropout, Input, Pass};
+pub use parameter::{File, Init, Parameter, Part, Role};
+pub use pass::{Dropout, Pass};
 pub use sentence::{Pooling, Sentences};

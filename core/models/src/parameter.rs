@@ -43,13 +43,26 @@ pub enum Role {
     Other,
 }
 
-/// A parameter's place and role.
+/// Which file a parameter is saved in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// model.safetensors.
+    Model,
+    /// This one beside it.
+    Beside(&'static str),
+    /// A guest's, in another folder.
+    Guest,
+}
+
+/// What is known of a parameter beside its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Where it is.
     pub part: Part,
     /// What it does.
     pub role: Role,
+    /// Where it is saved.
+    pub file: File,
 }
 
 impl Parameter {

@@ -1,55 +1,11 @@
-//! One forward pass: what goes in, and what the pass carries along.
+//! One forward pass, and what it carries along.
 
 use athanor_tensor::{
-    Device, Graph, Ids, Rng, Tensor, Var,
+    Graph, Ids, Rng, Tensor, Var,
     ops::{self, Mask, Qkv},
 };
 
-use crate::cache::KvCache;
-
-/// Token ids with their places and what each may see.
-#[derive(Clone, Debug)]
-pub struct Input {
-    /// [batch, time].
-    pub ids: Ids,
-    /// Position of each token, [batch, time].
-    pub positions: Ids,
-    /// Type of each token, [batch, time]: BERT's first and second text. All 0 if none are given.
-    pub types: Option<Ids>,
-    /// Who sees whom.
-    pub mask: Mask,
-    /// XLNet's perm_mask [batch, time, time]: above 0 where place i must not see place j.
-    pub permutation: Option<Tensor>,
-    /// Places that XLNet's query stream asks for, [batch, targets]; -1 for none. Without them the hidden
-    /// states are those of every place.
-    pub targets: Option<Ids>,
-    /// XLNet's memory of earlier segments, [batch, places, hidden] for each layer; or nothing.
-    pub memory: Vec<Tensor>,
-}
-
-impl Input {
-    /// Rows of ids, causal, positions counting from 0.
-    ///
-    /// # Panics
-    /// If the count does not fit the sizes.
-    pub fn causal(device: Device, ids: Vec<i32>, batch: usize, time: usize) -> Self {
-        let positions = (0..batch * time).map(|i| (i % time.max(1)) as i32).collect();
-        Self {
-            ids: Ids::new(device, ids, [batch, time]),
-            positions: Ids::new(device, positions, [batch, time]),
-            types: None,
-            mask: Mask::causal(),
-            permutation: None,
-            targets: None,
-            memory: Vec::new(),
-        }
-    }
-
-    /// [batch, time].
-    pub fn sizes(&self) -> (usize, usize) {
-        (self.ids.shape()[0], self.ids.shape()[1])
-    }
-}
+use crate::{cache::KvCache, input::Input};
 
 /// Dropout during training: each call site draws from a stream of its own.
 #[derive(Clone, Copy, Debug)]

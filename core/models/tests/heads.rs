@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use athanor_models::{
-    Head, Model, Pass, Sentences, Shape, families,
+    Extra, Head, Model, Pass, Sentences, Shape, TwoStreams, families,
     families::{FAMILIES, Family},
     forward::forward,
     heads::HEADS,
@@ -295,7 +295,8 @@ fn memory_carries_the_past() {
     let mut got = model.hidden(&mut pass).value().to_vec();
     let mut second = model.input(row[4..].to_vec(), 1, 3);
     second.types = types(3);
-    second.memory = pass.memory.take().unwrap();
+    let memory = pass.memory.take().unwrap();
+    second.extra = Extra::TwoStreams(TwoStreams { memory, ..TwoStreams::default() });
     got.extend(model.hidden(&mut Pass::new(&graph, &second)).value().to_vec());
     let far = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(got.len() == want.len() && far < 1e-5, "{far}");

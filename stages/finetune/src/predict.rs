@@ -58,7 +58,7 @@ pub(crate) fn text_scores(model: &Model, texts: &[&Encoded]) -> Vec<Vec<f32>> {
             let graph = Graph::inference(&model.params);
             let (padded, hidden) = hidden(model, &graph, &rows);
             let picked = model.pick(0, &hidden, &padded.ids);
-            let scores = model.scores(&graph, &picked).value().to_vec();
+            let scores = model.logits(&graph, &picked).value().to_vec();
             scores.chunks_exact(model.head().labels()).map(<[f32]>::to_vec).collect()
         },
     )
@@ -80,7 +80,7 @@ pub(crate) fn word_scores(model: &Model, pieces: &[&Piece]) -> Vec<WordScores> {
             if places.is_empty() {
                 return batch.iter().map(|_| Vec::new()).collect();
             }
-            let scores = model.scores(&graph, &model.rows(&hidden, places)).value().to_vec();
+            let scores = model.logits(&graph, &model.rows(&hidden, places)).value().to_vec();
             let mut scores = scores.chunks_exact(model.head().labels()).map(<[f32]>::to_vec);
             batch.iter().map(|p| scores.by_ref().take(p.words.len()).collect()).collect()
         },

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use athanor_data::{Shards, Split};
-use athanor_models::{Model, families};
+use athanor_models::{Guest, Model, families};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, StagedDir, sha256_folder};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
@@ -55,7 +55,7 @@ pub(crate) struct Materials<'a> {
     pub tokenizer: &'a Tokenizer,
     pub corpus: &'a Path,
     /// The second model, where the objective has one.
-    pub guest: Option<Model>,
+    pub guest: Option<Guest>,
 }
 
 impl Materials<'_> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use athanor_generation::{Sampling, text::stops};
-use athanor_models::Model;
+use athanor_models::{Head, Model};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::{ChatTemplate, Message};
@@ -96,7 +96,7 @@ pub fn run(run: &Run) -> Result<()> {
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
 
     let mut policy = load_writer(&folder)?;
-    policy.add_value_head(Some(&folder))?;
+    policy.add_head(Head::VALUE, Some(&folder))?;
     let reference = Model::load(&folder, Device::Cpu)?;
     let tokenizer = load_tokenizer(&folder, &policy)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();

@@ -152,7 +152,7 @@ fn score(model: &Model, texts: &[&Text]) -> Vec<f32> {
             let (packed, last) = packed(&tokens, model);
             let graph = Graph::inference(&model.params);
             let hidden = model.hidden(&mut Pass::new(&graph, &packed.input));
-            model.scores(&graph, &model.rows(&hidden, last)).value().to_vec()
+            model.logits(&graph, &model.rows(&hidden, last)).value().to_vec()
         })
         .collect()
 }
@@ -187,7 +187,7 @@ impl Task for Comparisons<'_> {
         let texts: Vec<&[u32]> = batch.texts.iter().map(Vec::as_slice).collect();
         let (packed, last) = packed(&texts, model);
         let hidden = model.hidden(&mut Pass::new(graph, &packed.input).with_dropout(dropout));
-        let rewards = model.scores(graph, &model.rows(&hidden, last));
+        let rewards = model.logits(graph, &model.rows(&hidden, last));
         let count = batch.targets.len();
         let margin = batch.margins(&rewards);
         let mut loss = ops::scale(&batch.surprise(&margin), (1.0 / total) as f32);
@@ -252,7 +252,7 @@ fn means(
 ) -> Var {
     let places: Vec<i32> = places(texts, starts, 0).collect();
     let all = places.len();
-    let scores = model.scores(graph, &model.rows(hidden, places));
+    let scores = model.logits(graph, &model.rows(hidden, places));
     let mut shares = vec![0.0f32; texts.len() * all];
     let mut first = 0;
     for (row, text) in texts.iter().enumerate() {

@@ -186,6 +186,8 @@ fn run(options: &Options) -> Result<Vec<Row>> {
 
 #[cfg(test)]
 mod tests {
+    use athanor_models::Extra;
+
     use super::*;
 
     fn small(work: &Work) -> Model {
@@ -208,7 +210,8 @@ mod tests {
         assert_eq!(batch.rows.iter().sum::<i32>(), 185_617);
         let batch = (permutation::WORK.batch)(1, &sizes, &small(&permutation::WORK));
         assert_eq!(describe(&batch), (2048, 336, 16_085_042, 2_654_542));
-        let hidden = batch.input.permutation.unwrap().to_vec().iter().sum::<f32>();
+        let Extra::TwoStreams(extra) = batch.input.extra else { panic!("two streams") };
+        let hidden = extra.permutation.unwrap().to_vec().iter().sum::<f32>();
         assert_eq!(hidden, 39_648.0);
     }
 

@@ -1,7 +1,7 @@
 //! Permutation language modelling: the last sixth of each row's order are targets, the rest is what
 //! they see; two segments in each row.
 
-use athanor_models::{Head, Input, Model};
+use athanor_models::{Extra, Head, Input, Model, TwoStreams};
 use athanor_tensor::{Device, Ids, Tensor};
 
 use super::{Batch, Sizes, Work, chosen, token};
@@ -36,8 +36,11 @@ fn batch(step: u64, sizes: &Sizes, model: &Model) -> Batch {
     let types = (0..rows * time).map(|i| i32::from(i % time >= time / 2)).collect();
     let input = Input {
         types: Some(Ids::new(Device::Cpu, types, [rows, time])),
-        permutation: Some(Tensor::from_slice(Device::Cpu, &hidden, [rows, time, time])),
-        targets: Some(Ids::new(Device::Cpu, asked, [rows, count])),
+        extra: Extra::TwoStreams(TwoStreams {
+            permutation: Some(Tensor::from_slice(Device::Cpu, &hidden, [rows, time, time])),
+            targets: Some(Ids::new(Device::Cpu, asked, [rows, count])),
+            memory: Vec::new(),
+        }),
         ..model.input(ids, rows, time)
     };
     Batch { input, rows: Vec::new(), targets, tokens: rows * time }

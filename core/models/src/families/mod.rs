@@ -69,6 +69,11 @@ impl Family {
         self.variant(kind).map(|v| v.suffix.unwrap_or(kind.suffix))
     }
 
+    /// Whether a query stream can be asked for places: XLNet.
+    pub fn has_two_streams(&self) -> bool {
+        self.inputs.contains(&"target_mapping")
+    }
+
     /// The head that `architectures` in config.json names. A config without it means the causal LM head, or none
     /// where the family has no such head.
     ///

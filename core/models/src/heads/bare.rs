@@ -8,6 +8,7 @@ pub const HEAD: Kind = Kind {
     name: "bare",
     suffix: "Model",
     standard: Some(&[]),
+    file: None,
     labelled: false,
     labels: &[],
     choices: false,
@@ -16,7 +17,7 @@ pub const HEAD: Kind = Kind {
 };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
-    for i in 0..call.model.stacks().len() {
+    for i in 0..call.head.stacks().len() {
         call.scores(i);
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! One pass of `athanor forward` through a head: the labels given, the outputs and the loss.
 
 use athanor_store::{Array, ArrayData, Error, Result};
-use athanor_tensor::{Graph, Ids, Var};
+use athanor_tensor::{Graph, Ids, Var, ops};
+use serde_json::{Map, Value};
 
-use super::Place;
-use crate::model::Model;
+use super::{HeadNetwork, Place, losses::Classes};
 
 /// Labels with this value do not count.
 const IGNORED: i64 = -100;
@@ -119,23 +119,14 @@ impl Given {
             ArrayData::I64(v) => v.into_iter().map(|x| x as f32).collect(),
         }))
     }
-
-    /// Refuses one of two labels without the other.
-    pub fn both(&self, found: usize, first: &str, second: &str) -> Result<()> {
-        match found {
-            1 => Err(Error::input(format!("the loss needs both `{first}` and `{second}`"))),
-            _ => Ok(()),
-        }
-    }
 }
 
-/// Row and class of each label that counts.
+/// Classes of the labels that count.
 ///
 /// # Errors
 /// Input, if none does.
-pub(crate) fn counted(labels: Vec<Option<usize>>, name: &str) -> Result<Vec<(usize, usize)>> {
-    let found: Vec<_> =
-        labels.into_iter().enumerate().filter_map(|(i, label)| Some((i, label?))).collect();
+fn counted(labels: Vec<Option<usize>>, name: &str) -> Result<Classes> {
+    let found = Classes::of(labels);
     match found.is_empty() {
         true => Err(at(name)(Error::input("no label counts: all are -100"))),
         false => Ok(found),
@@ -144,7 +135,11 @@ pub(crate) fn counted(labels: Vec<Option<usize>>, name: &str) -> Result<Vec<(usi
 
 /// One pass: what a head's `forward` reads and writes.
 pub(crate) struct Call<'a> {
-    pub model: &'a Model,
+    pub head: &'a HeadNetwork,
+    pub config: &'a Map<String, Value>,
+    pub vocabulary: usize,
+    /// The token that pads.
+    pub pad: Option<u32>,
     pub graph: &'a Graph<'a>,
     /// [rows, places, width].
     pub hidden: Var,
@@ -167,13 +162,13 @@ impl Call<'_> {
     /// Gives the output of stack `i`, and returns its features [n, width].
     pub fn scores(&mut self, i: usize) -> Var {
         let [rows, places] = self.places();
-        let (stack, graph) = (&self.model.stacks()[i], self.graph);
-        let picked = self.model.pick(i, &self.hidden, &self.ids);
+        let (stack, graph) = (&self.head.stacks()[i], self.graph);
+        let picked = self.head.pick(i, &self.hidden, &self.ids, self.pad);
         let features = stack.features(graph, &picked, &mut |x| x);
         let mut scores = stack.project(graph, &features);
         if stack.spec.place == Place::Every {
             let width = scores.shape()[1];
-            scores = athanor_tensor::ops::reshape(&scores, [rows, places, width]);
+            scores = ops::reshape(&scores, [rows, places, width]);
         }
         self.give(stack.spec.output, scores);
         features
@@ -201,16 +196,13 @@ impl Call<'_> {
         value
     }
 
-    /// Mean cross-entropy of (row, class) pairs over the features of stack `i`.
-    pub fn cross_entropy(&self, i: usize, features: &Var, targets: Vec<(usize, usize)>) -> Var {
-        let count = targets.len();
-        let (rows, classes): (Vec<i32>, Vec<i32>) =
-            targets.into_iter().map(|(row, class)| (row as i32, class as i32)).unzip();
-        let device = self.model.device();
-        let picked = athanor_tensor::ops::embedding(features, &Ids::new(device, rows, [count]));
-        let classes = Ids::new(device, classes, [count]);
-        let weights = vec![1.0 / count as f32; count];
-        self.model.loss_of_features(self.graph, i, &picked, &classes, &weights).0
+    /// Mean cross-entropy of the rows that count over the features of stack `i`.
+    pub fn cross_entropy(&self, i: usize, features: &Var, targets: Classes) -> Var {
+        let Classes { rows, classes } = targets;
+        let count = rows.len();
+        let picked = super::rows(features, rows);
+        let classes = Ids::new(self.hidden.value().device(), classes, [count]);
+        self.head.loss(self.graph, i, &picked, &classes, &mean(count)).0
     }
 
     /// The same of the labels that count.
@@ -223,4 +215,9 @@ impl Call<'_> {
     ) -> Result<Var> {
         Ok(self.cross_entropy(i, features, counted(labels, name)?))
     }
+}
+
+/// Weights of `count` examples for the mean of their losses.
+pub(super) fn mean(count: usize) -> Vec<f32> {
+    vec![1.0 / count as f32; count]
 }

@@ -2,12 +2,13 @@
 
 use athanor_store::{Error, Result};
 
-use super::{Call, Kind};
+use super::{Call, Kind, losses::Classes};
 
 pub const HEAD: Kind = Kind {
     name: "causal-lm",
     suffix: "ForCausalLM",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels"],
     choices: false,
@@ -17,14 +18,13 @@ pub const HEAD: Kind = Kind {
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);
-    let ([batch, time], vocabulary) = (call.places(), call.model.sizes().vocabulary);
+    let ([batch, time], vocabulary) = (call.places(), call.vocabulary);
     let Some(labels) = call.given.classes("labels", &[batch, time], vocabulary)? else {
         return Ok(());
     };
-    let targets = (0..batch * time)
-        .filter(|i| i % time != 0)
-        .filter_map(|i| Some((i - 1, labels[i]?)))
-        .collect::<Vec<_>>();
+    // The row's last place predicts nothing.
+    let next = |i: usize| if (i + 1) % time == 0 { None } else { labels[i + 1] };
+    let targets = Classes::of((0..batch * time).map(next));
     if targets.is_empty() {
         return Err(
             Error::input("no label counts: all are -100 or first in their row").at("tensor labels")

@@ -8,6 +8,7 @@ pub const HEAD: Kind = Kind {
     name: "masked-lm",
     suffix: "ForMaskedLM",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels"],
     choices: false,
@@ -22,7 +23,7 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
 /// Mean cross-entropy of the places whose label counts.
 pub(super) fn token_labels(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);
-    let (places, vocabulary) = (call.places(), call.model.sizes().vocabulary);
+    let (places, vocabulary) = (call.places(), call.vocabulary);
     if let Some(labels) = call.given.classes("labels", &places, vocabulary)? {
         call.loss = Some(call.mean_cross_entropy(0, &features, labels, "labels")?);
     }

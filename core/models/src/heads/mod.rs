@@ -5,8 +5,10 @@
 mod bare;
 mod call;
 mod causal_lm;
+pub mod losses;
 mod masked_lm;
 mod multiple_choice;
+mod network;
 mod next_sentence;
 mod permutation_lm;
 mod pretraining;
@@ -15,6 +17,7 @@ mod sequence;
 mod span;
 mod stack;
 mod token;
+mod value;
 
 use std::fmt;
 
@@ -24,7 +27,7 @@ use serde_json::{Map, Value};
 use crate::config::Fields;
 
 pub(crate) use call::{Call, Given};
-pub(crate) use stack::Built;
+pub(crate) use network::{HeadNetwork, rows};
 pub use stack::{Activate, Layer, Out, Place, Stack, Start, Width};
 
 /// All heads.
@@ -42,6 +45,9 @@ pub static HEADS: &[&Kind] = &[
     &multiple_choice::HEAD,
 ];
 
+/// Heads that stand beside a model's own, each in a file of its own.
+pub static BESIDE: &[&Kind] = &[&value::HEAD];
+
 /// One kind of head.
 pub struct Kind {
     /// Our name for it, as in a recipe.
@@ -50,6 +56,8 @@ pub struct Kind {
     pub suffix: &'static str,
     /// The usual layers; none where only some families have the head and each has its own.
     pub standard: Option<&'static [Stack]>,
+    /// The file of its own that it has beside model.safetensors; none for the heads of Hugging Face's classes.
+    pub file: Option<&'static str>,
     /// Whether config.json says how many labels it has.
     pub labelled: bool,
     /// The tensors of labels that `athanor forward` takes.
@@ -114,10 +122,13 @@ impl Head {
     pub const SPAN: Self = Self::of(&span::HEAD);
     /// One score a choice: `…ForMultipleChoice`.
     pub const MULTIPLE_CHOICE: Self = Self::of(&multiple_choice::HEAD);
+    /// One score a token, put beside another head: values in reinforcement learning.
+    pub const VALUE: Self = Self::of(&value::HEAD);
     /// One score: rewards.
     pub const SCALAR: Self = Self::sequence(1);
 
-    const fn of(kind: &'static Kind) -> Self {
+    /// A head of [`BESIDE`].
+    pub(crate) const fn of(kind: &'static Kind) -> Self {
         Self { kind, labels: 0 }
     }
 

@@ -1,14 +1,15 @@
 //! One score a choice, cross-entropy over the choices. input_ids are [batch, choices, time].
 
-use athanor_store::Result;
-use athanor_tensor::{Tensor, Var, ops};
+use athanor_store::{Error, Result};
+use athanor_tensor::ops;
 
-use super::{Call, Kind};
+use super::{Call, Kind, losses};
 
 pub const HEAD: Kind = Kind {
     name: "multiple-choice",
     suffix: "ForMultipleChoice",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels"],
     choices: true,
@@ -23,14 +24,11 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
     let batch = scores.value().len() / choices.max(1);
     let logits = ops::reshape(&scores, [batch, choices]);
     if let Some(labels) = call.given.classes("labels", &[batch], choices)? {
-        let targets = super::call::counted(labels, "labels")?;
-        let mut weights = vec![0.0; batch * choices];
-        for &(row, class) in &targets {
-            weights[row * choices + class] = -1.0 / targets.len() as f32;
+        let count = labels.iter().flatten().count();
+        if count == 0 {
+            return Err(Error::input("no label counts: all are -100").at("tensor labels"));
         }
-        let weights = Tensor::from_slice(call.model.device(), &weights, [batch, choices]);
-        let weighted = ops::mul(&ops::log_softmax(&logits), &Var::constant(weights));
-        call.loss = Some(ops::sum(&weighted));
+        call.loss = Some(losses::choice(&logits, &labels, &vec![1.0 / count as f32; batch]));
     }
     call.give("logits", logits);
     Ok(())

@@ -8,6 +8,7 @@ pub const HEAD: Kind = Kind {
     name: "next-sentence",
     suffix: "ForNextSentencePrediction",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels"],
     choices: false,

@@ -9,6 +9,7 @@ pub const HEAD: Kind = Kind {
     name: "permutation-lm",
     suffix: "LMHeadModel",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels"],
     choices: false,

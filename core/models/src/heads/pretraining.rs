@@ -10,6 +10,7 @@ pub const HEAD: Kind = Kind {
     name: "pretraining",
     suffix: "ForPreTraining",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels", "next_sentence_label"],
     choices: false,
@@ -19,7 +20,7 @@ pub const HEAD: Kind = Kind {
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let (tokens, pairs) = (call.scores(0), call.scores(1));
-    let (places, vocabulary) = (call.places(), call.model.sizes().vocabulary);
+    let (places, vocabulary) = (call.places(), call.vocabulary);
     let labels = call.given.classes("labels", &places, vocabulary)?;
     let next = call.given.classes("next_sentence_label", &places[..1], 2)?;
     call.loss = match (labels, next) {

@@ -2,14 +2,15 @@
 //! the mean binary cross-entropy over what is not padding (Clark et al. 2020, section 2).
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{Ids, Tensor, Var, ops};
+use athanor_tensor::ops;
 
-use super::{Call, Kind, sequence::binary_cross_entropy};
+use super::{Call, Kind, losses};
 
 pub const HEAD: Kind = Kind {
     name: "replaced-token",
     suffix: "ForPreTraining",
     standard: None,
+    file: None,
     labelled: false,
     labels: &["labels"],
     choices: false,
@@ -27,13 +28,11 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
         if rows.is_empty() {
             return Err(Error::input("attention_mask is 0 everywhere, so no label counts"));
         }
-        let device = call.model.device();
-        let count = rows.len();
-        let wanted: Vec<f32> = rows.iter().map(|&i| labels[i] as f32).collect();
-        let ids = Ids::new(device, rows.into_iter().map(|i| i as i32).collect(), [count]);
-        let picked = ops::embedding(&ops::reshape(&scores, [batch * time, 1]), &ids);
-        let wanted = Var::constant(Tensor::from_slice(device, &wanted, [count, 1]));
-        call.loss = Some(binary_cross_entropy(&picked, &wanted));
+        let replaced: Vec<bool> = rows.iter().map(|&i| labels[i] == 1).collect();
+        let places = rows.into_iter().map(|i| i as i32).collect();
+        let picked = super::rows(&ops::reshape(&scores, [batch * time, 1]), places);
+        let sum = losses::yes_or_no(&picked, &replaced);
+        call.loss = Some(ops::scale(&sum, 1.0 / replaced.len() as f32));
     }
     call.give("logits", ops::reshape(&scores, [batch, time]));
     Ok(())

@@ -3,15 +3,15 @@
 //! once (binary cross-entropy), as in transformers.
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{Tensor, Var, ops};
 
-use super::{Call, Kind};
+use super::{Call, Kind, call::mean, losses};
 use crate::config::Fields;
 
 pub const HEAD: Kind = Kind {
     name: "sequence",
     suffix: "ForSequenceClassification",
     standard: None,
+    file: None,
     labelled: true,
     labels: &["labels"],
     choices: false,
@@ -21,9 +21,8 @@ pub const HEAD: Kind = Kind {
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);
-    let ([batch, _], count) = (call.places(), call.model.head().labels());
-    let model = call.model;
-    let kind = match Fields(&model.config).text("problem_type", "")? {
+    let ([batch, _], count) = (call.places(), call.head.head().labels());
+    let kind = match Fields(call.config).text("problem_type", "")? {
         "" if count == 1 => "regression",
         "" if call.given.is_float("labels") => "multi_label_classification",
         "" => "single_label_classification",
@@ -39,12 +38,10 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
             let shapes = if count == 1 { &shapes[..] } else { &shapes[..1] };
             match call.given.numbers("labels", shapes)? {
                 Some(labels) => {
-                    let y = Tensor::from_slice(model.device(), &labels, [batch, count]);
-                    let (x, y) = (call.output("logits"), Var::constant(y));
-                    Some(if kind == "regression" {
-                        ops::mean(&ops::square(&ops::sub(&x, &y)))
-                    } else {
-                        binary_cross_entropy(&x, &y)
+                    let (x, weights) = (call.output("logits"), mean(batch));
+                    Some(match kind {
+                        "regression" => losses::square_error(&x, &labels, &weights),
+                        _ => losses::several_labels(&x, &labels, &weights),
                     })
                 }
                 None => None,
@@ -58,11 +55,4 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
         }
     };
     Ok(())
-}
-
-/// Mean of -y·ln σ(x) - (1 - y)·ln σ(-x).
-pub(crate) fn binary_cross_entropy(x: &Var, y: &Var) -> Var {
-    let yes = ops::mul(y, &ops::log_sigmoid(x));
-    let no = ops::mul(&ops::add_scalar(&ops::neg(y), 1.0), &ops::log_sigmoid(&ops::neg(x)));
-    ops::neg(&ops::mean(&ops::add(&yes, &no)))
 }

@@ -2,10 +2,12 @@
 //! cross-entropies over the places (Devlin et al. 2019, section 4.2). A position at or beyond the end of
 //! the row does not count.
 
-use athanor_store::Result;
-use athanor_tensor::{Ids, Tensor, Var, ops};
+use athanor_store::{Error, Result};
 
-use super::{Call, Kind, Place, Stack, Width};
+use super::{
+    Call, Kind, Place, Stack, Width,
+    losses::{self, Span},
+};
 
 pub const HEAD: Kind = Kind {
     name: "span",
@@ -17,6 +19,7 @@ pub const HEAD: Kind = Kind {
         "qa_outputs.bias",
         Width::Fixed(2),
     )]),
+    file: None,
     labelled: false,
     labels: &["start_positions", "end_positions"],
     choices: false,
@@ -26,39 +29,25 @@ pub const HEAD: Kind = Kind {
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     call.scores(0);
-    let scores = call.withdraw("logits");
     let [batch, time] = call.places();
-    let device = call.model.device();
-    let mut losses = Vec::new();
-    let names = ["start", "end"];
-    for (column, name) in names.into_iter().enumerate() {
-        // Column `column` of [batch·time, 2], as rows of a table of single values.
-        let single = ops::reshape(&scores, [batch * time * 2, 1]);
-        let rows = (0..batch * time).map(|i| (2 * i + column) as i32).collect();
-        let picked = ops::embedding(&single, &Ids::new(device, rows, [batch * time]));
-        let logits = ops::reshape(&picked, [batch, time]);
-        let label = format!("{name}_positions");
-        if let Some(places) = call.given.positions(&label, batch, time)? {
-            losses.push(place_loss(&logits, &places, time));
+    let scores = losses::span_scores(&call.withdraw("logits"), [batch, time]);
+    let starts = call.given.positions("start_positions", batch, time)?;
+    let ends = call.given.positions("end_positions", batch, time)?;
+    call.loss = match (starts, ends) {
+        (Some(starts), Some(ends)) => {
+            let mean = |p: &[Option<usize>]| vec![1.0 / p.iter().flatten().count() as f32; p.len()];
+            let weights = [mean(&starts), mean(&ends)];
+            let spans = starts.into_iter().zip(ends).map(|(start, end)| Span { start, end });
+            let spans: Vec<Span> = spans.collect();
+            Some(losses::span(&scores, &spans, [&weights[0], &weights[1]], None))
         }
-        call.give(&format!("{name}_logits"), logits);
-    }
-    call.given.both(losses.len(), "start_positions", "end_positions")?;
-    if let [start, end] = &losses[..] {
-        call.loss = Some(ops::scale(&ops::add(start, end), 0.5));
-    }
+        (None, None) => None,
+        _ => {
+            return Err(Error::input("the loss needs both `start_positions` and `end_positions`"));
+        }
+    };
+    let [starts, ends] = scores;
+    call.give("start_logits", starts);
+    call.give("end_logits", ends);
     Ok(())
-}
-
-/// Mean cross-entropy of the rows whose place counts.
-fn place_loss(logits: &Var, places: &[Option<usize>], time: usize) -> Var {
-    let count = places.iter().flatten().count();
-    let mut weights = vec![0.0; places.len() * time];
-    for (row, place) in places.iter().enumerate() {
-        if let Some(place) = place {
-            weights[row * time + place] = -1.0 / count as f32;
-        }
-    }
-    let weights = Tensor::from_slice(logits.value().device(), &weights, [places.len(), time]);
-    ops::sum(&ops::mul(&ops::log_softmax(logits), &Var::constant(weights)))
 }

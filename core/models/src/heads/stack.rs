@@ -66,6 +66,8 @@ pub enum Start {
     Range,
     /// Normal with variance 1 / (width + 1): Ziegler et al. 2019, section 2.1.
     Width,
+    /// Zeros.
+    Zero,
 }
 
 /// The last map, to the scores. Weights over the vocabulary are the input embedding where
@@ -110,6 +112,7 @@ impl Out {
         } else {
             let init = match self.start {
                 Start::Range => range,
+                Start::Zero => Init::Zero,
                 Start::Width => Init::Normal(1.0 / (width as f32 + 1.0).sqrt()),
             };
             let owner = match self.width {

@@ -14,6 +14,7 @@ pub const HEAD: Kind = Kind {
         "classifier.bias",
         Width::Labels,
     )]),
+    file: None,
     labelled: true,
     labels: &["labels"],
     choices: false,
@@ -23,7 +24,7 @@ pub const HEAD: Kind = Kind {
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);
-    let (places, count) = (call.places(), call.model.head().labels());
+    let (places, count) = (call.places(), call.head.head().labels());
     if let Some(labels) = call.given.classes("labels", &places, count)? {
         call.loss = Some(call.mean_cross_entropy(0, &features, labels, "labels")?);
     }

@@ -7,14 +7,22 @@
 use std::{collections::HashMap, path::Path};
 
 use athanor_store::Result;
-use athanor_tensor::{ParamId, Params};
+use athanor_tensor::ParamId;
 use serde_json::{Map, Value};
 
-use super::Model;
-use crate::{builder::Builder, families::Family, folder, heads::Head};
+use super::{Model, prefix};
+use crate::{builder::Builder, families::Family, folder, heads::Head, parameter::File};
 
 /// What the names of a guest's own parameters begin with.
 const OUTER: &str = "guest.";
+
+/// A model whose parameters are among those of its host.
+pub struct Guest {
+    /// The network; it has no parameters of its own.
+    pub model: Model,
+    /// The host's parameters that it shares.
+    shared: Vec<ParamId>,
+}
 
 impl Model {
     /// Adds a guest with random parameters of its own, and these of the host's: tensors of the trunk,
@@ -29,37 +37,36 @@ impl Model {
         head: Head,
         shared: &[&str],
         seed: u64,
-    ) -> Result<Self> {
-        let prefix = super::prefix(self.family, self.head)?;
+    ) -> Result<Guest> {
+        let own = prefix(self.family, self.head())?;
         let shared: HashMap<String, ParamId> = shared
             .iter()
-            .filter_map(|name| {
-                Some(((*name).into(), self.params.find(&format!("{prefix}{name}"))?))
-            })
+            .filter_map(|name| Some(((*name).into(), self.params.find(&format!("{own}{name}"))?)))
             .collect();
-        self.guest_from = Some(self.params.len());
-        let own = (std::mem::take(&mut self.params), std::mem::take(&mut self.parameters));
-        let prefix = super::prefix(family, head)?;
-        let builder = Builder::guest(self.device, prefix, seed, own, OUTER, shared);
-        let mut guest = Self::assemble(family, config, head, builder)?;
-        self.params = std::mem::take(&mut guest.params);
-        self.parameters = std::mem::take(&mut guest.parameters);
-        Ok(guest)
+        let ids = shared.values().copied().collect();
+        let parts = (self.params.clone(), self.parameters.clone());
+        let builder =
+            Builder::guest(self.device, prefix(family, head)?, seed, parts, OUTER, shared);
+        let mut model = Self::assemble(family, config, head, builder)?;
+        self.params = std::mem::take(&mut model.params);
+        self.parameters = std::mem::take(&mut model.parameters);
+        Ok(Guest { model, shared: ids })
     }
 
     /// Writes a guest's folder, as [`save`](Self::save) writes the host's.
     ///
     /// # Errors
     /// Those of writing.
-    pub fn save_guest(&self, guest: &Self, dir: &Path) -> Result<()> {
-        let own = self.guest_from.unwrap_or(usize::MAX);
-        let mut params = Params::new();
-        for (i, p) in self.params.iter().enumerate() {
-            let name = p.name.strip_prefix(OUTER).unwrap_or(&p.name);
-            if i >= own || guest.shared.iter().any(|id| id.index() == i) {
-                params.insert(name, p.value.clone());
-            }
-        }
-        folder::write(dir, &guest.config, &params, None)
+    pub fn save_guest(&self, guest: &Guest, dir: &Path) -> Result<()> {
+        let is_guests = |(i, known): (usize, File)| {
+            known == File::Guest || guest.shared.iter().any(|id| id.index() == i)
+        };
+        let all =
+            self.parameters().enumerate().filter(|(i, (_, known))| is_guests((*i, known.file)));
+        let named = all.map(|(_, (p, _))| {
+            (p.name.strip_prefix(OUTER).unwrap_or(&p.name).to_owned(), &p.value)
+        });
+        folder::write_tensors(&dir.join(folder::WEIGHTS), named)?;
+        folder::write_config(dir, &guest.model.config)
     }
 }

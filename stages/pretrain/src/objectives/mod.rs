@@ -6,7 +6,7 @@ mod masked_lm;
 mod permutation_lm;
 mod replaced_token;
 
-use athanor_models::{Head, Model};
+use athanor_models::{Guest, Head, Model};
 use athanor_store::{Error, Result};
 use athanor_training::{Figures, Task, Trainer};
 use serde_json::{Map, Value};
@@ -26,7 +26,7 @@ pub struct Objective {
     /// Changes a new model's config.json.
     pub(crate) config: fn(&PretrainSection, &mut Map<String, Value>),
     /// A second model that is trained beside the first, its parameters among those of the first.
-    pub(crate) guest: fn(&PretrainSection, &mut Model, u64) -> Result<Option<Model>>,
+    pub(crate) guest: fn(&PretrainSection, &mut Model, u64) -> Result<Option<Guest>>,
     /// The batches of a step, as training makes them, counted.
     pub(crate) steps: for<'a> fn(&'a Materials<'a>, &Model, u64) -> Result<Steps<'a>>,
     /// Trains until done.

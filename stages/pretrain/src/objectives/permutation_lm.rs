@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 
 use athanor_data::{Shards, Split};
-use athanor_models::{Dropout, Head, Input, Model, Pass};
+use athanor_models::{Dropout, Extra, Head, Input, Model, Pass, TwoStreams};
 use athanor_store::{Array, ArrayData, Check, Error, Problem, Result, section};
 use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
@@ -116,9 +116,11 @@ impl Batch {
         let square = [self.rows, self.time, self.time];
         let input = Input {
             types: Some(Ids::new(device, self.types.clone(), shape)),
-            permutation: Some(Tensor::from_slice(device, &self.hidden, square)),
-            targets: Some(Ids::new(device, asked, [self.rows, most])),
-            memory,
+            extra: Extra::TwoStreams(TwoStreams {
+                permutation: Some(Tensor::from_slice(device, &self.hidden, square)),
+                targets: Some(Ids::new(device, asked, [self.rows, most])),
+                memory,
+            }),
             ..model.input(self.ids.clone(), self.rows, self.time)
         };
         (input, rows)

@@ -5,9 +5,9 @@
 //! tokens. No gradient goes through the drawing. Generator and discriminator share their embeddings
 //! (section 3.2). A token that the generator guesses right counts as not replaced.
 
-use athanor_models::{Dropout, Head, Model, Pass};
+use athanor_models::{Dropout, Guest, Head, Model, Pass, heads::losses};
 use athanor_store::{Check, Problem, Result, section};
-use athanor_tensor::{Graph, Tensor, Var, ops};
+use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
@@ -70,7 +70,7 @@ impl Check for ReplacedTokenSection {
 }
 
 /// The generator: the host's family, narrower, with the masked-LM head.
-fn guest(section: &PretrainSection, model: &mut Model, seed: u64) -> Result<Option<Model>> {
+fn guest(section: &PretrainSection, model: &mut Model, seed: u64) -> Result<Option<Guest>> {
     let keys = &section.replaced_token;
     let sizes = model.sizes();
     let embedding = model.config.get("embedding_size").and_then(Value::as_u64);
@@ -117,7 +117,7 @@ fn rows(m: &Materials<'_>, model: &Model, seed: u64) -> Result<MaskedRows> {
 
 fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
     let section = &m.section.replaced_token;
-    let Some(generator) = &m.guest else {
+    let Some(Guest { model: generator, .. }) = &m.guest else {
         return Err(athanor_store::Error::failed("replaced_token needs its generator"));
     };
     let rows = rows(m, &trainer.model, trainer.context.run.seed)?;
@@ -140,9 +140,9 @@ struct Both {
     generator: Var,
     /// Its right guesses, where they were asked for.
     right: usize,
-    /// Scores of the discriminator for each token that is not padding, and 1 where it was replaced.
+    /// Scores of the discriminator for each token that is not padding, and whether it was replaced.
     scores: Var,
-    replaced: Vec<f32>,
+    replaced: Vec<bool>,
 }
 
 impl ReplacedToken<'_> {
@@ -176,22 +176,12 @@ impl ReplacedToken<'_> {
         let hidden = model.hidden(&mut pass.skip_padding());
         let places: Vec<i32> =
             (0..seen.len()).filter(|&i| batch.keys[i] != 0).map(|i| i as i32).collect();
-        let replaced = places
-            .iter()
-            .map(|&i| f32::from(u8::from(seen[i as usize] != batch.whole[i as usize])))
-            .collect();
+        let replaced =
+            places.iter().map(|&i| seen[i as usize] != batch.whole[i as usize]).collect();
         let count = places.len();
-        let scores = model.scores(graph, &model.rows(&hidden, places));
+        let scores = model.logits(graph, &model.rows(&hidden, places));
         Both { generator: loss, right, scores: ops::reshape(&scores, [count]), replaced }
     }
-}
-
-/// Σ -y·ln σ(x) - (1 - y)·ln σ(-x).
-fn binary_cross_entropy(x: &Var, y: &[f32]) -> Var {
-    // ln σ(x) for a replaced token, ln σ(-x) for the others: the sign is that of the label.
-    let sign: Vec<f32> = y.iter().map(|y| 2.0 * y - 1.0).collect();
-    let sign = Var::constant(Tensor::from_slice(x.value().device(), &sign, [y.len()]));
-    ops::neg(&ops::sum(&ops::log_sigmoid(&ops::mul(x, &sign))))
 }
 
 impl Task for ReplacedToken<'_> {
@@ -219,8 +209,8 @@ impl Task for ReplacedToken<'_> {
     ) -> Result<Loss> {
         let both = self.both(model, graph, &batch.rows, total, dropout);
         let share = 1.0 / batch.step_tokens.max(1) as f32;
-        let told = ops::scale(&binary_cross_entropy(&both.scores, &both.replaced), share);
-        let replaced: f32 = both.replaced.iter().sum();
+        let told = ops::scale(&losses::yes_or_no(&both.scores, &both.replaced), share);
+        let replaced = both.replaced.iter().filter(|&&r| r).count() as f32;
         let figures = vec![
             ("generator_loss", f64::from(both.generator.value().item())),
             ("discriminator_loss", f64::from(told.value().item())),
@@ -245,9 +235,9 @@ impl Task for ReplacedToken<'_> {
             nats += f64::from(both.generator.value().item());
             guessed += both.right;
             targets += batch.targets.len();
-            told += f64::from(binary_cross_entropy(&both.scores, &both.replaced).value().item());
+            told += f64::from(losses::yes_or_no(&both.scores, &both.replaced).value().item());
             for (score, replaced) in both.scores.value().to_vec().iter().zip(&both.replaced) {
-                table[usize::from(*replaced > 0.5)][usize::from(*score > 0.0)] += 1;
+                table[usize::from(*replaced)][usize::from(*score > 0.0)] += 1;
             }
         }
         if self.baseline.is_none() {

@@ -77,7 +77,7 @@ impl Reward for RewardModel {
             let graph = Graph::inference(&self.model.params);
             let hidden = self.model.hidden(&mut Pass::new(&graph, &packed.input));
             let values =
-                self.model.scores(&graph, &self.model.rows(&hidden, last)).value().to_vec();
+                self.model.logits(&graph, &self.model.rows(&hidden, last)).value().to_vec();
             scores.extend(values.into_iter().map(f64::from));
         }
         Ok(scores)

@@ -18,6 +18,7 @@ use crate::{
     builder::{Builder, Owner},
     config::Fields,
     heads::{Activate, Layer, Place, Stack, Variant, Width},
+    input::{Extra, TwoStreams},
     layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
     parameter::{Init, Role},
     pass::Pass,
@@ -330,26 +331,31 @@ impl Architecture for XlNet {
         let (g, input, hidden) = (pass.graph, pass.input, self.sizes.hidden);
         let (_, time) = input.sizes();
         let device = input.ids.device();
-        let memory = input.memory.first().map_or(0, |m| m.shape()[1]);
+        let none = TwoStreams::default();
+        let extra = match &input.extra {
+            Extra::TwoStreams(extra) => extra,
+            Extra::None => &none,
+        };
+        let memory = extra.memory.first().map_or(0, |m| m.shape()[1]);
         let content = Sight {
             causal: self.causal,
             same_length: self.same_length,
             own: true,
             keys: input.mask.keys.clone(),
-            permutation: input.permutation.clone(),
+            permutation: extra.permutation.clone(),
             places: None,
             types: input.types.clone(),
         };
-        let query = Sight { own: false, places: input.targets.clone(), ..content.clone() };
+        let query = Sight { own: false, places: extra.targets.clone(), ..content.clone() };
         let table = pass.drop(Var::constant(self.distances(device, time, memory + time)));
         let mut h = pass.drop(self.words.apply(g, &input.ids));
-        let mut asked = input.targets.as_ref().map(|targets| {
+        let mut asked = extra.targets.as_ref().map(|targets| {
             let mask = ops::reshape(&g.param(self.mask), [1, hidden]);
             let zeros = Ids::new(device, vec![0; targets.len()], *targets.shape());
             pass.drop(ops::embedding(&mask, &zeros))
         });
         for (i, block) in self.blocks.iter().enumerate() {
-            let before = input.memory.get(i);
+            let before = extra.memory.get(i);
             if let Some(kept) = pass.memory.as_mut().filter(|_| self.keeps_memory) {
                 kept.push(self.remember(h.value(), before));
             }
@@ -388,10 +394,6 @@ impl Architecture for XlNet {
 
     fn causal(&self) -> bool {
         self.causal
-    }
-
-    fn two_streams(&self) -> bool {
-        true
     }
 
     fn position_limit(&self) -> usize {
