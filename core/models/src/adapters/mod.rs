@@ -2,12 +2,16 @@
 //! file here that implements [`Adaptation`] (which linear maps get one, with which parameters) and [`Adapter`]
 //! (what it computes). [`Linear`](crate::layers::Linear) applies it, so no family or head knows of any.
 
+mod lora;
+
 use std::sync::Arc;
 
 use athanor_store::Result;
 use athanor_tensor::{Graph, ParamId, Params, Tensor, Var, ops::Weights};
 
 use crate::parameter::{Init, Part};
+
+pub use lora::Lora;
 
 /// A linear map that may get an adapter.
 #[derive(Clone, Copy, Debug)]
