@@ -28,7 +28,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     }
     context.set_threads(0);
     let dir = model_path::resolve(context, source, Want::Any)?;
-    let mut model = Model::load(&dir, Device::Cpu)?;
+    let mut model = model_path::open(&dir)?;
     check(&model).map_err(|e| e.at(dir.display()))?;
     let known = ["tokenizer.json", "vocab.txt"];
     let tokenizer = match known.iter().any(|name| dir.join(name).is_file()) {

@@ -84,7 +84,7 @@ pub fn export(
     })?;
     context.set_threads(0);
     let dir = model_path::resolve(context, source, Want::Writer)?;
-    let model = Model::load(&dir, Device::Cpu)?;
+    let model = model_path::open(&dir)?;
     if model.head() != Head::CAUSAL_LM {
         return Err(
             Error::input("this model scores texts, it does not write any").at(dir.display())

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use athanor_models::Model;
 use athanor_store::{Error, Result, read_json};
+use athanor_tensor::Device;
 use serde_json::Value;
 
 use crate::{context::Context, out, stages::STAGES};
@@ -28,6 +30,28 @@ pub fn resolve(context: &Context, path: &Path, want: Want) -> Result<PathBuf> {
         out::note(&format!("model: {}", found.display()));
     }
     Ok(found)
+}
+
+/// Opens a model folder, and says what its file held beyond the model.
+///
+/// # Errors
+/// Those of [`Model::load`].
+pub fn open(dir: &Path) -> Result<Model> {
+    let model = Model::load(dir, Device::Cpu)?;
+    say_left_over(dir, &model);
+    Ok(model)
+}
+
+/// Says what a folder's file held beyond the model that was opened from it.
+pub fn say_left_over(dir: &Path, model: &Model) {
+    let left_over = model.left_over();
+    if let Some(warning) = left_over.warning() {
+        let name = out::styled("33", "warning:");
+        out::note(&format!("{name} {}: {warning}", dir.display()));
+    }
+    if let Some(remark) = left_over.remark() {
+        out::note(&format!("{}: {remark}", dir.display()));
+    }
 }
 
 /// The model of a run that writes text, if it has one.

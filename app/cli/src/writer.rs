@@ -5,9 +5,10 @@ use std::path::Path;
 use athanor_generation::{Sampling, text};
 use athanor_models::{Head, Model};
 use athanor_store::{Check, Error, Result, read_json};
-use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, Tokenizer};
 use serde_json::{Map, Value};
+
+use crate::model_path;
 
 /// How tokens are chosen; what is not given comes from the model's generation_config.json.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,7 +58,7 @@ impl WeightsArgs {
     /// # Errors
     /// Input, naming the file; also for int8 weights of a model that does not write.
     pub fn load(self, dir: &Path) -> Result<Model> {
-        let mut model = Model::load(dir, Device::Cpu)?;
+        let mut model = model_path::open(dir)?;
         if self.weights == Weights::Int8 {
             model.quantise().map_err(|e| e.at(dir.display()))?;
         }

@@ -70,6 +70,8 @@ pub(crate) struct Built {
     pub parameters: Vec<Parameter>,
     /// The adapted matrices.
     pub adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
+    /// Names in the file that nothing asked for, sorted.
+    pub left_over: Vec<String>,
 }
 
 impl Builder {
@@ -376,15 +378,11 @@ impl Builder {
 
     /// All that was declared.
     pub(crate) fn finish(self) -> Built {
-        Built { params: self.params, parameters: self.parameters, adapters: self.adapters }
-    }
-
-    /// Names in the file that nobody asked for, sorted.
-    pub fn left_over(&self) -> Vec<String> {
-        let mut names: Vec<String> =
+        let mut left_over: Vec<String> =
             self.file().into_iter().flat_map(|t| t.names().cloned()).collect();
-        names.sort();
-        names
+        left_over.sort();
+        let Self { params, parameters, adapters, .. } = self;
+        Built { params, parameters, adapters, left_over }
     }
 
     /// Where the parameters are.

@@ -70,7 +70,7 @@ fn every_family_takes_low_rank_updates() {
         let (count, before) = (model.params.len(), model.params.count());
         model.adapt(lora(&[]), 2).unwrap();
         let adapted = model.params.len() - count;
-        assert!(adapted >= 2 * 2 * 4 && adapted % 2 == 0, "{name}: {adapted}");
+        assert!(adapted >= 2 * 2 * 4 && adapted.is_multiple_of(2), "{name}: {adapted}");
         let (fresh, grads) = pass(&model);
         assert_eq!(fresh, plain, "{name}: a fresh adapter");
 

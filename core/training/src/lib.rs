@@ -21,7 +21,9 @@ mod trainer;
 mod walk;
 
 pub use fit::{Figures, Loss, Micro, Task, fit};
-pub use model_folder::{load_tokenizer, load_writer, save_model, set_tokens, stage_model};
+pub use model_folder::{
+    load_tokenizer, load_writer, save_model, say_left_over, set_tokens, stage_model,
+};
 pub use packing::Packed;
 pub use record::Sample;
 pub use section::{ModelSection, TrainSection};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use athanor_models::{Head, Model};
-use athanor_store::{Error, Result, StagedDir};
+use athanor_store::{Console, Error, Result, StagedDir};
 use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, SpecialTokens, Tokenizer};
 
@@ -19,6 +19,17 @@ pub fn load_writer(folder: &Path) -> Result<Model> {
     Err(Error::input("this model does not write text")
         .at(folder.display())
         .hint("its config.json names no …ForCausalLM; give a model that does"))
+}
+
+/// Says what a folder's file held beyond the model that was opened from it.
+pub fn say_left_over(console: &dyn Console, folder: &Path, model: &Model) {
+    let left_over = model.left_over();
+    if let Some(warning) = left_over.warning() {
+        console.warn(&format!("{}: {warning}", folder.display()));
+    }
+    if let Some(remark) = left_over.remark() {
+        console.say(&format!("{}: {remark}", folder.display()));
+    }
 }
 
 /// Writes a whole model folder, or nothing: model, tokenizer and, for chat models, the template.

@@ -10,7 +10,7 @@ use athanor_text::Tokenizer;
 use athanor_training::{
     StageContext, Trainer, load_tokenizer,
     memory::{SystemMemory, check_weights},
-    save_model, set_tokens,
+    save_model, say_left_over, set_tokens,
 };
 use serde_json::{Value, json};
 
@@ -105,6 +105,7 @@ pub fn run(run: &Run) -> Result<()> {
         }
     };
     if let Some(dir) = &init {
+        say_left_over(&*run.console, dir, &model);
         load_tokenizer(dir, &model)?;
     }
     set_tokens(&mut model, &tokenizer)?;

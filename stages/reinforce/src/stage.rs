@@ -9,7 +9,7 @@ use athanor_tensor::{Device, pool_stats};
 use athanor_text::{ChatTemplate, Message};
 use athanor_training::{
     StageContext, Trainer, load_tokenizer, load_writer, memory::SystemMemory, save_model,
-    stage_model,
+    say_left_over, stage_model,
 };
 use serde_json::{Map, Value, json};
 
@@ -96,6 +96,7 @@ pub fn run(run: &Run) -> Result<()> {
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
 
     let mut policy = load_writer(&folder)?;
+    say_left_over(&*run.console, &folder, &policy);
     policy.add_head(Head::VALUE, Some(&folder))?;
     let reference = Model::load(&folder, Device::Cpu)?;
     let tokenizer = load_tokenizer(&folder, &policy)?;

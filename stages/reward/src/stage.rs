@@ -6,7 +6,9 @@ use athanor_models::{Head, Model};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, SpecialTokens};
-use athanor_training::{StageContext, Trainer, fit, load_tokenizer, save_model, stage_model};
+use athanor_training::{
+    StageContext, Trainer, fit, load_tokenizer, save_model, say_left_over, stage_model,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -71,6 +73,7 @@ pub fn run(run: &Run) -> Result<()> {
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
 
     let model = Model::load_with_head(&folder, Head::SCALAR, run.seed, Device::Cpu)?;
+    say_left_over(&*run.console, &folder, &model);
     let tokenizer = load_tokenizer(&folder, &model)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();
     let most = model.sizes().context;

@@ -61,6 +61,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
     let mut documents = Documents::open(&args.data, &args.field)?.lines().named("--field");
     let sentences = Sentences::load(&dir, pooling, Device::Cpu)?;
+    model_path::say_left_over(&dir, sentences.model());
     let tokenizer = Tokenizer::load(&dir)?;
     writer::check_vocabulary(&tokenizer, sentences.model(), &dir)?;
     let longest = sentences.longest().min(tokenizer.longest().unwrap_or(usize::MAX));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use athanor_models::Model;
 use athanor_report::table::{Align, Table};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, Graph};
+use athanor_tensor::Graph;
 use athanor_text::Tokenizer;
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ struct Guess {
 pub fn run(context: &Context, args: Args) -> Result<()> {
     context.set_threads(0);
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
-    let model = Model::load(&dir, Device::Cpu)?;
+    let model = model_path::open(&dir)?;
     if !model.fills_gaps() {
         return Err(Error::input(format!("a {:?} head does not guess masked words", model.head()))
             .at(dir.display())

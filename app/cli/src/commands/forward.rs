@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use athanor_models::{Model, forward::forward};
+use athanor_models::forward::forward;
 use athanor_store::{ArrayData, ArrayDataRef, ArrayRef, Result, load_arrays, save_arrays};
-use athanor_tensor::Device;
 use serde_json::json;
 
 use crate::{
@@ -47,7 +46,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     context.set_threads(0);
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
     let arrays = load_arrays(&args.input)?;
-    let model = Model::load(&dir, Device::Cpu)?;
+    let model = model_path::open(&dir)?;
     let result = forward(&model, arrays, args.grad).map_err(|e| e.at(args.input.display()))?;
     let refs: Vec<ArrayRef<'_>> = result
         .iter()

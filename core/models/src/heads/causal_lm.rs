@@ -23,7 +23,7 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
         return Ok(());
     };
     // The row's last place predicts nothing.
-    let next = |i: usize| if (i + 1) % time == 0 { None } else { labels[i + 1] };
+    let next = |i: usize| if (i + 1).is_multiple_of(time) { None } else { labels[i + 1] };
     let targets = Classes::of((0..batch * time).map(next));
     if targets.is_empty() {
         return Err(

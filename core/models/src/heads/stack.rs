@@ -166,6 +166,22 @@ impl Stack {
         Self { output, ..self }
     }
 
+    /// Names of its tensors, those in the trunk without the trunk's prefix.
+    pub(crate) fn tensors(&self) -> Vec<String> {
+        let both = |name: &str| [format!("{name}.weight"), format!("{name}.bias")];
+        let layers = self.layers.iter().flat_map(|layer| match layer {
+            Layer::Drop => Vec::new(),
+            Layer::Dense(name, _)
+            | Layer::Pooler(name, _)
+            | Layer::ToEmbedding(name, _)
+            | Layer::Norm(name) => both(name).to_vec(),
+        });
+        let out = self.out.into_iter().flat_map(|out| {
+            std::iter::once(out.weight).chain(out.bias.into_iter().flatten()).map(str::to_owned)
+        });
+        layers.chain(out).collect()
+    }
+
     /// Whether its parts of the trunk are there.
     pub(crate) fn is_in(&self, builder: &Builder) -> bool {
         self.layers.iter().all(|layer| match layer {

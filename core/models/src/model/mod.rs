@@ -20,6 +20,7 @@ use crate::{
     families::Family,
     heads::{Head, HeadNetwork, Variant},
     input::Input,
+    left_over::LeftOver,
     parameter::Parameter,
     pass::Pass,
 };
@@ -58,6 +59,7 @@ pub struct Model {
     adaptation: Option<Arc<dyn Adaptation>>,
     /// The adapted matrices.
     adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
+    left_over: LeftOver,
     device: Device,
 }
 
@@ -75,6 +77,11 @@ impl Model {
     /// The head.
     pub fn head(&self) -> Head {
         self.head.head()
+    }
+
+    /// What the file held that it was opened from, beyond this model.
+    pub fn left_over(&self) -> &LeftOver {
+        &self.left_over
     }
 
     /// Whether a token sees only what stands before it.

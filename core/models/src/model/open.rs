@@ -15,6 +15,7 @@ use crate::{
     families::{self, Family},
     folder,
     heads::{self, BESIDE, Head, HeadNetwork},
+    left_over::LeftOver,
     parameter::{File, Role},
 };
 
@@ -124,7 +125,7 @@ impl Model {
         config.shift_remove("torch_dtype");
         head.write(&mut config);
         let device = builder.device();
-        let Built { params, parameters, adapters } = builder.finish();
+        let Built { params, parameters, adapters, left_over } = builder.finish();
         Ok(Self {
             config,
             params,
@@ -135,6 +136,7 @@ impl Model {
             beside: Vec::new(),
             adaptation: None,
             adapters,
+            left_over: LeftOver::of(left_over, family, head),
             device,
         })
     }
