@@ -3,7 +3,7 @@
 //! tokens (Wu et al. 2016, section 7, without its constants); the end of the search is a heuristic,
 //! transformers' default: the best open beam at its present length is below the worst finished one.
 
-use athanor_models::{KvCache, Model};
+use athanor_models::Model;
 use athanor_store::Result;
 
 use crate::{
@@ -52,7 +52,7 @@ pub fn beam_search(
     let sizes = model.sizes();
     let width = beams.beams.max(1);
     let limit = sampling.max_new_tokens.min(sizes.context - prompt.len());
-    let mut cache = KvCache::of(model, 1, prompt.len() + limit);
+    let mut cache = model.kv_cache(1, prompt.len() + limit);
     let ids = prompt.iter().map(|&t| t as i32).collect();
     let mut logits = feed(model, None, &mut cache, ids, prompt.len(), &[prompt.len()]);
     let empty = Completion { tokens: Vec::new(), log_probs: Vec::new(), finish: Finish::Length };

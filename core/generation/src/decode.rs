@@ -67,7 +67,7 @@ impl<'m> Decoder<'m> {
         prompts.iter().try_for_each(|p| check(model, p))?;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
         let capacity = (longest + sampling.max_new_tokens).min(sizes.context);
-        let cache = KvCache::of(model, prompts.len(), capacity);
+        let cache = model.kv_cache(prompts.len(), capacity);
         let rows: Vec<Row> = prompts
             .iter()
             .enumerate()

@@ -8,8 +8,8 @@ use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, ops::Weights};
 
 use crate::{
     adapters::{Adaptation, Adapter, Target},
-    folder::{Place, Stored},
-    parameter::{File, Init, Parameter, Part, Role},
+    folder::{Location, Stored},
+    parameter::{File, Init, Level, Parameter, Role},
 };
 
 /// What a parameter belongs to: this decides its name, and whether a file may lack it.
@@ -39,7 +39,7 @@ enum Source {
 pub struct Builder {
     /// The parameters declared so far.
     pub params: Params,
-    /// Place and role of each.
+    /// Location and role of each.
     parameters: Vec<Parameter>,
     device: Device,
     /// What the trunk's names begin with in this model, and in the family's models with a head.
@@ -55,7 +55,7 @@ pub struct Builder {
     /// What names of the current block begin with.
     scope: String,
     /// Where the trunk's parameters are that are declared now.
-    part: Part,
+    level: Level,
     /// Where what is declared now is saved.
     file: File,
     adaptation: Option<Arc<dyn Adaptation>>,
@@ -66,7 +66,7 @@ pub struct Builder {
 /// What a builder collected.
 pub(crate) struct Built {
     pub params: Params,
-    /// Place and role of each.
+    /// Location and role of each.
     pub parameters: Vec<Parameter>,
     /// The adapted matrices.
     pub adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
@@ -89,14 +89,14 @@ impl Builder {
             outer: "",
             shared: HashMap::new(),
             scope: String::new(),
-            part: Part::Embeddings,
+            level: Level::Embeddings,
             file: File::Model,
             adaptation: None,
             adapters: Vec::new(),
         }
     }
 
-    /// Random parameters among those of a host, under names that begin with `outer`, but for those
+    /// Random parameters among those of a host, under names that begin with `outer`, except those
     /// of the trunk that are `shared`.
     pub fn guest(
         device: Device,
@@ -172,11 +172,11 @@ impl Builder {
         mut block: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<Vec<T>> {
         let blocks = (0..count).map(|i| {
-            (self.scope, self.part) = (format!("{name}.{i}."), Part::Block(i));
+            (self.scope, self.level) = (format!("{name}.{i}."), Level::Block(i));
             block(self)
         });
         let blocks = blocks.collect();
-        (self.scope, self.part) = (String::new(), Part::Top);
+        (self.scope, self.level) = (String::new(), Level::Top);
         blocks
     }
 
@@ -242,14 +242,14 @@ impl Builder {
                     return self.same(id, &name, shape);
                 }
                 let (full, stored) = (format!("{}{name}", self.prefix), self.stored(&name));
-                let parameter = Parameter { part: self.part, role, file: self.file };
+                let parameter = Parameter { level: self.level, role, file: self.file };
                 self.take(&full, &stored, shape, init, optional, parameter)
             }
             Owner::Head | Owner::RequiredHead => {
                 if owner == Owner::Head {
                     self.drop_other(name);
                 }
-                let parameter = Parameter { part: Part::Head, role, file: self.file };
+                let parameter = Parameter { level: Level::Head, role, file: self.file };
                 self.take(name, name, shape, init, optional, parameter)
             }
         }
@@ -264,11 +264,11 @@ impl Builder {
         self.drop_other(other);
         let stored = if !self.in_file(name) && self.in_file(other) { other } else { name };
         let optional = matches!(self.source, Source::File { whole: false, .. });
-        let parameter = Parameter { part: Part::Head, role: Role::Bias, file: self.file };
+        let parameter = Parameter { level: Level::Head, role: Role::Bias, file: self.file };
         self.take(name, stored, &[width], Init::Zero, optional, parameter)
     }
 
-    /// Whether there is such a part of the trunk: always, but in a file that lacks it.
+    /// Whether there is such a part of the trunk: always, except in a file that lacks it.
     pub fn has_pooler(&self, name: &str) -> bool {
         match self.source {
             Source::Start => true,
@@ -290,14 +290,14 @@ impl Builder {
         sizes: [usize; 2],
     ) -> Result<Option<Arc<dyn Adapter>>> {
         let Some(adaptation) = self.adaptation.clone() else { return Ok(None) };
-        let (name, part) = match owner {
+        let (name, level) = match owner {
             Owner::Trunk | Owner::Pooler => {
-                (format!("{}{}{name}", self.prefix, self.scope), self.part)
+                (format!("{}{}{name}", self.prefix, self.scope), self.level)
             }
-            Owner::Head | Owner::RequiredHead => (name.to_owned(), Part::Head),
+            Owner::Head | Owner::RequiredHead => (name.to_owned(), Level::Head),
         };
-        let target = Target { name: &name, part, sizes, layout };
-        let parameter = Parameter { part, role: Role::Adapter, file: self.file };
+        let target = Target { name: &name, level, sizes, layout };
+        let parameter = Parameter { level, role: Role::Adapter, file: self.file };
         let mut declare =
             |name: &str, shape: &[usize], init| self.take(name, name, shape, init, true, parameter);
         let adapter = adaptation.adapter(&target, &mut declare)?;
@@ -338,7 +338,7 @@ impl Builder {
                     let value = tensors.read(self.device, &place)?;
                     return Ok(self.insert(name, value, parameter));
                 }
-                Some(Place { shape: found, .. }) => {
+                Some(Location { shape: found, .. }) => {
                     return Err(Error::input(format!(
                         "shape {found:?}, but config.json asks for {shape:?}"
                     ))

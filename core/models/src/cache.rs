@@ -2,7 +2,7 @@
 
 use athanor_tensor::{DType, Device, Ids, Tensor, ops};
 
-use crate::Model;
+use crate::sizes::Sizes;
 
 /// For each layer [batch, capacity, kv_heads, dim] of keys and of values, in f32 or bf16; rows may differ in
 /// length.
@@ -15,11 +15,9 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache for `batch` rows of at most `capacity` tokens: in f32, or in bf16 for a model with int8
-    /// weights.
-    pub fn of(model: &Model, batch: usize, capacity: usize) -> Self {
-        let (sizes, device) = (model.sizes(), model.device());
-        let dtype = if model.params.is_quantised() { DType::Bf16 } else { DType::F32 };
+    /// An empty cache for `batch` rows of at most `capacity` tokens;
+    /// [`Model::kv_cache`](crate::Model::kv_cache) makes the one that suits a model.
+    pub fn new(dtype: DType, device: Device, sizes: Sizes, batch: usize, capacity: usize) -> Self {
         let shape = [batch, capacity, sizes.kv_heads, sizes.head_dim];
         let empty = || Tensor::zeros_of(dtype, device, shape);
         Self {
@@ -62,7 +60,9 @@ impl KvCache {
         self.lengths = places.iter().map(|&p| self.lengths[p]).collect();
     }
 
-    /// Appends the new tokens' keys and values to a layer and attends over all.
+    /// Appends the new tokens' keys `k` and values `v` [batch, new, kv_heads, dim] to a layer and attends to all of
+    /// its row with the queries `q` [batch, new, heads, dim]: [batch, new, heads·dim]. A query sees the last `window`
+    /// places, its own included; None is all.
     pub(crate) fn attend(
         &mut self,
         layer: usize,

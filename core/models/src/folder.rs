@@ -38,12 +38,12 @@ pub(crate) fn read_config(dir: &Path) -> Result<Map<String, Value>> {
 pub struct Stored {
     /// With their names in the folder.
     files: Vec<(String, ArrayFile)>,
-    places: HashMap<String, Place>,
+    places: HashMap<String, Location>,
 }
 
 /// Where a tensor is: which file, and which of its arrays.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub shape: Vec<usize>,
     file: usize,
     array: usize,
@@ -56,7 +56,7 @@ impl Stored {
             for (array, info) in arrays.index().enumerate() {
                 // Masks and counters that old exports carry along are integers.
                 if !arrays.is_integer(array) {
-                    let place = Place { shape: info.shape, file, array };
+                    let place = Location { shape: info.shape, file, array };
                     places.insert(current_name(info.name), place);
                 }
             }
@@ -70,7 +70,7 @@ impl Stored {
     }
 
     /// Where this one is; it is not there afterwards.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Place> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Location> {
         self.places.remove(name)
     }
 
@@ -80,7 +80,7 @@ impl Stored {
     }
 
     /// Reads one.
-    pub(crate) fn read(&self, device: Device, place: &Place) -> Result<Tensor> {
+    pub(crate) fn read(&self, device: Device, place: &Location) -> Result<Tensor> {
         let (name, file) = &self.files[place.file];
         Tensor::filled(device, &place.shape[..], |out| file.read_floats(place.array, out))
             .map_err(|e| e.at(name))

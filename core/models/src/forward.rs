@@ -5,7 +5,7 @@ use athanor_store::{Array, ArrayData, Error, Result};
 use athanor_tensor::{GradSet, Graph, Ids, Tensor, Var};
 
 use crate::{
-    heads::{Call, Given, Place},
+    heads::{Call, Given, Readout},
     input::{Extra, Input, TwoStreams},
     model::Model,
     pass::Pass,
@@ -25,7 +25,7 @@ pub fn forward(model: &Model, arrays: Vec<Array>, grad: bool) -> Result<Vec<Arra
     check_names(model, &arrays)?;
     let mut given = Given { arrays };
     let (input, ids, choices) = input(model, &mut given)?;
-    if model.head_network().reads(Place::LastToken)
+    if model.head_network().reads(Readout::LastToken)
         && model.token("pad_token_id").is_none()
         && input.sizes().0 > 1
     {

@@ -1,4 +1,4 @@
-//! The gaps of a text: what stands there, by the model's own scores.
+//! Gaps in a text: the model's scores of the tokens that could fill them.
 
 use athanor_tensor::{Graph, Ids, Tensor, Var};
 
@@ -9,14 +9,14 @@ use crate::{
 };
 
 impl Model {
-    /// Whether its scores say which token stands at a place, seen from both sides.
+    /// Whether its scores say which token fills a gap, given the text on both sides.
     pub fn fills_gaps(&self) -> bool {
         self.head().kind().gaps
     }
 
     /// Scores [gaps, vocabulary] of the tokens at places `gaps` of one row of ids with types (none, or
     /// one for each). A model with two streams is asked for those places, and no place sees them; any
-    /// other reads what stands there: the mask token.
+    /// other reads the mask token that is there.
     ///
     /// # Panics
     /// If an id or a place is out of range or the head has no scores over the vocabulary.

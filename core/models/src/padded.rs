@@ -2,7 +2,7 @@
 
 use athanor_tensor::Ids;
 
-use crate::{heads::Place, input::Input, model::Model};
+use crate::{heads::Readout, input::Input, model::Model};
 
 /// A row of tokens with their types: none, or one for each.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ const PAD_TYPE: i32 = 3;
 impl Model {
     /// Whether shorter rows are filled up on the left: where the head reads the last place (XLNet).
     pub fn pads_left(&self) -> bool {
-        self.head_network().reads(Place::Last)
+        self.head_network().reads(Readout::Last)
     }
 
     /// An input of rows, none of which sees the padding. Types that the model does not have are left out.

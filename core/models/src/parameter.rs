@@ -1,4 +1,4 @@
-//! What a parameter is for. It is recorded where the parameter is declared, so that nobody reads it out of a name.
+//! What a parameter is for, recorded where it is declared; its name is never parsed.
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub enum Init {
 
 /// Where in the network a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Level {
     /// The embeddings, and what comes before the first block.
     Embeddings,
     /// A block, counted from 0.
@@ -58,7 +58,7 @@ pub enum File {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Where it is.
-    pub part: Part,
+    pub level: Level,
     /// What it does.
     pub role: Role,
     /// Where it is saved.
@@ -68,8 +68,8 @@ pub struct Parameter {
 impl Parameter {
     /// The number of its block, counted from 0, if it is in one.
     pub fn block(self) -> Option<usize> {
-        match self.part {
-            Part::Block(block) => Some(block),
+        match self.level {
+            Level::Block(block) => Some(block),
             _ => None,
         }
     }
@@ -77,10 +77,10 @@ impl Parameter {
     /// How far up it is in a network of `layers` blocks: 0 for the embeddings, 1 for the first block, `layers` + 1
     /// for what is above the blocks, the head included.
     pub fn depth(self, layers: usize) -> usize {
-        match self.part {
-            Part::Embeddings => 0,
-            Part::Block(block) => (block + 1).min(layers + 1),
-            Part::Top | Part::Head => layers + 1,
+        match self.level {
+            Level::Embeddings => 0,
+            Level::Block(block) => (block + 1).min(layers + 1),
+            Level::Top | Level::Head => layers + 1,
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Pass<'a> {
     pub memory: Option<Vec<Tensor>>,
     sites: u64,
     skips_padding: bool,
-    /// Where the rows begin that stand behind one another without padding.
+    /// Where each row begins, if the rows follow one another without padding.
     starts: Option<Ids>,
 }
 
@@ -112,7 +112,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Attention of layer `layer`, over the cache if there is one; [batch, time, heads·dim].
+    /// Attention of layer `layer`: [batch, time, heads·dim] of queries [batch, time, heads, dim], keys and values
+    /// [batch, time, kv_heads, dim], or all three packed as [batch, time, (heads + 2·kv_heads)·dim]. `scale` is the
+    /// factor on every score. With a cache, keys and values of earlier tokens are attended to as well, and these
+    /// are added to them.
     ///
     /// # Panics
     /// If the sizes do not fit.

@@ -13,7 +13,7 @@ use athanor_tensor::{
 };
 
 use super::{Adaptation, Adapter, Declare, Target};
-use crate::parameter::{Init, Part};
+use crate::parameter::{Init, Level};
 
 /// Low-rank updates of linear maps.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ impl Adaptation for Lora {
             target.name.strip_suffix(end.as_str()).is_some_and(|s| s.is_empty() || s.ends_with('.'))
         };
         let wanted = self.names.is_empty() || self.names.iter().any(named);
-        if !wanted || !matches!(target.part, Part::Block(_)) {
+        if !wanted || !matches!(target.level, Level::Block(_)) {
             return Ok(None);
         }
         let ([inner, out], name) = (target.sizes, target.name);

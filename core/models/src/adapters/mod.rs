@@ -9,7 +9,7 @@ use std::sync::Arc;
 use athanor_store::Result;
 use athanor_tensor::{Graph, ParamId, Params, Tensor, Var, ops::Weights};
 
-use crate::parameter::{Init, Part};
+use crate::parameter::{Init, Level};
 
 pub use lora::Lora;
 
@@ -19,7 +19,7 @@ pub struct Target<'a> {
     /// Its name, without `.weight`.
     pub name: &'a str,
     /// Where in the network it is.
-    pub part: Part,
+    pub level: Level,
     /// Sizes of its input and output.
     pub sizes: [usize; 2],
     /// How its weights are stored.

@@ -3,21 +3,21 @@
 use athanor_store::{Error, Result};
 
 use crate::{
-    architecture::Sizes,
     config::Fields,
-    heads::{Layer, Place, Stack, Start, Variant, Width},
+    heads::{Layer, Readout, Stack, Start, Variant, Width},
+    sizes::Sizes,
 };
 
 /// The usual heads of a decoder.
 pub(super) const HEADS: &[Variant] = &[
-    Variant::new("causal-lm", &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)]),
+    Variant::new("causal-lm", &[Stack::bare(Readout::Every, "lm_head.weight", Width::Vocabulary)]),
     Variant::new(
         "sequence",
-        &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
+        &[Stack::bare(Readout::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
     ),
     Variant::new(
         "token",
-        &[Stack::new(Place::Every, &[Layer::Drop], "score.weight", "score.bias", Width::Labels)],
+        &[Stack::new(Readout::Every, &[Layer::Drop], "score.weight", "score.bias", Width::Labels)],
     ),
 ];
 

@@ -6,12 +6,13 @@ use athanor_tensor::{Ids, ParamId, Var, ops};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    architecture::{Architecture, Shape, Sizes, counted},
+    architecture::{Architecture, counted},
     builder::{Builder, Owner},
     config::Fields,
     layers::{Attention, Embedding, Linear, LinearSpec, Mlp, Norm},
     parameter::Init,
     pass::Pass,
+    sizes::{Shape, Sizes},
 };
 
 /// Where positions begin.

@@ -15,10 +15,11 @@ use athanor_store::{Error, Result, nearest};
 use serde_json::{Map, Value};
 
 use crate::{
-    architecture::{Architecture, Shape},
+    architecture::Architecture,
     builder::Builder,
     config::Fields,
-    heads::{HEADS, Head, Kind, Variant},
+    heads::{HEADS, Head, HeadKind, Variant},
+    sizes::Shape,
 };
 
 /// All families.
@@ -43,11 +44,11 @@ pub struct Family {
     /// Its heads, where their layers or names are not the usual ones.
     pub heads: &'static [Variant],
     /// The tensors that `athanor forward` takes beside input_ids, attention_mask and the head's labels; a
-    /// name that ends in a dot stands for `NAME.0`, `NAME.1`, ….
+    /// name that ends in a dot means `NAME.0`, `NAME.1`, ….
     pub inputs: &'static [&'static str],
     /// What tensor names of a model with a head begin with.
     pub prefix: &'static str,
-    /// Inner width of the feed-forward part where nobody names one, from the hidden width.
+    /// Inner width of the feed-forward part where the recipe names none, from the hidden width.
     pub intermediate: fn(usize) -> usize,
     /// What a shape has that the family cannot be; a reason.
     pub refuse: fn(&Shape) -> Option<&'static str>,
@@ -59,13 +60,13 @@ pub struct Family {
 
 impl Family {
     /// How the family has a head; none if it has not.
-    pub fn variant(&self, kind: &Kind) -> Option<Variant> {
+    pub fn variant(&self, kind: &HeadKind) -> Option<Variant> {
         let own = self.heads.iter().find(|v| v.head == kind.name).copied();
         own.or_else(|| Some(Variant::new(kind.name, kind.standard?)))
     }
 
     /// How the names of its classes with a head end.
-    pub fn suffix(&self, kind: &Kind) -> Option<&'static str> {
+    pub fn suffix(&self, kind: &HeadKind) -> Option<&'static str> {
         self.variant(kind).map(|v| v.suffix.unwrap_or(kind.suffix))
     }
 

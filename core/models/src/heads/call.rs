@@ -4,12 +4,12 @@ use athanor_store::{Array, ArrayData, Error, Result};
 use athanor_tensor::{Graph, Ids, Var, ops};
 use serde_json::{Map, Value};
 
-use super::{HeadNetwork, Place, losses::Classes};
+use super::{HeadNetwork, Readout, losses::Classes};
 
 /// Labels with this value do not count.
 const IGNORED: i64 = -100;
 
-/// The tensors of the input that nobody has taken yet.
+/// The tensors of the input that were not read yet.
 pub(crate) struct Given {
     pub arrays: Vec<Array>,
 }
@@ -166,7 +166,7 @@ impl Call<'_> {
         let picked = self.head.pick(i, &self.hidden, &self.ids, self.pad);
         let features = stack.features(graph, &picked, &mut |x| x);
         let mut scores = stack.project(graph, &features);
-        if stack.spec.place == Place::Every {
+        if stack.spec.readout == Readout::Every {
             let width = scores.shape()[1];
             scores = ops::reshape(&scores, [rows, places, width]);
         }

@@ -2,9 +2,9 @@
 
 use athanor_store::{Error, Result};
 
-use super::{Call, Kind, losses::Classes};
+use super::{Call, HeadKind, losses::Classes};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "causal-lm",
     suffix: "ForCausalLM",
     standard: None,

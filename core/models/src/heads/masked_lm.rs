@@ -2,9 +2,9 @@
 
 use athanor_store::Result;
 
-use super::{Call, Kind};
+use super::{Call, HeadKind};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "masked-lm",
     suffix: "ForMaskedLM",
     standard: None,

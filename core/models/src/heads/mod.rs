@@ -1,4 +1,4 @@
-//! What stands on top of a trunk. A head is a file here and a line in [`HEADS`]: its class name, its
+//! Heads, the part of a model above the trunk. A head is a file here and a line in [`HEADS`]: its class name, its
 //! layers, the labels it takes, its outputs and its loss. A family says in its [`Variant`]s where its
 //! own layers differ from the usual ones.
 
@@ -28,10 +28,10 @@ use crate::config::Fields;
 
 pub(crate) use call::{Call, Given};
 pub(crate) use network::{HeadNetwork, rows};
-pub use stack::{Activate, Layer, Out, Place, Stack, Start, Width};
+pub use stack::{Activate, Layer, Out, Readout, Stack, Start, Width};
 
 /// All heads.
-pub static HEADS: &[&Kind] = &[
+pub static HEADS: &[&HeadKind] = &[
     &bare::HEAD,
     &causal_lm::HEAD,
     &masked_lm::HEAD,
@@ -45,11 +45,11 @@ pub static HEADS: &[&Kind] = &[
     &multiple_choice::HEAD,
 ];
 
-/// Heads that stand beside a model's own, each in a file of its own.
-pub static BESIDE: &[&Kind] = &[&value::HEAD];
+/// Heads that a model can have beside its own, each in a file of its own.
+pub static BESIDE: &[&HeadKind] = &[&value::HEAD];
 
 /// One kind of head.
-pub struct Kind {
+pub struct HeadKind {
     /// Our name for it, as in a recipe.
     pub name: &'static str,
     /// How the names of Hugging Face's classes end, where the family does not say otherwise.
@@ -64,7 +64,7 @@ pub struct Kind {
     pub labels: &'static [&'static str],
     /// Whether input_ids are [batch, choices, time].
     pub choices: bool,
-    /// Whether its scores say which token stands in a gap.
+    /// Whether its scores say which token fills a gap.
     pub gaps: bool,
     /// Outputs and loss.
     pub(crate) forward: fn(&mut Call<'_>) -> Result<()>,
@@ -99,7 +99,7 @@ impl Variant {
 /// A model's head; `architectures` in config.json names it.
 #[derive(Clone, Copy)]
 pub struct Head {
-    kind: &'static Kind,
+    kind: &'static HeadKind,
     labels: usize,
 }
 
@@ -128,7 +128,7 @@ impl Head {
     pub const SCALAR: Self = Self::sequence(1);
 
     /// A head of [`BESIDE`].
-    pub(crate) const fn of(kind: &'static Kind) -> Self {
+    pub(crate) const fn of(kind: &'static HeadKind) -> Self {
         Self { kind, labels: 0 }
     }
 
@@ -143,7 +143,7 @@ impl Head {
     }
 
     /// The kind of head.
-    pub fn kind(self) -> &'static Kind {
+    pub fn kind(self) -> &'static HeadKind {
         self.kind
     }
 
@@ -153,7 +153,7 @@ impl Head {
     }
 
     /// A head of this kind with as many labels as config.json says.
-    pub(crate) fn read(kind: &'static Kind, config: &Map<String, Value>) -> Result<Self> {
+    pub(crate) fn read(kind: &'static HeadKind, config: &Map<String, Value>) -> Result<Self> {
         let labels = match config.get("id2label").and_then(Value::as_object) {
             _ if !kind.labelled => 0,
             Some(names) if !names.is_empty() => names.len(),

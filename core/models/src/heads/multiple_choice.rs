@@ -3,9 +3,9 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::ops;
 
-use super::{Call, Kind, losses};
+use super::{Call, HeadKind, losses};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "multiple-choice",
     suffix: "ForMultipleChoice",
     standard: None,

@@ -3,7 +3,7 @@
 use athanor_store::Result;
 use athanor_tensor::{Graph, Ids, Tensor, Var, ops};
 
-use super::{Head, Place, Variant, Width, stack::Built};
+use super::{Head, Readout, Variant, Width, stack::Built};
 use crate::{architecture::Architecture, builder::Builder, config::Fields, layers::Linear};
 
 /// A head over a trunk.
@@ -48,9 +48,9 @@ impl HeadNetwork {
         (first.spec.out?.width == Width::Vocabulary).then_some(first)
     }
 
-    /// Whether it reads this place of a row.
-    pub fn reads(&self, place: Place) -> bool {
-        self.stacks.iter().any(|s| s.spec.place == place)
+    /// Whether a stack reads these hidden states.
+    pub fn reads(&self, readout: Readout) -> bool {
+        self.stacks.iter().any(|s| s.spec.readout == readout)
     }
 
     /// The scores [.., width] of stack `i` of hidden states [.., hidden], or these where there is no such stack;
@@ -105,11 +105,11 @@ impl HeadNetwork {
         let at = |place: &dyn Fn(usize) -> usize| {
             rows(hidden, (0..batch).map(|b| (b * time + place(b)) as i32).collect())
         };
-        match self.stacks[i].spec.place {
-            Place::Every => ops::reshape(hidden, [batch * time, hidden.shape()[2]]),
-            Place::First => at(&|_| 0),
-            Place::Last => at(&|_| time - 1),
-            Place::LastToken => {
+        match self.stacks[i].spec.readout {
+            Readout::Every => ops::reshape(hidden, [batch * time, hidden.shape()[2]]),
+            Readout::First => at(&|_| 0),
+            Readout::Last => at(&|_| time - 1),
+            Readout::LastToken => {
                 let pad = pad.map(|p| p as i32);
                 at(&|b| {
                     let row = &ids[b * time..(b + 1) * time];

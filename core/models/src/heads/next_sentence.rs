@@ -2,9 +2,9 @@
 
 use athanor_store::Result;
 
-use super::{Call, Kind};
+use super::{Call, HeadKind};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "next-sentence",
     suffix: "ForNextSentencePrediction",
     standard: None,

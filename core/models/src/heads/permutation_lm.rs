@@ -3,9 +3,9 @@
 
 use athanor_store::Result;
 
-use super::{Call, Kind};
+use super::{Call, HeadKind};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "permutation-lm",
     suffix: "LMHeadModel",
     standard: None,

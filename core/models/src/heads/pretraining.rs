@@ -4,9 +4,9 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::ops;
 
-use super::{Call, Kind};
+use super::{Call, HeadKind};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "pretraining",
     suffix: "ForPreTraining",
     standard: None,

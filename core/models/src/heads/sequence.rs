@@ -4,10 +4,10 @@
 
 use athanor_store::{Error, Result};
 
-use super::{Call, Kind, call::mean, losses};
+use super::{Call, HeadKind, call::mean, losses};
 use crate::config::Fields;
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "sequence",
     suffix: "ForSequenceClassification",
     standard: None,

@@ -5,15 +5,15 @@
 use athanor_store::{Error, Result};
 
 use super::{
-    Call, Kind, Place, Stack, Width,
+    Call, HeadKind, Readout, Stack, Width,
     losses::{self, Span},
 };
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "span",
     suffix: "ForQuestionAnswering",
     standard: Some(&[Stack::new(
-        Place::Every,
+        Readout::Every,
         &[],
         "qa_outputs.weight",
         "qa_outputs.bias",

@@ -13,7 +13,7 @@ use crate::{
 
 /// Which hidden states of a row a head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Readout {
     /// All.
     Every,
     /// The first token's: BERT's [CLS].
@@ -136,7 +136,7 @@ pub struct Stack {
     /// The output's name in `athanor forward`.
     pub output: &'static str,
     /// What it reads.
-    pub place: Place,
+    pub readout: Readout,
     /// The layers before the scores.
     pub layers: &'static [Layer],
     /// The scores, if it ends in scores.
@@ -145,9 +145,9 @@ pub struct Stack {
 
 impl Stack {
     /// A single map without bias.
-    pub const fn bare(place: Place, weight: &'static str, width: Width) -> Self {
+    pub const fn bare(readout: Readout, weight: &'static str, width: Width) -> Self {
         let out = Out { weight, bias: None, width, start: Start::Range };
-        Self { output: "logits", place, layers: &[], out: Some(out) }
+        Self { output: "logits", readout, layers: &[], out: Some(out) }
     }
 
     /// The same with another start of the scores' weights.
@@ -192,14 +192,14 @@ impl Stack {
 
     /// Layers, then a map with bias.
     pub const fn new(
-        place: Place,
+        readout: Readout,
         layers: &'static [Layer],
         weight: &'static str,
         bias: &'static str,
         width: Width,
     ) -> Self {
         let out = Out { weight, bias: Some([bias, bias]), width, start: Start::Range };
-        Self { output: "logits", place, layers, out: Some(out) }
+        Self { output: "logits", readout, layers, out: Some(out) }
     }
 }
 

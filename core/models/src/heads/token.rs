@@ -2,13 +2,13 @@
 
 use athanor_store::Result;
 
-use super::{Call, Kind, Layer, Place, Stack, Width};
+use super::{Call, HeadKind, Layer, Readout, Stack, Width};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "token",
     suffix: "ForTokenClassification",
     standard: Some(&[Stack::new(
-        Place::Every,
+        Readout::Every,
         &[Layer::Drop],
         "classifier.weight",
         "classifier.bias",

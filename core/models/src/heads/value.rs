@@ -2,13 +2,13 @@
 //! It begins at 0 everywhere, as in Ziegler et al.'s code. Hugging Face's classes have no place for it, so it has a
 //! file of its own in the model's folder.
 
-use super::{Kind, Place, Stack, Start, Width};
+use super::{HeadKind, Readout, Stack, Start, Width};
 
-pub const HEAD: Kind = Kind {
+pub const HEAD: HeadKind = HeadKind {
     name: "value",
     suffix: "",
     standard: Some(&[
-        Stack::bare(Place::Every, "value_head.weight", Width::Fixed(1)).starts(Start::Zero)
+        Stack::bare(Readout::Every, "value_head.weight", Width::Fixed(1)).starts(Start::Zero)
     ]),
     file: Some("value_head.safetensors"),
     labelled: false,

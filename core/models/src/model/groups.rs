@@ -4,8 +4,8 @@ use athanor_tensor::Param;
 
 use super::Model;
 use crate::{
-    architecture::Sizes,
     parameter::{Parameter, Role},
+    sizes::Sizes,
 };
 
 impl Model {
@@ -40,7 +40,7 @@ impl Model {
         matrix && !matches!(self.parameter(index).role, Role::Embedding | Role::Output)
     }
 
-    /// How far up the parameter at `index` stands: see [`Parameter::depth`].
+    /// How far up the parameter at `index` is: see [`Parameter::depth`].
     pub fn depth(&self, index: usize) -> usize {
         self.parameter(index).depth(self.sizes().layers)
     }

@@ -11,18 +11,20 @@ mod scores;
 use std::sync::Arc;
 
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, Ids, ParamId, Params, Var, ops::Mask};
+use athanor_tensor::{DType, Device, Ids, ParamId, Params, Var, ops::Mask};
 use serde_json::{Map, Value};
 
 use crate::{
     adapters::{Adaptation, Adapter},
-    architecture::{Architecture, Sizes},
+    architecture::Architecture,
+    cache::KvCache,
     families::Family,
     heads::{Head, HeadNetwork, Variant},
     input::Input,
     left_over::LeftOver,
     parameter::Parameter,
     pass::Pass,
+    sizes::Sizes,
 };
 
 pub use guest::Guest;
@@ -31,7 +33,7 @@ pub use guest::Guest;
 ///
 /// ```
 /// use athanor_models::{Head, Input, Model, Pass, Shape, families};
-/// use athanor_tensor::{Device, Graph};
+/// use athanor_tensor::{DType, Device, Graph};
 ///
 /// let shape = Shape {
 ///     vocabulary: 50, context: 16, hidden: 8, layers: 1, heads: 2, kv_heads: 1, intermediate: 12,
@@ -49,7 +51,7 @@ pub struct Model {
     pub config: Map<String, Value>,
     /// The parameters of trunk, heads, adapters and guest.
     pub params: Params,
-    /// Place and role of each parameter.
+    /// Readout and role of each parameter.
     parameters: Vec<Parameter>,
     network: Box<dyn Architecture>,
     family: &'static Family,
@@ -84,7 +86,7 @@ impl Model {
         &self.left_over
     }
 
-    /// Whether a token sees only what stands before it.
+    /// Whether a token sees only earlier tokens.
     pub fn causal(&self) -> bool {
         self.network.causal()
     }
@@ -109,8 +111,13 @@ impl Model {
         u32::try_from(id).ok()
     }
 
-    /// Rows of ids as the model wants them: positions as its family counts them; it sees all, or what
-    /// stands before.
+    /// An empty cache for `batch` rows of at most `capacity` tokens: in f32, or in bf16 with int8 weights.
+    pub fn kv_cache(&self, batch: usize, capacity: usize) -> KvCache {
+        let dtype = if self.params.is_quantised() { DType::Bf16 } else { DType::F32 };
+        KvCache::new(dtype, self.device, self.sizes(), batch, capacity)
+    }
+
+    /// `batch` rows of `time` ids with the family's own positions and mask: each token sees all, or the earlier ones.
     ///
     /// # Panics
     /// If the count does not fit the sizes.

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use super::{Model, prefix, variant};
 use crate::{
     adapters::Adaptation,
-    architecture::Shape,
     builder::{Builder, Built},
     config::Fields,
     families::{self, Family},
@@ -17,6 +16,7 @@ use crate::{
     heads::{self, BESIDE, Head, HeadNetwork},
     left_over::LeftOver,
     parameter::{File, Role},
+    sizes::Shape,
 };
 
 impl Model {

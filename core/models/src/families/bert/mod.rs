@@ -7,14 +7,14 @@ use super::{
     Family,
     encoder::{self, Encoder},
 };
-use crate::heads::{Activate, Layer, Out, Place, Stack, Start, Variant, Width};
+use crate::heads::{Activate, Layer, Out, Readout, Stack, Start, Variant, Width};
 
 /// The first token's state through a dense layer of the trunk (appendix A.1 calls it C).
 const POOLER: Layer = Layer::Pooler("pooler.dense", Activate::Fixed(Activation::Tanh));
 
 const TOKENS: Stack = Stack {
     output: "logits",
-    place: Place::Every,
+    readout: Readout::Every,
     layers: &[
         Layer::Dense("cls.predictions.transform.dense", Activate::Key("hidden_act")),
         Layer::Norm("cls.predictions.transform.LayerNorm"),
@@ -28,7 +28,7 @@ const TOKENS: Stack = Stack {
 };
 
 const NEXT: Stack = Stack::new(
-    Place::First,
+    Readout::First,
     &[POOLER],
     "cls.seq_relationship.weight",
     "cls.seq_relationship.bias",
@@ -37,7 +37,7 @@ const NEXT: Stack = Stack::new(
 
 const fn classifier(width: Width) -> Stack {
     let layers = &[POOLER, Layer::Drop];
-    Stack::new(Place::First, layers, "classifier.weight", "classifier.bias", width)
+    Stack::new(Readout::First, layers, "classifier.weight", "classifier.bias", width)
 }
 
 /// The family's line in the registry.
@@ -48,7 +48,12 @@ pub const FAMILY: Family = Family {
     heads: &[
         Variant::new(
             "bare",
-            &[Stack { output: "pooler_output", place: Place::First, layers: &[POOLER], out: None }],
+            &[Stack {
+                output: "pooler_output",
+                readout: Readout::First,
+                layers: &[POOLER],
+                out: None,
+            }],
         ),
         Variant::new("masked-lm", &[TOKENS]),
         Variant::new("next-sentence", &[NEXT]),

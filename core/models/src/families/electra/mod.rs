@@ -12,10 +12,11 @@ use super::{
     encoder::{self, Defaults, Encoder, Positions},
 };
 use crate::{
-    architecture::{Architecture, Shape},
+    architecture::Architecture,
     builder::Builder,
     config::Fields,
-    heads::{Activate, Layer, Place, Stack, Variant, Width},
+    heads::{Activate, Layer, Readout, Stack, Variant, Width},
+    sizes::Shape,
 };
 
 const GELU: Activate = Activate::Fixed(Activation::Gelu);
@@ -29,7 +30,7 @@ pub const FAMILY: Family = Family {
         Variant::new(
             "masked-lm",
             &[Stack::new(
-                Place::Every,
+                Readout::Every,
                 &[
                     Layer::ToEmbedding("generator_predictions.dense", GELU),
                     Layer::Norm("generator_predictions.LayerNorm"),
@@ -42,7 +43,7 @@ pub const FAMILY: Family = Family {
         Variant::new(
             "replaced-token",
             &[Stack::new(
-                Place::Every,
+                Readout::Every,
                 &[Layer::Dense("discriminator_predictions.dense", Activate::Key("hidden_act"))],
                 "discriminator_predictions.dense_prediction.weight",
                 "discriminator_predictions.dense_prediction.bias",
@@ -52,7 +53,7 @@ pub const FAMILY: Family = Family {
         Variant::new(
             "sequence",
             &[Stack::new(
-                Place::First,
+                Readout::First,
                 &[Layer::Drop, Layer::Dense("classifier.dense", GELU), Layer::Drop],
                 "classifier.out_proj.weight",
                 "classifier.out_proj.bias",
@@ -62,7 +63,7 @@ pub const FAMILY: Family = Family {
         Variant::new(
             "multiple-choice",
             &[Stack::new(
-                Place::First,
+                Readout::First,
                 &[
                     Layer::Dense("sequence_summary.summary", Activate::Key("summary_activation")),
                     Layer::Drop,

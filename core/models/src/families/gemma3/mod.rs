@@ -16,12 +16,13 @@ use super::{
     rope,
 };
 use crate::{
-    architecture::{Architecture, Shape, Sizes},
+    architecture::Architecture,
     builder::Builder,
     config::Fields,
     layers::{Attention, Embedding, GatedMlp, LinearSpec, Norm},
     parameter::Init,
     pass::Pass,
+    sizes::{Shape, Sizes},
 };
 
 /// The family's line in the registry.
@@ -199,7 +200,7 @@ impl Gemma3 {
             attention.norms = Some([query, norm(b, "self_attn.k_norm", head_dim)?]);
             Ok(Block { attention, mlp, norms })
         })?;
-        // After the parameters: what a file's tensors do not bear out is not allocated.
+        // After the parameters: a file without that many layers has failed by now, before memory was taken for them.
         for (block, window) in blocks.iter_mut().zip(layer_windows(c, sizes.layers)?) {
             block.attention.window = window;
         }

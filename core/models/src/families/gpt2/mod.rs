@@ -10,13 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::Family;
 use crate::{
-    architecture::{Architecture, Shape, Sizes},
+    architecture::Architecture,
     builder::{Builder, Owner},
     config::Fields,
-    heads::{Place, Stack, Start, Variant, Width},
+    heads::{Readout, Stack, Start, Variant, Width},
     layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
     parameter::Init,
     pass::Pass,
+    sizes::{Shape, Sizes},
 };
 
 /// The family's line in the registry.
@@ -27,12 +28,12 @@ pub const FAMILY: Family = Family {
     heads: &[
         Variant::new(
             "causal-lm",
-            &[Stack::bare(Place::Every, "lm_head.weight", Width::Vocabulary)],
+            &[Stack::bare(Readout::Every, "lm_head.weight", Width::Vocabulary)],
         )
         .named("LMHeadModel"),
         Variant::new(
             "sequence",
-            &[Stack::bare(Place::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
+            &[Stack::bare(Readout::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
         ),
     ],
     inputs: &["position_ids"],

@@ -18,12 +18,13 @@ use super::{
     rope,
 };
 use crate::{
-    architecture::{Architecture, Shape, Sizes},
+    architecture::Architecture,
     builder::Builder,
     config::Fields,
     layers::{Attention, Embedding, GatedMlp, LinearSpec, Norm},
     parameter::Init,
     pass::Pass,
+    sizes::{Shape, Sizes},
 };
 
 /// The family's line in the registry.
@@ -198,7 +199,7 @@ impl Llama {
             }
             Ok(Block { attention_norm, attention, mlp_norm, mlp })
         })?;
-        // After the parameters: what a file's tensors do not bear out is not allocated.
+        // After the parameters: a file without that many layers has failed by now, before memory was taken for them.
         for (block, window) in blocks.iter_mut().zip(layer_windows(c, model_type, sizes.layers)?) {
             block.attention.window = window;
         }

@@ -10,8 +10,8 @@ use super::{
     encoder::{self, Defaults, Encoder, Positions},
 };
 use crate::{
-    architecture::Shape,
-    heads::{Activate, Layer, Out, Place, Stack, Start, Variant, Width},
+    heads::{Activate, Layer, Out, Readout, Stack, Start, Variant, Width},
+    sizes::Shape,
 };
 
 const TANH: Activate = Activate::Fixed(Activation::Tanh);
@@ -28,13 +28,18 @@ pub const FAMILY: Family = Family {
     heads: &[
         Variant::new(
             "bare",
-            &[Stack { output: "pooler_output", place: Place::First, layers: &[POOLER], out: None }],
+            &[Stack {
+                output: "pooler_output",
+                readout: Readout::First,
+                layers: &[POOLER],
+                out: None,
+            }],
         ),
         Variant::new(
             "masked-lm",
             &[Stack {
                 output: "logits",
-                place: Place::Every,
+                readout: Readout::Every,
                 layers: &[
                     Layer::Dense("lm_head.dense", Activate::Fixed(Activation::Gelu)),
                     Layer::Norm("lm_head.layer_norm"),
@@ -50,7 +55,7 @@ pub const FAMILY: Family = Family {
         Variant::new(
             "sequence",
             &[Stack::new(
-                Place::First,
+                Readout::First,
                 &[Layer::Drop, Layer::Dense("classifier.dense", TANH), Layer::Drop],
                 "classifier.out_proj.weight",
                 "classifier.out_proj.bias",
@@ -60,7 +65,7 @@ pub const FAMILY: Family = Family {
         Variant::new(
             "multiple-choice",
             &[Stack::new(
-                Place::First,
+                Readout::First,
                 &[POOLER, Layer::Drop],
                 "classifier.weight",
                 "classifier.bias",

@@ -14,14 +14,15 @@ use serde_json::{Map, Value, json};
 
 use super::Family;
 use crate::{
-    architecture::{Architecture, Shape, Sizes},
+    architecture::Architecture,
     builder::{Builder, Owner},
     config::Fields,
-    heads::{Activate, Layer, Place, Stack, Variant, Width},
+    heads::{Activate, Layer, Readout, Stack, Variant, Width},
     input::{Extra, TwoStreams},
     layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
     parameter::{Init, Role},
     pass::Pass,
+    sizes::{Shape, Sizes},
 };
 
 /// Positions are relative, so this bounds only the work of one pass.
@@ -32,7 +33,7 @@ const SUMMARY: &[Layer] =
     &[Layer::Dense("sequence_summary.summary", Activate::Key("summary_activation")), Layer::Drop];
 
 const fn summary(width: Width) -> Stack {
-    Stack::new(Place::Last, SUMMARY, "logits_proj.weight", "logits_proj.bias", width)
+    Stack::new(Readout::Last, SUMMARY, "logits_proj.weight", "logits_proj.bias", width)
 }
 
 /// The family's line in the registry.
@@ -43,18 +44,24 @@ pub const FAMILY: Family = Family {
     heads: &[
         Variant::new(
             "permutation-lm",
-            &[Stack::new(Place::Every, &[], "lm_loss.weight", "lm_loss.bias", Width::Vocabulary)],
+            &[Stack::new(Readout::Every, &[], "lm_loss.weight", "lm_loss.bias", Width::Vocabulary)],
         ),
         Variant::new("sequence", &[summary(Width::Labels)]),
         Variant::new(
             "token",
-            &[Stack::new(Place::Every, &[], "classifier.weight", "classifier.bias", Width::Labels)],
+            &[Stack::new(
+                Readout::Every,
+                &[],
+                "classifier.weight",
+                "classifier.bias",
+                Width::Labels,
+            )],
         ),
         Variant::new("multiple-choice", &[summary(Width::Fixed(1))]),
         Variant::new(
             "span",
             &[Stack::new(
-                Place::Every,
+                Readout::Every,
                 &[],
                 "qa_outputs.weight",
                 "qa_outputs.bias",

@@ -1,0 +1,49 @@
+//! The sizes of models.
+
+/// The sizes of a model to be made, whatever its family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Positions, the longest context.
+    pub context: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Inner width of the feed-forward part.
+    pub intermediate: usize,
+    /// RMS norm on queries and keys.
+    pub qk_norm: bool,
+    /// Biases on the projections to queries, keys and values.
+    pub qkv_bias: bool,
+    /// How many places a query sees, its own among them; None is all.
+    pub sliding_window: Option<usize>,
+    /// Whether input and output embeddings are one.
+    pub tied: bool,
+    /// Base of the rotary angles.
+    pub rope_theta: f64,
+}
+
+/// Sizes that generation and accounts need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// The longest context.
+    pub context: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
