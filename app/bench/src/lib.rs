@@ -14,20 +14,23 @@ mod train;
 
 use std::{path::PathBuf, time::Instant};
 
-use athanor_store::{Error, Interrupt, Result};
+use athanor_store::{Entry, Error, Interrupt, Registry, Result};
 use athanor_training::memory::SystemMemory;
 use serde_json::{Map, Value, json};
 
 /// All benchmarks.
-pub static BENCHES: &[Bench] = &[
-    train::BENCH,
-    products::BENCH,
-    ops::BENCH,
-    decode::BENCH,
-    optimizer::BENCH,
-    tokenizer::BENCH,
-    loader::BENCH,
-];
+pub static BENCHES: Registry<Bench> = Registry::new(
+    "benchmark",
+    &[
+        train::BENCH,
+        products::BENCH,
+        ops::BENCH,
+        decode::BENCH,
+        optimizer::BENCH,
+        tokenizer::BENCH,
+        loader::BENCH,
+    ],
+);
 
 /// One benchmark.
 pub struct Bench {
@@ -39,6 +42,16 @@ pub struct Bench {
     pub shapes: &'static [&'static str],
     /// Measures.
     pub run: fn(&Options) -> Result<Vec<Row>>,
+}
+
+impl Entry for Bench {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
 }
 
 /// What the command line asks for.
@@ -81,18 +94,6 @@ impl Row {
         };
         Self { name: name.into(), figures }
     }
-}
-
-/// Finds a benchmark.
-///
-/// # Errors
-/// Input, for an unknown name.
-pub fn by_name(name: &str) -> Result<&'static Bench> {
-    BENCHES.iter().find(|b| b.name == name).ok_or_else(|| {
-        let names: Vec<&str> = BENCHES.iter().map(|b| b.name).collect();
-        Error::input(format!("there is no benchmark `{name}`"))
-            .hint(format!("known: {}", names.join(", ")))
-    })
 }
 
 /// The shape that the options name, checked against those of a benchmark.

@@ -5,9 +5,12 @@
 use std::time::Instant;
 
 use athanor_data::{ShardWriter, Split};
-use athanor_pretrain::{PretrainSection, load, objectives::OBJECTIVES};
-use athanor_store::{Result, sha256_file};
-use athanor_text::{Algorithm, Training};
+use athanor_pretrain::{
+    PretrainSection, load,
+    objectives::{MaskedLmSection, OBJECTIVES},
+};
+use athanor_store::{Choice, Result, sha256_file};
+use athanor_text::{ALGORITHMS, Training};
 use serde_json::json;
 
 use crate::{
@@ -29,12 +32,12 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     let sizes = Sizes::of(name);
     let folder = Folder::new(options)?;
     let texts = texts(options, &folder)?;
-    let share = options.share(OBJECTIVES.len() + 1);
+    let share = options.share(OBJECTIVES.iter().len() + 1);
     let step = (train::BENCH.run)(&Options { shape: Some(name.into()), ..share.clone() })?;
     let trained = step.first().and_then(|row| row.figures["tokens_per_second"].as_f64());
     let trained = trained.unwrap_or(f64::NAN);
     let mut rows = Vec::new();
-    for objective in OBJECTIVES {
+    for objective in &OBJECTIVES {
         let (kind, family) = match objective.name {
             "causal" => ("byte_bpe", "gpt2"),
             "permutation_lm" => ("unigram", "xlnet"),
@@ -46,16 +49,19 @@ fn run(options: &Options) -> Result<Vec<Row>> {
             true => athanor_data::Shards::open(&corpus, Split::Train)?.len(),
             false => shards(&corpus, kind, sizes.vocabulary, &texts)?,
         };
-        let mut section =
-            PretrainSection { objective: objective.name.into(), ..Default::default() };
+        // Copies of the rows with other masks are other epochs; one is enough.
+        let mut masked = MaskedLmSection::default();
+        masked.masking.copies = 1;
+        let mut section = PretrainSection {
+            objective: Choice::from(objective.name).with_own("masked_lm", &masked),
+            ..Default::default()
+        };
         section.model.family = family.into();
         section.model.context = sizes.time;
         section.model.hidden_size = sizes.hidden;
         section.model.heads = sizes.heads;
         section.model.layers = sizes.layers;
         section.train.batch_size = sizes.batch;
-        // Copies of the rows with other masks are other epochs; one is enough.
-        section.masked_lm.masking.copies = 1;
         let first_pass = (tokens / (sizes.batch * sizes.time) as u64).max(1) as usize;
         let began = Instant::now();
         let (mut from, mut opened) = (began, 0.0);
@@ -95,7 +101,7 @@ fn shards(
     vocab_size: usize,
     texts: &[String],
 ) -> Result<u64> {
-    let algorithm = Algorithm::by_name(kind)?;
+    let algorithm = ALGORITHMS.find(kind)?;
     let training = Training { vocab_size, lowercase: false, specials: algorithm.specials("")? };
     let tokenizer = algorithm.train(&mut texts.iter().cloned(), &training)?;
     let own = folder.join("tokenizer");

@@ -29,9 +29,9 @@ fn run(options: &Options) -> Result<Vec<Row>> {
         let lines: String = texts.iter().map(|t| json!({ "text": t }).to_string() + "\n").collect();
         write_atomic(&folder.path().join("texts.jsonl"), lines.as_bytes())?;
     }
-    let share = options.share(3 * ALGORITHMS.len());
+    let share = options.share(3 * ALGORITHMS.iter().len());
     let mut rows = Vec::new();
-    for algorithm in ALGORITHMS {
+    for algorithm in &ALGORITHMS {
         options.interrupt.check()?;
         let training = Training { vocab_size, lowercase: false, specials: algorithm.specials("")? };
         let from = Instant::now();

@@ -1,15 +1,15 @@
 //! Runs the stages of a plan.
 
-use athanor_store::{Error, Result, Run};
+use athanor_store::{Error, Result, Run, StageKind};
 
-use crate::{context::Context, plan::Plan, signals, stages::Stage};
+use crate::{context::Context, plan::Plan, signals};
 
 /// Runs the plan's stages, or only those given. Each skips itself when it is done and goes on where
 /// it was cut off; the report is written anew after each.
 ///
 /// # Errors
 /// The first stage's that fails; interrupted, if asked to stop.
-pub fn run(context: &Context, plan: Plan, only: Option<&Stage>) -> Result<()> {
+pub fn run(context: &Context, plan: Plan, only: Option<&StageKind>) -> Result<()> {
     let Plan { recipe, run, out, stages, resolved, force, task } = plan;
     if let Some(only) = only
         && !stages.iter().any(|s| s.name == only.name)
@@ -18,7 +18,7 @@ pub fn run(context: &Context, plan: Plan, only: Option<&Stage>) -> Result<()> {
             .at(recipe.name())
             .hint(format!("`athanor recipe {}` shows its keys", only.name)));
     }
-    let stages: Vec<&Stage> =
+    let stages: Vec<&StageKind> =
         stages.into_iter().filter(|s| only.is_none_or(|o| o.name == s.name)).collect();
     // Before anything is written, and not after hours of work on the stages before.
     stages.iter().try_for_each(|stage| (stage.check_files)(&recipe, &out))?;

@@ -3,14 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use athanor_store::{
-    Check, Error, Problem, Recipe, Result, Section, Task, recipe::KeysOf, section,
+    Check, Error, Problem, Recipe, Result, Section, StageKind, Task, recipe::KeysOf, section,
 };
 use serde_json::Value;
 
-use crate::{
-    context::MOST_THREADS,
-    stages::{STAGES, Stage},
-};
+use crate::{context::MOST_THREADS, stages::STAGES};
 
 section! {
     /// The run as a whole.
@@ -73,7 +70,7 @@ pub struct Plan {
     /// The run's folder.
     pub out: PathBuf,
     /// Its stages, in their order.
-    pub stages: Vec<&'static Stage>,
+    pub stages: Vec<&'static StageKind>,
     /// The recipe with every key.
     pub resolved: String,
     /// `--force`.
@@ -108,7 +105,7 @@ pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
     // The recipe that the run keeps works from anywhere.
     run.out = Some(absolute(&out));
     run.folder = Some(absolute(recipe.dir()));
-    let stages: Vec<&Stage> = STAGES.iter().filter(|s| recipe.has(s.name)).collect();
+    let stages: Vec<&StageKind> = STAGES.iter().filter(|s| recipe.has(s.name)).collect();
     if stages.is_empty() {
         let names: Vec<_> = STAGES.iter().map(|s| format!("[{}]", s.name)).collect();
         return Err(Error::input("the recipe names no stage")

@@ -12,7 +12,7 @@ use std::{
 
 use athanor_data::records;
 use athanor_models::{Head, Model, Shape, families};
-use athanor_text::{Algorithm, Training};
+use athanor_text::{ALGORITHMS, Training};
 use serde_json::{Value, json};
 use small::{Small, checkpoints, good, same, stderr};
 
@@ -42,7 +42,7 @@ fn prepare() -> Small {
     let texts = texts();
     assert!(texts.len() > 400, "{}", texts.len());
     for (family, kind, specials, head) in FAMILIES {
-        let algorithm = Algorithm::by_name(kind).unwrap();
+        let algorithm = ALGORITHMS.find(kind).unwrap();
         let training = Training {
             vocab_size: 900,
             lowercase: true,

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Check, Error, Problem, Recipe, Result, section};
+use athanor_store::{Check, Choice, Error, Problem, Recipe, Result, section};
 use serde_json::Value;
 
 use crate::{Expression, Record, Template, formats, hash64};
@@ -17,9 +17,8 @@ section! {
         path: PathBuf = PathBuf::new(),
         /// A file of the same form whose examples are held out; none of `path` is then.
         heldout: Option<PathBuf> = None,
-        /// The form of the files: jsonl, csv, tsv, conll (a word and its tags a line), brown (word/tag);
-        /// empty: by the file's name.
-        format: String = String::new(),
+        /// The form of the files; by their names if not set.
+        format: Option<Choice<formats::Format>> = None,
         /// Names of the columns of csv, tsv and conll where the file does not name them.
         columns: Vec<String> = Vec::new(),
         /// Expression over a record's fields; records for which it is false are left out.
@@ -60,11 +59,7 @@ impl Check for LabelledSection {
                 Expression::new(source).map_err(|e| Problem::new(key, e.to_string()))?;
             }
         }
-        let known: Vec<&str> = formats::FORMATS.iter().map(|f| f.name).collect();
-        match self.format.is_empty() {
-            true => Ok(()),
-            false => Problem::unless_one_of("format", &self.format, &known),
-        }
+        Ok(())
     }
 }
 
@@ -228,7 +223,11 @@ impl LabelledSection {
         let identity = identity.transpose()?;
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
         let mut all = Vec::new();
-        for row in (formats::find(&self.format, path)?.open)(path, &self.columns)? {
+        let format = match &self.format {
+            Some(format) => format.entry()?,
+            None => formats::by_ending(path)?,
+        };
+        for row in (format.open)(path, &self.columns)? {
             if all.len() >= limit {
                 break;
             }

@@ -32,7 +32,7 @@ pub use jsonl::{JsonLines, read_jsonl};
 pub use recipe::{Check, Key, Problem, Recipe, Section, describe, fingerprint_value, nearest};
 pub use registry::{Choice, Entry, OwnKeys, Registered, Registry};
 pub use run::{Bar, Console, Interrupt, Run, Silent, Task};
-pub use stage::{Fingerprint, StageFolder};
+pub use stage::{Done, Fingerprint, Input, Stage, StageFolder, StageKind, Work};
 pub use tensorboard::TensorBoard;
 
 /// For `section!`, so that a crate with sections needs no serde of its own.

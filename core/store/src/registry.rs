@@ -130,6 +130,12 @@ impl<T: Entry> Registry<T> {
         let all = self.iter().map(|e| format!("{} ({})", e.name(), e.about()));
         all.collect::<Vec<_>>().join(", ")
     }
+
+    /// A line for each entry, for the help of a command.
+    pub fn lines(&self) -> String {
+        let width = self.names().map(str::len).max().unwrap_or(0);
+        self.iter().map(|e| format!("  {:width$}  {}\n", e.name(), e.about())).collect()
+    }
 }
 
 impl<T: Entry> IntoIterator for &Registry<T> {

@@ -74,7 +74,7 @@ fn texts_are_cut_as_the_library_cuts_them() {
         ]
         .map(String::from),
     );
-    for algorithm in ALGORITHMS {
+    for algorithm in &ALGORITHMS {
         let specials = algorithm.specials("").unwrap();
         let training =
             Training { vocab_size: 1500, lowercase: algorithm.name != "byte_bpe", specials };

@@ -35,7 +35,7 @@ fn training_depends_on_the_texts_alone() {
     };
     let mut reversed = all.clone();
     reversed.reverse();
-    for algorithm in ALGORITHMS {
+    for algorithm in &ALGORITHMS {
         let first = train(algorithm, &all, 1);
         for threads in [1, 2, 5] {
             assert!(train(algorithm, &all, threads) == first, "{}: {threads}", algorithm.name);
@@ -56,7 +56,7 @@ fn kinds_of_tokenisers() {
     let mut all = texts("zh.jsonl.gz");
     all.extend(texts("human_ratings.jsonl.gz").into_iter().take(2000));
     let text = "the film is good [SEP] <sep> </s>, 春風 <|endoftext|>";
-    for algorithm in ALGORITHMS {
+    for algorithm in &ALGORITHMS {
         let tokenizer = trained(algorithm, &all, 5000);
         assert_eq!(tokenizer.vocab_size(), 5000, "{}", algorithm.name);
         let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use std::{
 
 use athanor_data::{ShardWriter, Split, splitmix64};
 use athanor_store::{Error, Result, Run, StagedDir, durable::write_atomic_with, sha256_file};
-use athanor_text::{Algorithm, SpecialTokens, Tokenizer, Training};
+use athanor_text::{SpecialTokens, Tokenizer, Training};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -86,7 +86,7 @@ fn train(run: &Run, section: &CorpusSection, kept: &[Kept], train_bytes: u64) ->
         .zip(0u64..)
         .filter(|(_, n)| splitmix64(*n) <= most)
         .flat_map(|(d, _)| parts_of(d.text));
-    let algorithm = Algorithm::by_name(&settings.kind)?;
+    let algorithm = settings.kind.entry()?;
     let training = Training {
         vocab_size: settings.vocab_size,
         lowercase: settings.lowercase,
@@ -390,6 +390,7 @@ pub(crate) fn stop_if_asked(run: &Run) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use athanor_text::ALGORITHMS;
 
     #[test]
     fn long_texts_have_the_same_ids_in_pieces() {
@@ -397,7 +398,7 @@ mod tests {
         let long: String = (0..700_000u64).map(|n| words[(splitmix64(n) % 10) as usize]).collect();
         assert!(long.len() > 2 * PIECE_BYTES);
         for name in ["byte_bpe", "wordpiece", "unigram"] {
-            let algorithm = Algorithm::by_name(name).unwrap();
+            let algorithm = ALGORITHMS.find(name).unwrap();
             let training = Training {
                 vocab_size: 400,
                 lowercase: false,
@@ -415,7 +416,7 @@ mod tests {
         assert_eq!(parts_of(long.clone()).concat(), long);
         assert!(parts_of("one two ".repeat(500_000)).len() > 2);
         // No place to cut.
-        let tokenizer = Algorithm::by_name("byte_bpe").unwrap();
+        let tokenizer = ALGORITHMS.find("byte_bpe").unwrap();
         let training = Training {
             vocab_size: 300,
             lowercase: false,

@@ -34,58 +34,6 @@ pub use account::{Account, Example, Flow, Hit, Skipped, SourceAccount, StepAccou
 pub use diversity::Diversity;
 pub use document::Document;
 pub use mix::{GroupAccount, MixAccount, MixSection, PartSection};
-pub use pipeline::run;
+pub use pipeline::{STAGE, run};
 pub use section::{CorpusSection, SourceSection, TokenizerSection};
 pub use topics::Topic;
-
-use std::path::Path;
-
-use athanor_store::{Key, Recipe, Result, Section};
-
-/// The stage's name.
-pub const NAME: &str = "corpus";
-
-/// The stage's keys.
-pub fn keys() -> Vec<Key> {
-    CorpusSection::keys()
-}
-
-/// The stage's section with every key, checked.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn resolved(recipe: &Recipe) -> Result<serde_json::Value> {
-    Ok(athanor_store::recipe::json(&recipe.section::<CorpusSection>(NAME)?))
-}
-
-/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
-/// will be: asked before the first stage of a recipe begins.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn check_files(recipe: &Recipe, _run: &Path) -> Result<()> {
-    let section = recipe.section::<CorpusSection>(NAME)?;
-    for (i, source) in section.sources.iter().enumerate() {
-        for path in source.all_paths() {
-            let key = format!("{NAME}.sources.{i}.path");
-            if sources::remote::is_remote(&path) {
-                sources::remote::check(&path).map_err(|e| e.at(&key))?;
-                continue;
-            }
-            if sources::is_stdin(&path) || sources::files(&recipe.resolve(&path)).is_ok() {
-                continue;
-            }
-            recipe.needs_file(&key, &path)?;
-        }
-    }
-    for name in &section.steps {
-        let files = steps::build(name, &section.settings).map_or(Vec::new(), |s| s.files());
-        for path in files {
-            recipe.needs_file(&format!("{NAME}.settings.{name}"), &path)?;
-        }
-    }
-    match &section.tokenizer.load {
-        Some(path) => recipe.needs_file("corpus.tokenizer.load", path),
-        None => Ok(()),
-    }
-}

@@ -8,24 +8,75 @@ use std::{
 };
 
 use athanor_store::{
-    Error, Result, Run, StageFolder, StagedDir, sha256_file, sha256_folder, write_atomic,
-    write_json,
+    Error, Input, Recipe, Result, Run, Section, StageFolder, StageKind, StagedDir, recipe::json,
+    write_atomic, write_json,
 };
 use rayon::prelude::*;
-use serde_json::json;
 
 use crate::{
     Account, CorpusSection, Document,
     clean::{Kept, clean},
     datacard, diversity,
     encode::{self, stop_if_asked},
-    spool, steps,
+    sources, spool, steps,
     units::Units,
     work::{self, Work},
 };
 
 /// Documents written at once.
 const BATCH: usize = 1024;
+
+/// The stage's entry. It is no [`athanor_store::Stage`]: several processes share its work, its sources may be
+/// elsewhere, and whichever process comes last says that it is done.
+pub const STAGE: StageKind = StageKind {
+    name: NAME,
+    about: "Clean, split and tokenise the sources of text",
+    keys: CorpusSection::keys,
+    resolved: |recipe| Ok(json(&recipe.section::<CorpusSection>(NAME)?)),
+    check_files,
+    shares_work: true,
+    run,
+};
+
+const NAME: &str = "corpus";
+
+/// Fails unless the files that the stage works on are there: asked before it begins.
+fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
+    let section: CorpusSection = recipe.section(NAME)?;
+    for (i, source) in section.sources.iter().enumerate() {
+        for path in source.all_paths() {
+            let key = format!("{NAME}.sources.{i}.path");
+            if sources::remote::is_remote(&path) {
+                sources::remote::check(&path).map_err(|e| e.at(&key))?;
+                continue;
+            }
+            if sources::is_stdin(&path) || sources::files(&recipe.resolve(&path)).is_ok() {
+                continue;
+            }
+            recipe.needs_file(&key, &path)?;
+        }
+    }
+    let all = step_inputs(&section).into_iter().chain(tokenizer_input(&section));
+    all.into_iter().try_for_each(|input| input.check(NAME, recipe, run))
+}
+
+/// The files that the steps read: "STEP.NUMBER".
+fn step_inputs(section: &CorpusSection) -> Vec<Input> {
+    let of = |name: &String| {
+        let files = steps::build(name, &section.settings).map_or(Vec::new(), |s| s.files());
+        let input = |(n, path): (usize, &PathBuf)| {
+            Input::file(format!("{name}.{n}"), format!("settings.{name}"), path)
+        };
+        files.iter().enumerate().map(input).collect::<Vec<_>>()
+    };
+    section.steps.iter().flat_map(of).collect()
+}
+
+/// A tokeniser that is taken instead of training one.
+fn tokenizer_input(section: &CorpusSection) -> Option<Input> {
+    let path = section.tokenizer.load.as_ref()?;
+    Some(Input::file("tokenizer", "tokenizer.load", path))
+}
 
 /// Makes the corpus that the recipe's `[corpus]` describes in the run's folder, unless it is there. As one
 /// of several tasks ([`Run::task`]) it does its part; the last one writes the shards.
@@ -34,8 +85,8 @@ const BATCH: usize = 1024;
 /// Input: a bad section, a source that is not there or that cannot be read (file and line), nothing
 /// kept. Interrupted, if asked to stop; the same call goes on from there. Those of writing.
 pub fn run(run: &Run) -> Result<()> {
-    let section: CorpusSection = run.recipe.section("corpus")?;
-    let stage = run.stage("corpus");
+    let section: CorpusSection = run.recipe.section(NAME)?;
+    let stage = run.stage(NAME);
     let began = Instant::now();
     let own = run.dir.join(".corpus-work");
     let folder = match &section.cache {
@@ -63,11 +114,12 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
     let run = work.run;
     // Where there is a result already it is most likely this one.
     let units = Units::find(work, section, !stage.path("done.json").exists())?;
-    let files = step_files(run, section)?;
-    let loaded = match &section.tokenizer.load {
-        Some(path) => Some(hash(run, path)?),
-        None => None,
+    let hash = |input: Input| -> Result<(String, String)> {
+        stop_if_asked(run)?;
+        Ok((input.name().to_owned(), input.sha256(NAME, run)?))
     };
+    let files = step_inputs(section).into_iter().map(hash).collect::<Result<Vec<_>>>()?;
+    let loaded = tokenizer_input(section).map(hash).transpose()?.map(|(_, sha256)| sha256);
     let mut fingerprint = run.fingerprint(section);
     for (source, hash) in section.sources.iter().zip(&units.sources) {
         fingerprint = fingerprint.input(&source.name, hash);
@@ -104,7 +156,7 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
         account.diversity = diversity::count(work, &kept, &names)?;
     }
     // One task writes the result; the others wait for it.
-    let last = work::key(&json!(["result", fingerprint.hash()]));
+    let last = work::key(&serde_json::json!(["result", fingerprint.hash()]));
     work.forget(&last, "json");
     work.all(std::slice::from_ref(&last), |_| {
         let staged = StagedDir::new(stage.dir())?;
@@ -120,7 +172,7 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
         write_atomic(&folder.join("datacard.md"), datacard::render(&account).as_bytes())?;
         staged.commit()?;
         let seconds = began.elapsed().as_secs_f64();
-        let summary = json!({
+        let summary = serde_json::json!({
             "seconds": seconds,
             "documents": kept_documents,
             "bytes": bytes,
@@ -130,7 +182,7 @@ fn make(work: &Work, section: &CorpusSection, stage: &StageFolder, began: Instan
             "vocab_size": account.vocab_size,
         });
         stage.finish(&fingerprint, seconds, &summary)?;
-        work.finish(&last, &json!({}))
+        work.finish(&last, &serde_json::json!({}))
     })
 }
 
@@ -151,7 +203,7 @@ fn texts(run: &Run, section: &CorpusSection, kept: &[Kept], path: &Path) -> Resu
             return out.flush().map_err(fail);
         }
         let line = |d: &Document| {
-            let line = json!({
+            let line = serde_json::json!({
                 "id": d.id,
                 "source": section.sources[d.source].name,
                 "url": d.url,
@@ -164,25 +216,6 @@ fn texts(run: &Run, section: &CorpusSection, kept: &[Kept], path: &Path) -> Resu
         let lines: Vec<String> = batch.par_iter().map(line).collect();
         lines.iter().try_for_each(|l| out.write_all(l.as_bytes())).map_err(fail)?;
     }
-}
-
-/// The hashes of the files that the steps read: "STEP.NUMBER".
-fn step_files(run: &Run, section: &CorpusSection) -> Result<Vec<(String, String)>> {
-    let mut out = Vec::new();
-    for name in &section.steps {
-        let files = steps::build(name, &section.settings).map_or(Vec::new(), |s| s.files());
-        for (n, path) in files.iter().enumerate() {
-            out.push((format!("{name}.{n}"), hash(run, path)?));
-        }
-    }
-    Ok(out)
-}
-
-/// The hash of a file or a folder.
-fn hash(run: &Run, path: &Path) -> Result<String> {
-    stop_if_asked(run)?;
-    let path = run.recipe.resolve(path);
-    if path.is_dir() { sha256_folder(&path) } else { sha256_file(&path) }
 }
 
 fn nothing_left(account: &Account) -> Error {

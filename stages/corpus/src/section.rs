@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use athanor_store::{Check, Problem, section};
-use athanor_text::ALGORITHMS;
+use athanor_store::{Check, Choice, Problem, section};
+use athanor_text::Algorithm;
 
 use crate::{mix::MixSection, sources, steps};
 
@@ -53,11 +53,8 @@ section! {
         path: PathBuf = PathBuf::new(),
         /// More of these, read behind `path`.
         paths: Vec<PathBuf> = Vec::new(),
-        /// How to read it: "auto" (by the file's name), "jsonl" (one JSON object a line), "text" (one
-        /// document a file), "csv" (a header, then one document a row; TSV by the file's name),
-        /// "parquet" (one document a row), "html", "warc" (WET, too), "epub", "mediawiki" (an XML
-        /// export) or "stackexchange" (Posts.xml). Gzip, bzip2 and Zstandard are known by their content.
-        format: String = "auto".to_string(),
+        /// How to read it; gzip, bzip2 and Zstandard are known by their content. Not set: by the file's name.
+        format: Option<Choice<sources::Format>> = None,
         /// The field that holds the text, or a template over fields: "{{ title }}\n{{ text }}".
         text: String = "text".to_string(),
         /// Take only records for which this expression holds: "genre == 'humor'". Empty: all.
@@ -82,9 +79,8 @@ section! {
 section! {
     /// The tokeniser that turns text into ids.
     pub struct TokenizerSection {
-        /// How its vocabulary is made: byte_bpe (GPT, RoBERTa), wordpiece (BERT, ELECTRA) or unigram
-        /// (SentencePiece's; XLNet).
-        kind: String = "byte_bpe".into(),
+        /// How its vocabulary is made.
+        kind: Choice<Algorithm> = "byte_bpe".into(),
         /// Its special tokens: gpt, bert, roberta or xlnet; empty takes those that the kind is used with.
         special_tokens: String = String::new(),
         /// Lower-case the text and strip accents (wordpiece and unigram).
@@ -158,9 +154,6 @@ impl Check for SourceSection {
         Problem::unless(!self.name.is_empty(), "name", "a source needs a name")?;
         Problem::unless(!self.all_paths().is_empty(), "path", "a source needs a path")?;
         Problem::unless_one_of("on_error", &self.on_error, &["refuse", "skip"])?;
-        let mut formats = vec!["auto"];
-        formats.extend(sources::FORMATS.iter().map(|f| f.name));
-        Problem::unless_one_of("format", &self.format, &formats)?;
         Problem::unless(
             (1024..=1 << 30).contains(&self.max_record_bytes),
             "max_record_bytes",
@@ -176,15 +169,13 @@ impl Check for SourceSection {
 
 impl Check for TokenizerSection {
     fn check(&self) -> Result<(), Problem> {
-        let kinds: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
-        Problem::unless_one_of("kind", &self.kind, &kinds)?;
-        for algorithm in ALGORITHMS.iter().filter(|a| a.name == self.kind) {
-            if !self.special_tokens.is_empty() {
-                let known = algorithm.specials;
-                Problem::unless_one_of("special_tokens", &self.special_tokens, known)?;
-            }
+        if let Ok(algorithm) = self.kind.entry()
+            && !self.special_tokens.is_empty()
+        {
+            let known = algorithm.specials;
+            Problem::unless_one_of("special_tokens", &self.special_tokens, known)?;
         }
-        let bytes = self.kind == "byte_bpe";
+        let bytes = self.kind.name() == "byte_bpe";
         Problem::unless(
             !bytes || !self.lowercase,
             "lowercase",

@@ -25,7 +25,7 @@ fn read(path: &Path, change: impl FnOnce(&mut SourceSection)) -> Vec<(String, St
     let mut source =
         SourceSection { name: "s".into(), path: path.into(), ..SourceSection::default() };
     source.on_error = "skip".into();
-    source.format = "parquet".into();
+    source.format = Some("parquet".into());
     change(&mut source);
     let (items, tally) = match sources::open(&source.all_paths(), &source) {
         Ok(opened) => opened,

@@ -164,13 +164,13 @@ pub(crate) fn limit(section: usize, model: &Model, tokenizer: &Tokenizer) -> usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use athanor_text::{Algorithm, SpecialTokens, Training};
+    use athanor_text::{ALGORITHMS, SpecialTokens, Training};
 
     fn wordpiece() -> Tokenizer {
         let text = "the cat sat on the mat unbelievably quickly ";
         let training =
             Training { vocab_size: 60, lowercase: true, specials: SpecialTokens::bert() };
-        let kind = Algorithm::by_name("wordpiece").unwrap();
+        let kind = ALGORITHMS.find("wordpiece").unwrap();
         kind.train(&mut [text.repeat(3)].into_iter(), &training).unwrap()
     }
 

@@ -18,4 +18,4 @@ pub mod tasks;
 pub use labels::Labels;
 pub use predict::{Predictor, Tag};
 pub use section::FinetuneSection;
-pub use stage::{NAME, check_files, keys, resolved, run};
+pub use stage::STAGE;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use athanor_data::{DialogueSection, LabelledSection};
 use athanor_generation::Sampling;
-use athanor_store::{Check, Problem, section};
+use athanor_store::{Check, Choice, Problem, section};
 use athanor_training::TrainSection;
 
-use crate::tasks;
+use crate::tasks::TaskKind;
 
 section! {
     /// A source of examples.
@@ -50,9 +50,8 @@ impl ExampleSection {
 section! {
     /// Supervised fine-tuning.
     pub struct FinetuneSection {
-        /// The kind of task: conversation, classification (of a text or a pair), token_classification (of
-        /// words), regression (a number for a text or a pair).
-        task: String = "conversation".into(),
+        /// What is learned.
+        task: Choice<TaskKind> = "conversation".into(),
         /// Model folder to start from; that of this run's pretrain stage if not set.
         model: Option<PathBuf> = None,
         /// Sources of examples.
@@ -78,8 +77,6 @@ section! {
 
 impl Check for FinetuneSection {
     fn check(&self) -> Result<(), Problem> {
-        let names: Vec<&str> = tasks::TASKS.iter().map(|t| t.name).collect();
-        Problem::unless_one_of("task", &self.task, &names)?;
         Problem::unless(
             self.heldout_per_thousand < 1000,
             "heldout_per_thousand",
@@ -94,7 +91,7 @@ impl Check for FinetuneSection {
         labels.sort();
         labels.dedup();
         Problem::unless(labels.len() == self.labels.len(), "labels", "names a label twice")?;
-        let conversation = self.task == "conversation";
+        let conversation = self.task.name() == "conversation";
         for (i, data) in self.data.iter().enumerate() {
             let (wanted, other, good) = match conversation {
                 true => {

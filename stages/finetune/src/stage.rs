@@ -3,47 +3,12 @@
 use std::path::Path;
 
 use athanor_models::Model;
-use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
+use athanor_store::{Done, Error, Input, Result, Run, Stage, StageKind, Work};
 use athanor_text::{ChatTemplate, Tokenizer};
-use athanor_training::{Figures, StageContext, Trainer, save_model, stage_model};
+use athanor_training::{Figures, StageContext, Trainer, save_model};
 use serde_json::{Map, Value, json};
 
-use crate::{section::FinetuneSection, tasks};
-
-/// The stage's name.
-pub const NAME: &str = "finetune";
-
-/// The stage's keys.
-pub fn keys() -> Vec<Key> {
-    FinetuneSection::keys()
-}
-
-/// The stage's section with every key, checked.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn resolved(recipe: &Recipe) -> Result<Value> {
-    Ok(athanor_store::recipe::json(&recipe.section::<FinetuneSection>(NAME)?))
-}
-
-/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
-/// will be: asked before the first stage of a recipe begins.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
-    let section = recipe.section::<FinetuneSection>(NAME)?;
-    match &section.model {
-        Some(path) => recipe.needs_file("finetune.model", path)?,
-        None => recipe.needs_stage(run, NAME, "pretrain", "model")?,
-    }
-    for (i, data) in section.data.iter().enumerate() {
-        for (key, path) in data.files() {
-            recipe.needs_file(&format!("{NAME}.data.{i}.{key}"), path)?;
-        }
-    }
-    Ok(())
-}
+use crate::section::FinetuneSection;
 
 /// What a task works with.
 pub(crate) struct Job<'a> {
@@ -81,7 +46,7 @@ impl<'a> Job<'a> {
         tokenizer: &Tokenizer,
         template: Option<&ChatTemplate>,
         outcome: Outcome,
-    ) -> Result<()> {
+    ) -> Result<Done> {
         let Outcome { figures, told, tasks, details } = outcome;
         let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
@@ -100,30 +65,41 @@ impl<'a> Job<'a> {
         if let Value::Object(summary) = &mut summary {
             summary.extend(details);
         }
-        self.context.folder.finish(&self.context.fingerprint, seconds, &summary)
+        Ok(Done { seconds, summary })
     }
 }
 
-/// Fine-tunes a model and writes RUN/finetune/model.
-///
-/// # Errors
-/// Input for a wrong recipe, model or data, Interrupted after a checkpoint, Failed otherwise.
-pub fn run(run: &Run) -> Result<()> {
-    let section: FinetuneSection = run.recipe.section(NAME)?;
-    if section.data.is_empty() {
-        return Err(Error::input("there is no data to learn from")
-            .at(format!("{}: [finetune]", run.recipe.name()))
-            .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
-    }
-    let kind = tasks::by_name(&section.task)?;
-    let folder = stage_model(run, "pretrain", "finetune.model", section.model.as_deref())?;
-    let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
-    for (i, data) in section.data.iter().enumerate() {
-        for (n, (key, path)) in data.files().into_iter().enumerate() {
-            let name = if n == 0 { format!("data.{i}") } else { format!("data.{i}.{key}") };
-            fingerprint = fingerprint.input(&name, sha256_file(&run.recipe.resolve(path))?);
+/// The stage's entry.
+pub const STAGE: StageKind = StageKind::of::<Finetune>();
+
+struct Finetune;
+
+impl Stage for Finetune {
+    type Section = FinetuneSection;
+    const NAME: &'static str = "finetune";
+    const ABOUT: &'static str = "Teach the model tasks or conversation from examples";
+
+    fn inputs(section: &FinetuneSection) -> Vec<Input> {
+        let mut all = vec![Input::model("model", section.model.as_deref(), "pretrain")];
+        for (i, data) in section.data.iter().enumerate() {
+            for (n, (key, path)) in data.files().into_iter().enumerate() {
+                let name = if n == 0 { format!("data.{i}") } else { format!("data.{i}.{key}") };
+                all.push(Input::file(name, format!("data.{i}.{key}"), path));
+            }
         }
+        all
     }
-    let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
-    (kind.run)(&Job { run, section: &section, context: &context, folder: &folder })
+
+    fn work(work: &Work<'_, FinetuneSection>) -> Result<Done> {
+        let Work { run, section, .. } = work;
+        if section.data.is_empty() {
+            return Err(Error::input("there is no data to learn from")
+                .at(format!("{}: [finetune]", run.recipe.name()))
+                .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
+        }
+        let (folder, fingerprint) = (work.folder.clone(), work.fingerprint.clone());
+        let context = StageContext { run, folder, fingerprint };
+        let job = Job { run, section, context: &context, folder: work.place("model") };
+        (section.task.entry()?.run)(&job)
+    }
 }

@@ -16,4 +16,4 @@ pub mod objectives;
 pub use loader::load;
 pub use masked::MaskingSection;
 pub use section::PretrainSection;
-pub use stage::{NAME, check_files, keys, resolved, run};
+pub use stage::STAGE;

@@ -7,7 +7,7 @@ use athanor_store::Result;
 use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 
-use crate::{objectives, section::PretrainSection, stage::Materials};
+use crate::{section::PretrainSection, stage::Materials};
 
 /// Opens a folder of shards as pretraining does and makes the batches of the steps 0, 1, 2, … until `each`,
 /// which is told how many tokens those of a step have, says false. Nothing is trained, no weights are made.
@@ -21,7 +21,7 @@ pub fn load(
     each: &mut dyn FnMut(usize) -> Result<bool>,
 ) -> Result<()> {
     let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
-    let objective = objectives::by_name(&section.objective)?;
+    let objective = section.objective.entry()?;
     let family = families::by_name(&section.model.family)?;
     let mut config = (family.config)(&section.model.shape(tokenizer.vocab_size()));
     (objective.config)(section, &mut config);

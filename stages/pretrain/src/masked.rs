@@ -178,7 +178,7 @@ impl MaskedRows {
         section: &MaskingSection,
         seed: u64,
     ) -> Result<Self> {
-        let (tokenizer, objective) = (m.tokenizer, m.section.objective.as_str());
+        let (tokenizer, objective) = (m.tokenizer, m.section.objective.name());
         let cls = need(tokenizer.cls_id(), "first ([CLS])", objective)?;
         let sep = need(tokenizer.sep_id(), "separating ([SEP])", objective)?;
         let mask = need(tokenizer.mask_id(), "mask", objective)?;

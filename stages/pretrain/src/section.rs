@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use athanor_generation::Sampling;
-use athanor_store::{Check, Problem, section};
+use athanor_store::{Check, Choice, Problem, section};
 use athanor_training::{ModelSection, TrainSection};
 
-use crate::objectives::{self, MaskedLmSection, PermutationLmSection, ReplacedTokenSection};
+use crate::objectives::Objective;
 
 section! {
     /// Short rows first: with learned positions attention finds neighbours sooner where few places compete
@@ -36,22 +36,14 @@ impl ShortRowsSection {
 section! {
     /// Pretraining: what is learned, by which model, how.
     pub struct PretrainSection {
-        /// What is predicted: causal (the next token) masked_lm (hidden tokens; BERT,
-        /// RoBERTa) replaced_token (which tokens were exchanged; ELECTRA) or permutation_lm (tokens in a
-        /// random order; XLNet).
-        objective: String = "causal".into(),
+        /// What is predicted.
+        objective: Choice<Objective> = "causal".into(),
         /// Folder of token shards; that of this run's corpus stage if not set.
         corpus: Option<PathBuf> = None,
         /// Model folder to go on from; a new model if not set.
         init: Option<PathBuf> = None,
         /// Attention stays within a document and positions begin anew in each (causal).
         document_mask: bool = true,
-        /// Keys of masked_lm.
-        masked_lm: MaskedLmSection = MaskedLmSection::default(),
-        /// Keys of replaced_token.
-        replaced_token: ReplacedTokenSection = ReplacedTokenSection::default(),
-        /// Keys of permutation_lm.
-        permutation_lm: PermutationLmSection = PermutationLmSection::default(),
         /// Short rows first (masked_lm, replaced_token).
         short_rows: ShortRowsSection = ShortRowsSection::default(),
         /// The model, if it is new.
@@ -67,9 +59,7 @@ section! {
 
 impl Check for PretrainSection {
     fn check(&self) -> Result<(), Problem> {
-        let names: Vec<&str> = objectives::OBJECTIVES.iter().map(|o| o.name).collect();
-        Problem::unless_one_of("objective", &self.objective, &names)?;
-        let masked = ["masked_lm", "replaced_token"].contains(&self.objective.as_str());
+        let masked = ["masked_lm", "replaced_token"].contains(&self.objective.name());
         Problem::unless(
             self.short_rows.context == 0 || masked,
             "short_rows",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use athanor_data::{Shards, Split};
 use athanor_models::{Guest, Model, families};
-use athanor_store::{Error, Key, Recipe, Result, Run, Section, StagedDir, sha256_folder};
+use athanor_store::{Done, Input, Result, Stage, StageKind, StagedDir, Work};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
 use athanor_training::{
@@ -14,40 +14,7 @@ use athanor_training::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    objectives::{self, Outcome},
-    section::PretrainSection,
-};
-
-/// The stage's name.
-pub const NAME: &str = "pretrain";
-
-/// The stage's keys.
-pub fn keys() -> Vec<Key> {
-    PretrainSection::keys()
-}
-
-/// The stage's section with every key, checked.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn resolved(recipe: &Recipe) -> Result<Value> {
-    Ok(athanor_store::recipe::json(&recipe.section::<PretrainSection>(NAME)?))
-}
-
-/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
-/// will be: asked before the first stage of a recipe begins.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
-    let section = recipe.section::<PretrainSection>(NAME)?;
-    match &section.corpus {
-        Some(path) => recipe.needs_file("pretrain.corpus", path)?,
-        None => recipe.needs_stage(run, NAME, "corpus", "corpus")?,
-    }
-    section.init.iter().try_for_each(|path| recipe.needs_file("pretrain.init", path))
-}
+use crate::{objectives::Outcome, section::PretrainSection};
 
 /// What an objective works with.
 pub(crate) struct Materials<'a> {
@@ -64,52 +31,59 @@ impl Materials<'_> {
     }
 }
 
-/// Pretrains a model and writes RUN/pretrain/model.
-///
-/// # Errors
-/// Input for a wrong recipe or corpus, Interrupted after a checkpoint, Failed otherwise.
-pub fn run(run: &Run) -> Result<()> {
-    let section: PretrainSection = run.recipe.section(NAME)?;
-    let corpus = match &section.corpus {
-        Some(path) => run.recipe.resolve(path),
-        None => run.stage("corpus").dir().to_owned(),
-    };
-    if !corpus.join("index.json").exists() {
-        return Err(Error::input("no token shards here (index.json is missing)")
-            .at(corpus.display())
-            .hint("run `athanor corpus` first, or name a folder of shards with pretrain.corpus"));
-    }
-    let mut fingerprint = run
-        .fingerprint(&section)
-        .input("corpus", athanor_store::sha256_file(&corpus.join("index.json"))?);
-    let init = section.init.as_ref().map(|p| run.recipe.resolve(p));
-    if let Some(init) = &init {
-        fingerprint = fingerprint.input("init", sha256_folder(init)?);
-    }
-    let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
+struct Pretrain;
 
+impl Stage for Pretrain {
+    type Section = PretrainSection;
+    const NAME: &'static str = "pretrain";
+    const ABOUT: &'static str = "Train a language model on the corpus, without labels";
+
+    fn inputs(section: &PretrainSection) -> Vec<Input> {
+        let corpus = Input::shards("corpus", section.corpus.as_deref(), "corpus");
+        let init = section.init.iter().map(|path| Input::file("init", "init", path));
+        std::iter::once(corpus).chain(init).collect()
+    }
+
+    fn work(work: &Work<'_, PretrainSection>) -> Result<Done> {
+        pretrain(work)
+    }
+}
+
+/// The stage's entry.
+pub const STAGE: StageKind = StageKind::of::<Pretrain>();
+
+/// Pretrains a model and writes RUN/pretrain/model.
+fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
+    let Work { run, section, .. } = work;
+    let (folder, fingerprint) = (work.folder.clone(), work.fingerprint.clone());
+    let context = StageContext { run, folder, fingerprint };
+    let (corpus, init) = (work.place("corpus"), work.optional("init"));
     let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
-    let objective = objectives::by_name(&section.objective)?;
-    let head = (objective.head)(&section);
-    let mut model = match &init {
+    let objective = section.objective.entry()?;
+    let head = (objective.head)(section);
+    let mut model = match init {
         Some(dir) => Model::load_with_head(dir, head, run.seed, Device::Cpu)?,
         None => {
             let family = families::by_name(&section.model.family)?;
             let shape = section.model.shape(tokenizer.vocab_size());
             let mut config = (family.config)(&shape);
-            (objective.config)(&section, &mut config);
+            (objective.config)(section, &mut config);
             let plan = Model::from_config(family, config.clone(), head, 0, Device::Plan);
-            check_weights(NAME, &plan.map_err(|e| e.at("pretrain.objective"))?, &section.train)?;
+            check_weights(
+                Pretrain::NAME,
+                &plan.map_err(|e| e.at("pretrain.objective"))?,
+                &section.train,
+            )?;
             Model::from_config(family, config, head, run.seed, Device::Cpu)
                 .map_err(|e| e.at("pretrain.objective"))?
         }
     };
-    if let Some(dir) = &init {
+    if let Some(dir) = init {
         say_left_over(&*run.console, dir, &model);
         load_tokenizer(dir, &model)?;
     }
     set_tokens(&mut model, &tokenizer)?;
-    let guest = (objective.guest)(&section, &mut model, run.seed)?;
+    let guest = (objective.guest)(section, &mut model, run.seed)?;
     let start = context.folder.path("init");
     if !start.join("config.json").exists() {
         save_model(&start, &mut model, &tokenizer, None)?;
@@ -117,7 +91,7 @@ pub fn run(run: &Run) -> Result<()> {
     let parameters = model.params.count();
     let steps = section.train.steps;
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
-    let materials = Materials { section: &section, tokenizer: &tokenizer, corpus: &corpus, guest };
+    let materials = Materials { section, tokenizer: &tokenizer, corpus, guest };
     let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &materials)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
@@ -160,5 +134,5 @@ pub fn run(run: &Run) -> Result<()> {
         }
         summary.extend(more);
     }
-    context.folder.finish(&context.fingerprint, seconds, &summary)
+    Ok(Done { seconds, summary })
 }

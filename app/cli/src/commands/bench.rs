@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use athanor_bench::{BENCHES, Bench, Options, Row, by_name, shape};
+use athanor_bench::{BENCHES, Bench, Options, Row, shape};
 use athanor_report::{
     format,
     table::{Align, Table},
@@ -53,7 +53,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             .hint("give a number above 0 and at most 3600"));
     }
     let chosen: Vec<&Bench> = match &args.name {
-        Some(name) => vec![by_name(name)?],
+        Some(name) => vec![BENCHES.find(name)?],
         None if args.shape.is_some() => {
             return Err(Error::input("which benchmark is the shape of?")
                 .at("--shape")

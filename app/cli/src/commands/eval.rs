@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use athanor_data::LabelledSection;
+use athanor_data::{LabelledSection, formats::FORMATS};
 use athanor_report::table::{Align, Table};
-use athanor_store::{Check, Error, Result};
+use athanor_store::{Choice, Error, Result, Section};
 use serde_json::{Map, Value, json};
 
 use crate::{
     context::Context,
     model_path::{self, Want},
     out,
-    tasks::{self, Subject, TASKS},
+    tasks::{Subject, TASKS},
     writer::{Weights, WeightsArgs},
 };
 
@@ -50,9 +50,8 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Labelled examples")]
 struct Labelled {
-    /// The form of the data: jsonl, csv, tsv, conll or brown [default: by the file's name]
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
-    format: String,
+    #[arg(long, value_name = "NAME", help = format_help())]
+    format: Option<String>,
     /// The field, or template, of a pair's second text
     #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true)]
     pair: String,
@@ -73,10 +72,12 @@ struct Labelled {
     only: String,
 }
 
+fn format_help() -> String {
+    format!("The form of the data, by the file's name if not given: {}", FORMATS.help())
+}
+
 fn after_help() -> String {
-    let width = TASKS.iter().map(|t| t.name.len()).max().unwrap_or(0);
-    let tasks: String =
-        TASKS.iter().map(|t| format!("  {:width$}  {}\n", t.name, t.about)).collect();
+    let tasks = TASKS.lines();
     format!(
         "Tasks:\n{tasks}\nExamples:\n  athanor eval runs/demo --task bits-per-byte --data \
          held-out.jsonl.gz\n  athanor eval models/gpt2 --task perplexity --data book.txt --json\n  athanor eval runs/classify \
@@ -89,7 +90,7 @@ fn section(args: &Args) -> Result<LabelledSection> {
     let own = &args.labelled;
     let section = LabelledSection {
         path: args.data[0].clone(),
-        format: own.format.clone(),
+        format: own.format.as_deref().map(Choice::from),
         columns: own.columns.clone(),
         only: own.only.clone(),
         text: args.text.clone(),
@@ -100,12 +101,12 @@ fn section(args: &Args) -> Result<LabelledSection> {
         limit: args.limit,
         ..LabelledSection::default()
     };
-    section.check().map_err(|p| p.of_option())?;
+    section.check_all().map_err(|p| p.of_option())?;
     Ok(section)
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let task = tasks::by_name(&args.task)?;
+    let task = TASKS.find(&args.task)?;
     context.set_threads(0);
     if args.weights.weights != Weights::F32 && !task.writes {
         let writing = TASKS.iter().filter(|t| t.writes).map(|t| t.name);

@@ -88,7 +88,7 @@ pub fn parse() -> (Context, Action) {
     let mut cli = Cli::command();
     let names: Vec<String> = cli.get_subcommands().map(|c| c.get_name().to_owned()).collect();
     for (i, name) in names.into_iter().enumerate() {
-        let place = if i < BEFORE_STAGES { i } else { i + STAGES.len() };
+        let place = if i < BEFORE_STAGES { i } else { i + STAGES.iter().len() };
         cli = cli.mut_subcommand(name, |c| c.display_order(place));
     }
     for (i, stage) in STAGES.iter().enumerate() {
@@ -103,9 +103,8 @@ pub fn parse() -> (Context, Action) {
     let matches = cli.get_matches();
     let parsed = (|| {
         let globals = Globals::from_arg_matches(&matches)?;
-        let stage = matches
-            .subcommand()
-            .and_then(|(name, found)| Some((STAGES.iter().find(|s| s.name == name)?, found)));
+        let stage =
+            matches.subcommand().and_then(|(name, found)| Some((STAGES.find(name).ok()?, found)));
         let action: Action = match stage {
             Some((stage, found)) => {
                 let args = stage::Args::from_arg_matches(found)?;

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     out,
     plan::{self, RUN, RunArgs, RunSection},
-    stages::STAGES,
+    stages::{self, STAGES},
 };
 
 /// Show every key of a recipe with its default, or check a recipe
@@ -52,7 +52,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         return out::line(&format!("{}: good; stages: {stages}; run folder: {folder}", path.display()));
     }
     let mut keys = vec![section_key::<RunSection>(RUN, "The run as a whole.")];
-    keys.extend(STAGES.iter().map(|s| s.key()));
+    keys.extend(STAGES.iter().map(stages::key));
     if let Some(name) = args.section {
         // Not part of a run's recipe, so not in the list of all keys.
         keys.push(section_key::<ComparisonSection>(comparison::NAME, "A comparison of recipes."));

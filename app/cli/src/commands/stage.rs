@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use athanor_store::{Error, Result, Task};
+use athanor_store::{Error, Result, Task, StageKind};
 
 use crate::{
     context::Context,
     pipeline,
     plan::{self, RunArgs},
-    stages::Stage,
+    stages::STAGES,
 };
 
 #[derive(clap::Args)]
@@ -37,11 +37,17 @@ fn task(text: &str) -> std::result::Result<Task, String> {
     }
 }
 
-pub fn run(context: &Context, stage: &Stage, args: Args) -> Result<()> {
+/// The stages that several processes can work on.
+fn sharing() -> String {
+    let names = STAGES.iter().filter(|s| s.shares_work).map(|s| format!("`{}`", s.name));
+    names.collect::<Vec<_>>().join(" and ")
+}
+
+pub fn run(context: &Context, stage: &StageKind, args: Args) -> Result<()> {
     let mut plan = plan::load(&args.recipe, &args.run)?;
     if args.task.is_some() && !stage.shares_work {
         return Err(Error::input(format!("{} cannot be split into tasks", stage.name))
-            .hint("only `corpus` can: leave --task out"));
+            .hint(format!("only {} can: leave --task out", sharing())));
     }
     plan.task = args.task;
     pipeline::run(context, plan, Some(stage))

@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     pipeline,
     plan::{self, RunArgs},
-    stages,
+    stages::STAGES,
 };
 
 /// Train the tokenizer: a part of the corpus stage, which is run
@@ -27,7 +27,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let plan = plan::load(&args.recipe, &args.run)?;
     let folder = plan.out.join("corpus").join("tokenizer");
     context.console.say("the tokenizer is made by the corpus stage, on its cleaned text");
-    pipeline::run(context, plan, Some(stages::by_name("corpus")?))?;
+    pipeline::run(context, plan, Some(STAGES.find("corpus")?))?;
     context.console.say(&format!("tokenizer: {}", folder.display()));
     Ok(())
 }

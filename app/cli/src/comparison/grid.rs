@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Error, Result, sha256_bytes};
+use athanor_store::{Error, Result, StageKind, sha256_bytes};
 use serde_json::Value;
 
 use super::{Comparison, EntrySection, TextsSection, result, slug, texts};
@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     pipeline,
     plan::{self, Plan, RunArgs, absolute},
-    stages::{self, Stage},
+    stages::STAGES,
 };
 
 /// One run: a model with a seed, or a task learned by it.
@@ -52,7 +52,7 @@ fn folder_of(comparison: &Comparison, entry: &EntrySection, seed: u64) -> PathBu
 /// What a comparison consists of.
 struct Grid<'a> {
     /// All runs in their order, each with its stage.
-    cells: Vec<(Cell<'a>, &'static Stage)>,
+    cells: Vec<(Cell<'a>, &'static StageKind)>,
     /// The file of each of the texts.
     texts: Vec<(&'a TextsSection, PathBuf)>,
 }
@@ -60,7 +60,7 @@ struct Grid<'a> {
 /// Every recipe is read and checked.
 fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
     let section = &comparison.section;
-    let (pretrain, corpus) = (stages::by_name("pretrain")?, stages::by_name("corpus")?);
+    let (pretrain, corpus) = (STAGES.find("pretrain")?, STAGES.find("corpus")?);
     let mut corpora: Vec<(String, PathBuf)> = Vec::new();
     // The corpus of each model that has one, and whether it keeps its texts.
     let mut read: Vec<(&str, PathBuf, bool)> = Vec::new();
@@ -105,7 +105,7 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
             models.push((cell(folder_of(comparison, entry, seed), seed, set.clone()), pretrain));
         }
     }
-    let finetune = stages::by_name("finetune")?;
+    let finetune = STAGES.find("finetune")?;
     let mut tasks = Vec::new();
     for task in &section.tasks {
         for entry in &section.models {
@@ -207,7 +207,7 @@ pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Va
     result::write(comparison, |entry, seed| folder_of(comparison, entry, seed))
 }
 
-fn need(plan: &Plan, stage: &Stage) -> Result<()> {
+fn need(plan: &Plan, stage: &StageKind) -> Result<()> {
     if plan.recipe.has(stage.name) {
         return Ok(());
     }

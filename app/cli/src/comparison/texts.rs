@@ -13,7 +13,7 @@ use super::slug;
 use crate::{
     context::Context,
     documents::{is_text, whole},
-    tasks::{self, Subject},
+    tasks::{Subject, TASKS},
     writer::WeightsArgs,
 };
 
@@ -148,7 +148,7 @@ impl Measured {
             weights: WeightsArgs::default(),
         };
         let mut figures = json!({ "made_of": made_of });
-        for figure in (tasks::by_name(TASK)?.run)(context, &subject)? {
+        for figure in (TASKS.find(TASK)?.run)(context, &subject)? {
             figures[figure.name] =
                 if figure.count { json!(figure.value as u64) } else { json!(figure.value) };
         }

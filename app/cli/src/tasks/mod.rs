@@ -10,7 +10,7 @@ mod token_classification;
 use std::path::{Path, PathBuf};
 
 use athanor_data::LabelledSection;
-use athanor_store::{Error, Result, nearest};
+use athanor_store::{Entry, Registry, Result};
 
 use crate::{context::Context, writer::WeightsArgs};
 
@@ -69,25 +69,23 @@ pub struct Task {
 }
 
 /// All tasks.
-pub static TASKS: &[Task] = &[
-    perplexity::TASK,
-    bits_per_byte::TASK,
-    classification::TASK,
-    token_classification::TASK,
-    regression::TASK,
-];
+pub static TASKS: Registry<Task> = Registry::new(
+    "task",
+    &[
+        perplexity::TASK,
+        bits_per_byte::TASK,
+        classification::TASK,
+        token_classification::TASK,
+        regression::TASK,
+    ],
+);
 
-/// A task by its name.
-///
-/// # Errors
-/// Input, naming the nearest.
-pub fn by_name(name: &str) -> Result<&'static Task> {
-    TASKS.iter().find(|t| t.name == name).ok_or_else(|| {
-        let names = TASKS.iter().map(|t| t.name);
-        let near = nearest(name, names.clone());
-        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-        let list: Vec<_> = names.collect();
-        Error::input(format!("no task `{name}`{near}"))
-            .hint(format!("the tasks are {}", list.join(", ")))
-    })
+impl Entry for Task {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
 }

@@ -8,7 +8,7 @@ mod table;
 
 use std::path::Path;
 
-use athanor_store::{Error, Result, nearest};
+use athanor_store::{Entry, Error, Registered, Registry, Result};
 
 use crate::Record;
 
@@ -28,26 +28,32 @@ pub struct Format {
 }
 
 /// All forms.
-pub static FORMATS: &[Format] =
-    &[jsonl::FORMAT, table::CSV, table::TSV, conll::FORMAT, brown::FORMAT];
+pub static FORMATS: Registry<Format> = Registry::new(
+    "form of files",
+    &[jsonl::FORMAT, table::CSV, table::TSV, conll::FORMAT, brown::FORMAT],
+);
 
-/// A form by its name, or by a file's where no name is given.
+impl Entry for Format {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+}
+
+impl Registered for Format {
+    fn registry() -> &'static Registry<Self> {
+        &FORMATS
+    }
+}
+
+/// The form of a file by the ending of its name.
 ///
 /// # Errors
 /// Input, naming the known ones.
-pub fn find(name: &str, path: &Path) -> Result<&'static Format> {
-    let known = || {
-        let all = FORMATS.iter().map(|f| format!("{} ({})", f.name, f.about));
-        all.collect::<Vec<_>>().join(", ")
-    };
-    if !name.is_empty() {
-        return FORMATS.iter().find(|f| f.name == name).ok_or_else(|| {
-            let near = nearest(name, FORMATS.iter().map(|f| f.name));
-            let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-            Error::input(format!("no form of files `{name}`{near}"))
-                .hint(format!("known: {}", known()))
-        });
-    }
+pub fn by_ending(path: &Path) -> Result<&'static Format> {
     let file = path.file_name().map_or(String::new(), |n| n.to_string_lossy().to_lowercase());
     let packed = [".gz", ".bz2", ".zst"];
     let stem = packed.iter().find_map(|end| file.strip_suffix(end)).unwrap_or(&file);
@@ -55,7 +61,7 @@ pub fn find(name: &str, path: &Path) -> Result<&'static Format> {
     FORMATS.iter().find(|f| f.endings.contains(&ending)).ok_or_else(|| {
         Error::input("the file's name does not tell its form")
             .at(path.display())
-            .hint(format!("say which it is with `format`: {}", known()))
+            .hint(format!("say which it is with `format`: {}", FORMATS.help()))
     })
 }
 

@@ -20,7 +20,7 @@ type Pair = (u32, u32);
 
 /// The algorithm's line in the registry.
 pub(super) const ALGORITHM: Algorithm =
-    Algorithm { name: "byte_bpe", specials: &["gpt", "roberta"], train };
+    Algorithm { name: "byte_bpe", about: "GPT, RoBERTa", specials: &["gpt", "roberta"], train };
 
 impl Tokenizer {
     /// Trains a byte-level BPE tokeniser on `texts`: ids are the special tokens, the 256 bytes,

@@ -10,7 +10,7 @@ mod wordpiece;
 
 use std::collections::HashMap;
 
-use athanor_store::{Error, Result};
+use athanor_store::{Entry, Error, Registered, Registry, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -46,27 +46,34 @@ pub type Texts<'a> = &'a mut dyn Iterator<Item = String>;
 pub struct Algorithm {
     /// Its name in a recipe.
     pub name: &'static str,
+    /// Whose models use it.
+    pub about: &'static str,
     /// Names of the sets of special tokens that its models use, the usual one first.
     pub specials: &'static [&'static str],
     train: fn(Texts<'_>, &Training) -> Result<Tokenizer>,
 }
 
 /// All algorithms.
-pub static ALGORITHMS: &[Algorithm] = &[bpe::ALGORITHM, wordpiece::ALGORITHM, unigram::ALGORITHM];
+pub static ALGORITHMS: Registry<Algorithm> =
+    Registry::new("kind of tokeniser", &[bpe::ALGORITHM, wordpiece::ALGORITHM, unigram::ALGORITHM]);
 
-impl Algorithm {
-    /// The algorithm of a name.
-    ///
-    /// # Errors
-    /// Input, for an unknown name.
-    pub fn by_name(name: &str) -> Result<&'static Self> {
-        ALGORITHMS.iter().find(|a| a.name == name).ok_or_else(|| {
-            let known: Vec<_> = ALGORITHMS.iter().map(|a| a.name).collect();
-            Error::input(format!("unknown kind of tokeniser {name:?}"))
-                .hint(format!("known: {}", known.join(", ")))
-        })
+impl Entry for Algorithm {
+    fn name(&self) -> &'static str {
+        self.name
     }
 
+    fn about(&self) -> &'static str {
+        self.about
+    }
+}
+
+impl Registered for Algorithm {
+    fn registry() -> &'static Registry<Self> {
+        &ALGORITHMS
+    }
+}
+
+impl Algorithm {
     /// A set of special tokens by name; the algorithm's usual one for an empty name.
     ///
     /// # Errors
@@ -236,9 +243,9 @@ mod tests {
 
     #[test]
     fn sets_of_special_tokens_fit_their_algorithm() {
-        let wordpiece = Algorithm::by_name("wordpiece").unwrap();
+        let wordpiece = ALGORITHMS.find("wordpiece").unwrap();
         assert_eq!(wordpiece.specials("").unwrap().cls.as_deref(), Some("[CLS]"));
         assert!(wordpiece.specials("xlnet").unwrap_err().to_string().contains("known: bert"));
-        assert!(Algorithm::by_name("bpe").is_err());
+        assert!(ALGORITHMS.find("bpe").is_err());
     }
 }

@@ -37,7 +37,8 @@ const LEAST_EXPECTED: f64 = 0.5;
 const PARTS: usize = 16;
 
 /// The algorithm's line in the registry.
-pub(super) const ALGORITHM: Algorithm = Algorithm { name: "unigram", specials: &["xlnet"], train };
+pub(super) const ALGORITHM: Algorithm =
+    Algorithm { name: "unigram", about: "SentencePiece's; XLNet", specials: &["xlnet"], train };
 
 fn train(texts: Texts<'_>, training: &Training) -> Result<Tokenizer> {
     let specials = &training.specials;

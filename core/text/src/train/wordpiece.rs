@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// The algorithm's line in the registry.
-pub(super) const ALGORITHM: Algorithm = Algorithm { name: "wordpiece", specials: &["bert"], train };
+pub(super) const ALGORITHM: Algorithm =
+    Algorithm { name: "wordpiece", about: "BERT, ELECTRA", specials: &["bert"], train };
 
 fn train(texts: Texts<'_>, training: &Training) -> Result<Tokenizer> {
     let specials = &training.specials;

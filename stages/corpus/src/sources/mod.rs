@@ -21,7 +21,7 @@ use std::{
 };
 
 use athanor_data::compressed::{self, Counts, Reader};
-use athanor_store::{Error, Result};
+use athanor_store::{Entry, Error, Registered, Registry, Result};
 
 use crate::SourceSection;
 pub use files::{SourceFile, files, found, is_stdin};
@@ -136,25 +136,93 @@ impl Tally {
 pub struct Format {
     /// Its name in a recipe.
     pub name: &'static str,
-    /// Endings of files' names (without `.gz`, `.bz2`, `.zst`) that are read this way by
-    /// `format = "auto"`.
+    /// What its files hold.
+    pub about: &'static str,
+    /// Endings of files' names (without `.gz`, `.bz2`, `.zst`) that are read this way where the recipe gives no
+    /// format.
     pub endings: &'static [&'static str],
     /// Opens a file.
     pub open: fn(&Input) -> Result<Items>,
 }
 
 /// All formats.
-pub static FORMATS: &[Format] = &[
-    Format { name: "jsonl", endings: &["jsonl", "ndjson", "json"], open: jsonl::open },
-    Format { name: "text", endings: &["txt", "text", "md"], open: text::open },
-    Format { name: "csv", endings: &["csv", "tsv"], open: csv::open },
-    Format { name: "parquet", endings: &["parquet"], open: parquet::open },
-    Format { name: "html", endings: &["html", "htm", "xhtml"], open: html::open },
-    Format { name: "warc", endings: &["warc", "wet"], open: warc::open },
-    Format { name: "epub", endings: &["epub"], open: epub::open },
-    Format { name: "mediawiki", endings: &["xml"], open: mediawiki::open },
-    Format { name: "stackexchange", endings: &[], open: stackexchange::open },
-];
+pub static FORMATS: Registry<Format> = Registry::new(
+    "format",
+    &[
+        Format {
+            name: "jsonl",
+            about: "one JSON object a line",
+            endings: &["jsonl", "ndjson", "json"],
+            open: jsonl::open,
+        },
+        Format {
+            name: "text",
+            about: "one document a file",
+            endings: &["txt", "text", "md"],
+            open: text::open,
+        },
+        Format {
+            name: "csv",
+            about: "a header, then one document a row; TSV by the file's name",
+            endings: &["csv", "tsv"],
+            open: csv::open,
+        },
+        Format {
+            name: "parquet",
+            about: "one document a row",
+            endings: &["parquet"],
+            open: parquet::open,
+        },
+        Format {
+            name: "html",
+            about: "one page a file",
+            endings: &["html", "htm", "xhtml"],
+            open: html::open,
+        },
+        Format {
+            name: "warc",
+            about: "pages of a crawl; WET, too",
+            endings: &["warc", "wet"],
+            open: warc::open,
+        },
+        Format {
+            name: "epub",
+            about: "one chapter a document",
+            endings: &["epub"],
+            open: epub::open,
+        },
+        Format {
+            name: "mediawiki",
+            about: "an XML export of a wiki",
+            endings: &["xml"],
+            open: mediawiki::open,
+        },
+        STACKEXCHANGE,
+    ],
+);
+
+const STACKEXCHANGE: Format = Format {
+    name: "stackexchange",
+    about: "Posts.xml of a dump",
+    endings: &[],
+    open: stackexchange::open,
+};
+
+impl Entry for Format {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+}
+
+impl Registered for Format {
+    fn registry() -> &'static Registry<Self> {
+        &FORMATS
+    }
+}
 
 /// The records of a source, file after file, and the count of what is read.
 ///
@@ -209,8 +277,8 @@ fn items(
 }
 
 fn format(file: &Path, root: &Path, source: &SourceSection) -> Result<&'static Format> {
-    if let Some(format) = FORMATS.iter().find(|f| f.name == source.format) {
-        return Ok(format);
+    if let Some(format) = &source.format {
+        return format.entry();
     }
     let full = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let mut name = full.as_str();
@@ -219,12 +287,11 @@ fn format(file: &Path, root: &Path, source: &SourceSection) -> Result<&'static F
     }
     // Stack Exchange's dumps have fixed names.
     if name == "posts.xml" {
-        return Ok(&FORMATS[FORMATS.iter().position(|f| f.name == "stackexchange").unwrap_or(0)]);
+        return FORMATS.find(STACKEXCHANGE.name);
     }
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     FORMATS.iter().find(|f| f.endings.contains(&ending)).ok_or_else(|| {
-        let names: Vec<String> = FORMATS.iter().map(|f| format!("{:?}", f.name)).collect();
-        let names = names.join(", ");
+        let names = FORMATS.names().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let hint = if file == root {
             format!("give its format: format = one of {names}")
         } else {

@@ -5,7 +5,7 @@
 use athanor_data::labelled::{Field, Part, Reader};
 use athanor_data::{LabelledSection, Record};
 use athanor_models::{Dropout, Head, Model, Pass, Row};
-use athanor_store::Result;
+use athanor_store::{Done, Result};
 use athanor_tensor::{Device, Graph, Ids, Var};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, Sample, load_tokenizer, set_tokens};
@@ -24,7 +24,8 @@ use crate::{
 };
 
 /// The task's line in the registry.
-pub const TASK: TaskKind = TaskKind { name: "classification", run };
+pub const TASK: TaskKind =
+    TaskKind { name: "classification", about: "a label for a text or a pair of texts", run };
 
 /// A text, or two, with a label.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +75,7 @@ struct Classification<'a> {
     watched: Vec<Example>,
 }
 
-fn run(job: &Job<'_>) -> Result<()> {
+fn run(job: &Job<'_>) -> Result<Done> {
     let sources = examples::read(job, reader)?;
     let found = sources.iter().flat_map(Source::own).map(|e| e.item.label.as_str());
     let labels = Labels::collect(&job.section.labels, found)?;

@@ -4,7 +4,7 @@
 
 use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Dropout, Model, Pass};
-use athanor_store::Result;
+use athanor_store::{Done, Result};
 use athanor_tensor::{Device, Graph, Ids, ops};
 use athanor_text::{ChatTemplate, Message, SpecialTokens, Tokenizer, encode_prompt};
 use athanor_training::{
@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// The task's line in the registry.
-pub const TASK: TaskKind = TaskKind { name: "conversation", run };
+pub const TASK: TaskKind =
+    TaskKind { name: "conversation", about: "answers in conversations", run };
 
 /// What a model reads and writes with.
 struct Materials<'a> {
@@ -44,7 +45,7 @@ struct Measured {
     majority: f64,
 }
 
-fn run(job: &Job<'_>) -> Result<()> {
+fn run(job: &Job<'_>) -> Result<Done> {
     let model = load_writer(job.folder)?;
     let tokenizer = load_tokenizer(job.folder, &model)?.with_eos(SpecialTokens::END)?;
     let template = ChatTemplate::load(job.folder).unwrap_or_default();

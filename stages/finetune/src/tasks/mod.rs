@@ -5,7 +5,7 @@ mod conversation;
 pub mod regression;
 pub mod token_classification;
 
-use athanor_store::{Error, Result};
+use athanor_store::{Done, Entry, Registered, Registry, Result};
 
 use crate::stage::Job;
 
@@ -13,15 +13,30 @@ use crate::stage::Job;
 pub struct TaskKind {
     /// Its name in a recipe.
     pub name: &'static str,
+    /// What it learns, from what.
+    pub about: &'static str,
     /// Trains, measures and writes the result.
-    pub(crate) run: fn(&Job<'_>) -> Result<()>,
+    pub(crate) run: fn(&Job<'_>) -> Result<Done>,
 }
 
 /// All kinds.
-pub static TASKS: &[TaskKind] =
-    &[conversation::TASK, classification::TASK, token_classification::TASK, regression::TASK];
+pub static TASKS: Registry<TaskKind> = Registry::new(
+    "task",
+    &[conversation::TASK, classification::TASK, token_classification::TASK, regression::TASK],
+);
 
-pub(crate) fn by_name(name: &str) -> Result<&'static TaskKind> {
-    let found = TASKS.iter().find(|t| t.name == name);
-    found.ok_or_else(|| Error::input(format!("unknown task {name:?}")))
+impl Entry for TaskKind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+}
+
+impl Registered for TaskKind {
+    fn registry() -> &'static Registry<Self> {
+        &TASKS
+    }
 }

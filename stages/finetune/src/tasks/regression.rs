@@ -4,7 +4,7 @@
 use athanor_data::Labelled;
 use athanor_data::labelled::Part;
 use athanor_models::{Dropout, Head, Model, Pass, Row};
-use athanor_store::{Error, Result};
+use athanor_store::{Done, Error, Result};
 use athanor_tensor::{Device, Graph, Tensor, Var, ops};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, Sample, load_tokenizer, set_tokens};
@@ -25,7 +25,8 @@ use crate::{
 };
 
 /// The task's line in the registry.
-pub const TASK: TaskKind = TaskKind { name: "regression", run };
+pub const TASK: TaskKind =
+    TaskKind { name: "regression", about: "a number for a text or a pair of texts", run };
 
 struct Example {
     tokens: Encoded,
@@ -52,7 +53,7 @@ pub fn number(label: &str, place: &str) -> Result<f64> {
     })
 }
 
-fn run(job: &Job<'_>) -> Result<()> {
+fn run(job: &Job<'_>) -> Result<Done> {
     let sources = examples::read(job, reader)?;
     let name = ["LABEL_0".to_owned()];
     let seed = job.run.seed;

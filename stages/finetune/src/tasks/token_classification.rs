@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use athanor_data::labelled::{Field, Part, Reader, list};
 use athanor_data::{Expression, LabelledSection, Record};
 use athanor_models::{Dropout, Head, Model, Pass, Row};
-use athanor_store::{Error, Result};
+use athanor_store::{Done, Error, Result};
 use athanor_tensor::{Device, Graph, Ids, Var};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, Sample, load_tokenizer, set_tokens};
@@ -26,7 +26,8 @@ use crate::{
 };
 
 /// The task's line in the registry.
-pub const TASK: TaskKind = TaskKind { name: "token_classification", run };
+pub const TASK: TaskKind =
+    TaskKind { name: "token_classification", about: "a label for each word", run };
 
 /// Words with their labels' names.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +95,7 @@ struct Tagging<'a> {
     watched: Vec<Measured>,
 }
 
-fn run(job: &Job<'_>) -> Result<()> {
+fn run(job: &Job<'_>) -> Result<Done> {
     let sources = examples::read(job, reader)?;
     let own = sources.iter().flat_map(examples::Source::own);
     let found = own.flat_map(|e| e.item.labels.iter().map(String::as_str));

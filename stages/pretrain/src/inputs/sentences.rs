@@ -112,11 +112,11 @@ fn kind(text: &str) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use athanor_text::{Algorithm, Training};
+    use athanor_text::{ALGORITHMS, Training};
 
     fn tokenizer(kind: &str, special: &str) -> Tokenizer {
         let texts = ["He came (at last!) home. Did he? 春風來。花開了！」 夜雨\n"; 4];
-        let algorithm = Algorithm::by_name(kind).unwrap();
+        let algorithm = ALGORITHMS.find(kind).unwrap();
         let specials = algorithm.specials(special).unwrap();
         let training = Training { vocab_size: 500, lowercase: false, specials };
         algorithm.train(&mut texts.iter().map(|t| t.to_string()), &training).unwrap()

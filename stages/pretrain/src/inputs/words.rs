@@ -171,13 +171,13 @@ fn piece(name: &str, marks: Marks) -> Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use athanor_text::{Algorithm, Training};
+    use athanor_text::{ALGORITHMS, Training};
 
     #[test]
     fn words_of_every_kind_of_vocabulary() {
         let texts = ["unbelievable beliefs: unbelievably 春風 春風 春 風。 12 2", "believe able 3"];
         for (kind, special) in [("byte_bpe", "gpt"), ("wordpiece", "bert"), ("unigram", "xlnet")] {
-            let algorithm = Algorithm::by_name(kind).unwrap();
+            let algorithm = ALGORITHMS.find(kind).unwrap();
             let specials = algorithm.specials(special).unwrap();
             let training = Training { vocab_size: 300, lowercase: false, specials };
             let tokenizer =

@@ -31,6 +31,8 @@ struct Causal<'a> {
 /// The objective's line in the registry.
 pub(super) const OBJECTIVE: Objective = Objective {
     name: "causal",
+    about: "the next token; GPT",
+    keys: None,
     head: |_| Head::CAUSAL_LM,
     config: |_, _| (),
     guest: |_, _, _| Ok(None),

@@ -8,7 +8,7 @@
 //! `pairs = "sentence_order"`. SpanBERT's span boundary objective is not built.
 
 use athanor_models::{Dropout, Head, Model, Pass};
-use athanor_store::{Check, Problem, Result, section};
+use athanor_store::{Check, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
@@ -24,6 +24,8 @@ use crate::{
 /// The objective's line in the registry.
 pub(super) const OBJECTIVE: Objective = Objective {
     name: "masked_lm",
+    about: "hidden tokens; BERT, RoBERTa",
+    keys: Some(OwnKeys::of::<MaskedLmSection>()),
     head,
     config: |_, _| (),
     guest: |_, _, _| Ok(None),
@@ -56,7 +58,8 @@ impl Check for MaskedLmSection {
 }
 
 fn section_layout(section: &PretrainSection) -> Layout {
-    layout(&section.masked_lm.input, &section.masked_lm.pairs)
+    let keys: MaskedLmSection = section.objective.own();
+    layout(&keys.input, &keys.pairs)
 }
 
 fn head(section: &PretrainSection) -> Head {
@@ -73,7 +76,7 @@ struct MaskedLm<'m> {
 }
 
 fn task<'a>(m: &'a Materials<'a>, model: &Model, seed: u64) -> Result<MaskedLm<'a>> {
-    let section = &m.section.masked_lm;
+    let section: MaskedLmSection = m.section.objective.own();
     let layout = section_layout(m.section);
     let rows = MaskedRows::new(m, model, layout, section.short_share, &section.masking, seed)?;
     Ok(MaskedLm { rows, materials: m, baseline: None })

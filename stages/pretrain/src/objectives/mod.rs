@@ -1,5 +1,4 @@
-//! What pretraining predicts. An objective is one file and one line here; its keys, if it has any, are
-//! a section of its own that ../section.rs names.
+//! What pretraining predicts. An objective is one file and one line here.
 
 mod causal;
 mod masked_lm;
@@ -7,7 +6,7 @@ mod permutation_lm;
 mod replaced_token;
 
 use athanor_models::{Guest, Head, Model};
-use athanor_store::{Error, Result};
+use athanor_store::{Entry, OwnKeys, Registered, Registry, Result};
 use athanor_training::{Figures, Task, Trainer};
 use serde_json::{Map, Value};
 
@@ -21,6 +20,10 @@ pub use replaced_token::ReplacedTokenSection;
 pub struct Objective {
     /// Its name in a recipe.
     pub name: &'static str,
+    /// What is predicted.
+    pub about: &'static str,
+    /// Its own keys.
+    pub keys: Option<OwnKeys>,
     /// The head that it trains.
     pub(crate) head: fn(&PretrainSection) -> Head,
     /// Changes a new model's config.json.
@@ -50,20 +53,32 @@ pub(crate) struct Outcome {
 }
 
 /// All objectives.
-pub static OBJECTIVES: &[Objective] = &[
-    causal::OBJECTIVE,
-    masked_lm::OBJECTIVE,
-    replaced_token::OBJECTIVE,
-    permutation_lm::OBJECTIVE,
-];
+pub static OBJECTIVES: Registry<Objective> = Registry::new(
+    "objective",
+    &[
+        causal::OBJECTIVE,
+        masked_lm::OBJECTIVE,
+        replaced_token::OBJECTIVE,
+        permutation_lm::OBJECTIVE,
+    ],
+);
 
-/// Finds an objective.
-///
-/// # Errors
-/// Input, for an unknown name.
-pub(crate) fn by_name(name: &str) -> Result<&'static Objective> {
-    OBJECTIVES
-        .iter()
-        .find(|o| o.name == name)
-        .ok_or_else(|| Error::input(format!("unknown objective {name:?}")))
+impl Entry for Objective {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        self.keys
+    }
+}
+
+impl Registered for Objective {
+    fn registry() -> &'static Registry<Self> {
+        &OBJECTIVES
+    }
 }

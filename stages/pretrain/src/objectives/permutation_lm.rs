@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use athanor_data::{Shards, Split};
 use athanor_models::{Dropout, Extra, Head, Input, Model, Pass, TwoStreams};
-use athanor_store::{Array, ArrayData, Check, Error, Problem, Result, section};
+use athanor_store::{Array, ArrayData, Check, Error, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
@@ -34,6 +34,8 @@ use crate::{
 /// The objective's line in the registry.
 pub(super) const OBJECTIVE: Objective = Objective {
     name: "permutation_lm",
+    about: "tokens in a random order; XLNet",
+    keys: Some(OwnKeys::of::<PermutationLmSection>()),
     head: |_| Head::PERMUTATION_LM,
     config,
     guest: |_, _, _| Ok(None),
@@ -67,14 +69,17 @@ impl Check for PermutationLmSection {
 /// Tokens of a row, and those whose states are remembered.
 fn sizes(section: &PretrainSection) -> [usize; 2] {
     let time = section.model.context;
-    let reuse = section.permutation_lm.reuse;
+    let reuse = section.objective.own::<PermutationLmSection>().reuse;
     [time, if reuse == 0 { time / 2 } else { reuse }]
 }
 
 /// XLNet keeps its memory's sizes in config.json.
 fn config(section: &PretrainSection, config: &mut Map<String, Value>) {
     let [_, reuse] = sizes(section);
-    config.insert("mem_len".into(), section.permutation_lm.memory.max(1).into());
+    config.insert(
+        "mem_len".into(),
+        section.objective.own::<PermutationLmSection>().memory.max(1).into(),
+    );
     config.insert("reuse_len".into(), reuse.into());
 }
 
@@ -157,7 +162,7 @@ fn task<'a>(m: &'a Materials<'a>, seed: u64) -> Result<PermutationLm<'a>> {
         ))
         .at("pretrain.model.context"));
     }
-    let name = &m.section.objective;
+    let name = m.section.objective.name();
     let special = [
         need(m.tokenizer.sep_id(), "separating (<sep>)", name)?,
         need(m.tokenizer.cls_id(), "last (<cls>)", name)?,
@@ -181,7 +186,7 @@ fn task<'a>(m: &'a Materials<'a>, seed: u64) -> Result<PermutationLm<'a>> {
         .hint("give the corpus more text, or lower pretrain.train.batch_size or pretrain.model.context"));
     }
     let heldout = part(Split::Heldout, m.section.train.batch_size)?;
-    let keys = &m.section.permutation_lm;
+    let keys: PermutationLmSection = m.section.objective.own();
     Ok(PermutationLm {
         train,
         heldout: (heldout.lanes.rows() > 0).then_some(heldout),

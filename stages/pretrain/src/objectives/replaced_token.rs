@@ -6,7 +6,7 @@
 //! (section 3.2). A token that the generator guesses right counts as not replaced.
 
 use athanor_models::{Dropout, Guest, Head, Model, Pass, heads::losses};
-use athanor_store::{Check, Problem, Result, section};
+use athanor_store::{Check, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,8 @@ use crate::{
 /// The objective's line in the registry.
 pub(super) const OBJECTIVE: Objective = Objective {
     name: "replaced_token",
+    about: "which tokens were exchanged; ELECTRA",
+    keys: Some(OwnKeys::of::<ReplacedTokenSection>()),
     head: |_| Head::REPLACED_TOKEN,
     config: |_, _| (),
     guest,
@@ -71,7 +73,7 @@ impl Check for ReplacedTokenSection {
 
 /// The generator: the host's family, narrower, with the masked-LM head.
 fn guest(section: &PretrainSection, model: &mut Model, seed: u64) -> Result<Option<Guest>> {
-    let keys = &section.replaced_token;
+    let keys: ReplacedTokenSection = section.objective.own();
     let sizes = model.sizes();
     let embedding = model.config.get("embedding_size").and_then(Value::as_u64);
     // Heads stay about as wide as the discriminator's.
@@ -99,7 +101,7 @@ fn guest(section: &PretrainSection, model: &mut Model, seed: u64) -> Result<Opti
 struct ReplacedToken<'m> {
     rows: MaskedRows,
     generator: &'m Model,
-    section: &'m ReplacedTokenSection,
+    section: ReplacedTokenSection,
     materials: &'m Materials<'m>,
     baseline: Option<Figures>,
 }
@@ -111,12 +113,12 @@ struct Batch {
 }
 
 fn rows(m: &Materials<'_>, model: &Model, seed: u64) -> Result<MaskedRows> {
-    let section = &m.section.replaced_token;
+    let section: ReplacedTokenSection = m.section.objective.own();
     MaskedRows::new(m, model, layout(&section.input, ""), 0.0, &section.masking, seed)
 }
 
 fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
-    let section = &m.section.replaced_token;
+    let section: ReplacedTokenSection = m.section.objective.own();
     let Some(Guest { model: generator, .. }) = &m.guest else {
         return Err(athanor_store::Error::failed("replaced_token needs its generator"));
     };
