@@ -47,8 +47,9 @@ pub struct Builder {
     headed: String,
     rng: Rng,
     source: Source,
-    /// Whether a head that the file has is for something else.
+    /// Whether a head that the file has is for something else; and its tensors, which are left out.
     other_head: bool,
+    left_out: Vec<String>,
     /// A guest's: what its own names begin with, and the host's parameters that it shares.
     outer: &'static str,
     shared: HashMap<String, ParamId>,
@@ -70,8 +71,9 @@ pub(crate) struct Built {
     pub parameters: Vec<Parameter>,
     /// The adapted matrices.
     pub adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
-    /// Names in the file that nothing asked for, sorted.
+    /// Names in the file that nothing asked for, sorted; and those of a head for something else.
     pub left_over: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 impl Builder {
@@ -86,6 +88,7 @@ impl Builder {
             rng: Rng::new(seed).fork("init"),
             source: Source::Start,
             other_head: false,
+            left_out: Vec::new(),
             outer: "",
             shared: HashMap::new(),
             scope: String::new(),
@@ -309,7 +312,8 @@ impl Builder {
 
     fn drop_other(&mut self, name: &str) {
         if let (true, Source::File { tensors, .. }) = (self.other_head, &mut self.source) {
-            tensors.take(name);
+            let found = tensors.take(name);
+            self.left_out.extend(found.map(|_| name.to_owned()));
         }
     }
 
@@ -381,8 +385,8 @@ impl Builder {
         let mut left_over: Vec<String> =
             self.file().into_iter().flat_map(|t| t.names().cloned()).collect();
         left_over.sort();
-        let Self { params, parameters, adapters, .. } = self;
-        Built { params, parameters, adapters, left_over }
+        let Self { params, parameters, adapters, left_out, .. } = self;
+        Built { params, parameters, adapters, left_over, left_out }
     }
 
     /// Where the parameters are.

@@ -22,8 +22,8 @@ const BUFFERS: [&str; 5] =
 const NAMED: usize = 3;
 
 impl LeftOver {
-    /// Sorts the names of tensors that a model of this family and head did not take.
-    pub(crate) fn of(names: Vec<String>, family: &Family, head: Head) -> Self {
+    /// Sorts the names of tensors that a model of this family and head did not take; `heads` are known to be a head's.
+    pub(crate) fn of(names: Vec<String>, heads: Vec<String>, family: &Family, head: Head) -> Self {
         let heads_of = |own: bool| {
             let kinds = HEADS.iter().filter(move |kind| own == (kind.name == head.kind().name));
             let variants = kinds.filter_map(|kind| family.variant(kind));
@@ -31,7 +31,7 @@ impl LeftOver {
         };
         // What the model's own head has under these names is there already: tied weights, a bias's second name.
         let (own, others) = (heads_of(true), heads_of(false));
-        let mut found = Self::default();
+        let mut found = Self { heads, ..Self::default() };
         for name in names {
             let bare = name.strip_prefix(family.prefix).unwrap_or(&name);
             let is_in = |all: &[String]| all.iter().any(|n| *n == name || n == bare);
@@ -40,6 +40,7 @@ impl LeftOver {
             }
             if is_in(&others) { found.heads.push(name) } else { found.unknown.push(name) }
         }
+        found.heads.sort();
         found
     }
 

@@ -115,6 +115,11 @@ fn another_head_is_worth_a_remark() {
     // An output of its own is another head's for a model that scores texts.
     saved("gpt2", Head::CAUSAL_LM, false, dir.path());
     assert_eq!(open(Head::SCALAR).left_over().heads, ["lm_head.weight"]);
+    // The folder's head has other labels.
+    saved("bert", Head::sequence(2), true, dir.path());
+    let labels = ["good".to_owned(), "bad".to_owned()];
+    let model = Model::load_labelled(dir.path(), Head::sequence(2), &labels, 1, CPU).unwrap();
+    assert_eq!(model.left_over().heads, ["classifier.bias", "classifier.weight"]);
     // GPT-2's old exports carry the causal mask of each layer.
     saved("gpt2", Head::CAUSAL_LM, true, dir.path());
     add(dir.path(), &["transformer.h.0.attn.bias", "h.1.attn.masked_bias", "lm_head.weight"]);

@@ -1,10 +1,15 @@
-//! What decoder families share: their heads, and how config.json says which places a query sees.
+//! What decoder families share: their heads, the linear maps of a block, and how config.json says which places a query
+//! sees.
 
 use athanor_store::{Error, Result};
+use athanor_tensor::ops::Activation;
 
 use crate::{
+    builder::Builder,
     config::Fields,
     heads::{Layer, Readout, Stack, Start, Variant, Width},
+    layers::{Attention, GatedMlp, LinearSpec},
+    parameter::Init,
     sizes::Sizes,
 };
 
@@ -20,6 +25,61 @@ pub(super) const HEADS: &[Variant] = &[
         &[Stack::new(Readout::Every, &[Layer::Drop], "score.weight", "score.bias", Width::Labels)],
     ),
 ];
+
+/// The linear maps of a block, under the names of Hugging Face's Llama.
+#[derive(Clone, Copy)]
+pub(super) struct Maps {
+    pub sizes: Sizes,
+    /// Inner width of the feed-forward part.
+    pub inner: usize,
+    /// Whether the projections to queries, keys and values have biases, that from attention, and those of the
+    /// feed-forward part.
+    pub biases: [bool; 3],
+    /// Deviation of the weights at the start; those of maps back to the residual stream begin smaller by the root of
+    /// their number (Radford et al. 2019, section 2.3).
+    pub std: f32,
+}
+
+impl Maps {
+    fn residual(&self) -> Init {
+        Init::Normal(self.std / (2.0 * self.sizes.layers as f32).sqrt())
+    }
+
+    /// Attention, with `scale` on every score.
+    pub(super) fn attention(&self, b: &mut Builder, scale: f32) -> Result<Attention> {
+        let Sizes { hidden, heads, kv_heads, head_dim, .. } = self.sizes;
+        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+        let ([bias, output_bias, _], normal) = (self.biases, Init::Normal(self.std));
+        let mut map = |name: &str, sizes, bias, init| {
+            LinearSpec::new(name, sizes, init).bias(bias).declare(b)
+        };
+        Ok(Attention {
+            query: map("self_attn.q_proj", [hidden, wide], bias, normal)?,
+            key: map("self_attn.k_proj", [hidden, narrow], bias, normal)?,
+            value: map("self_attn.v_proj", [hidden, narrow], bias, normal)?,
+            output: map("self_attn.o_proj", [wide, hidden], output_bias, self.residual())?,
+            norms: None,
+            heads: [heads, kv_heads],
+            dim: head_dim,
+            scale,
+            window: None,
+        })
+    }
+
+    /// The feed-forward part.
+    pub(super) fn mlp(&self, b: &mut Builder, activation: Activation) -> Result<GatedMlp> {
+        let (hidden, inner) = (self.sizes.hidden, self.inner);
+        let ([.., bias], normal) = (self.biases, Init::Normal(self.std));
+        let mut map =
+            |name: &str, sizes, init| LinearSpec::new(name, sizes, init).bias(bias).declare(b);
+        Ok(GatedMlp {
+            gate: map("mlp.gate_proj", [hidden, inner], normal)?,
+            up: map("mlp.up_proj", [hidden, inner], normal)?,
+            down: map("mlp.down_proj", [inner, hidden], self.residual())?,
+            activation,
+        })
+    }
+}
 
 /// Head counts that do not fit each other.
 pub(super) fn check_heads(sizes: &Sizes) -> Result<()> {

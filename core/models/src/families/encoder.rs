@@ -118,6 +118,39 @@ fn sizes(c: Fields<'_>, defaults: &Defaults, rows: usize) -> Result<Sizes> {
     })
 }
 
+impl Block {
+    fn declare(c: Fields<'_>, b: &mut Builder, defaults: &Defaults, sizes: &Sizes) -> Result<Self> {
+        let &Sizes { hidden, heads, head_dim, .. } = sizes;
+        let inner = c.size("intermediate_size", Some(defaults.inner))?;
+        let epsilon = c.number("layer_norm_eps", 1e-12)? as f32;
+        let std = Init::Normal(c.number("initializer_range", 0.02)? as f32);
+        let map = |b: &mut Builder, name: &str, sizes: [usize; 2]| {
+            LinearSpec::new(name, sizes, std).bias(true).declare(b)
+        };
+        let norm = |b: &mut Builder, name| Norm::layer(b, Owner::Trunk, name, hidden, epsilon);
+        Ok(Self {
+            attention: Attention {
+                query: map(b, "attention.self.query", [hidden, hidden])?,
+                key: map(b, "attention.self.key", [hidden, hidden])?,
+                value: map(b, "attention.self.value", [hidden, hidden])?,
+                output: map(b, "attention.output.dense", [hidden, hidden])?,
+                norms: None,
+                heads: [heads, heads],
+                dim: head_dim,
+                scale: 1.0 / (head_dim as f32).sqrt(),
+                window: None,
+            },
+            attention_norm: norm(b, "attention.output.LayerNorm")?,
+            mlp: Mlp {
+                up: map(b, "intermediate.dense", [hidden, inner])?,
+                down: map(b, "output.dense", [inner, hidden])?,
+                activation: c.activation("hidden_act", "gelu")?,
+            },
+            mlp_norm: norm(b, "output.LayerNorm")?,
+        })
+    }
+}
+
 impl Encoder {
     /// Declares the parameters under the names of Hugging Face's BERT.
     pub fn build(c: Fields<'_>, b: &mut Builder, defaults: &Defaults) -> Result<Self> {
@@ -125,13 +158,11 @@ impl Encoder {
         let position_rows = c.size("max_position_embeddings", Some(512))?;
         let type_rows = c.size("type_vocab_size", Some(2))?;
         let sizes = sizes(c, defaults, position_rows)?;
-        let Sizes { vocabulary, hidden, heads, head_dim, .. } = sizes;
+        let Sizes { vocabulary, hidden, .. } = sizes;
         let width = match defaults.embedding {
             Some(width) => c.size("embedding_size", Some(width))?,
             None => hidden,
         };
-        let inner = c.size("intermediate_size", Some(defaults.inner))?;
-        let activation = c.activation("hidden_act", "gelu")?;
         let epsilon = c.number("layer_norm_eps", 1e-12)? as f32;
         let std = Init::Normal(c.number("initializer_range", 0.02)? as f32);
         let words = Embedding::declare(b, "embeddings.word_embeddings", [vocabulary, width], std)?;
@@ -139,38 +170,16 @@ impl Encoder {
             Embedding::declare(b, "embeddings.position_embeddings", [position_rows, width], std)?;
         let types =
             Embedding::declare(b, "embeddings.token_type_embeddings", [type_rows, width], std)?;
-        let map = |b: &mut Builder, name: &str, sizes: [usize; 2]| {
-            LinearSpec::new(name, sizes, std).bias(true).declare(b)
-        };
-        let norm =
-            |b: &mut Builder, name, width| Norm::layer(b, Owner::Trunk, name, width, epsilon);
-        let embedding_norm = norm(b, "embeddings.LayerNorm", width)?;
+        let norm = Norm::layer(b, Owner::Trunk, "embeddings.LayerNorm", width, epsilon)?;
         let project = match width == hidden {
             true => None,
-            false => Some(map(b, "embeddings_project", [width, hidden])?),
+            false => {
+                let map = LinearSpec::new("embeddings_project", [width, hidden], std);
+                Some(map.bias(true).declare(b)?)
+            }
         };
-        let blocks = b.blocks("encoder.layer", sizes.layers, |b| {
-            Ok(Block {
-                attention: Attention {
-                    query: map(b, "attention.self.query", [hidden, hidden])?,
-                    key: map(b, "attention.self.key", [hidden, hidden])?,
-                    value: map(b, "attention.self.value", [hidden, hidden])?,
-                    output: map(b, "attention.output.dense", [hidden, hidden])?,
-                    norms: None,
-                    heads: [heads, heads],
-                    dim: head_dim,
-                    scale: 1.0 / (head_dim as f32).sqrt(),
-                    window: None,
-                },
-                attention_norm: norm(b, "attention.output.LayerNorm", hidden)?,
-                mlp: Mlp {
-                    up: map(b, "intermediate.dense", [hidden, inner])?,
-                    down: map(b, "output.dense", [inner, hidden])?,
-                    activation,
-                },
-                mlp_norm: norm(b, "output.LayerNorm", hidden)?,
-            })
-        })?;
+        let blocks =
+            b.blocks("encoder.layer", sizes.layers, |b| Block::declare(c, b, defaults, &sizes))?;
         Ok(Self {
             sizes,
             tied: c.flag("tie_word_embeddings", true)?,
@@ -181,7 +190,7 @@ impl Encoder {
             words,
             places,
             types,
-            norm: embedding_norm,
+            norm,
             project,
             blocks,
         })

@@ -125,7 +125,7 @@ impl Model {
         config.shift_remove("torch_dtype");
         head.write(&mut config);
         let device = builder.device();
-        let Built { params, parameters, adapters, left_over } = builder.finish();
+        let Built { params, parameters, adapters, left_over, left_out } = builder.finish();
         Ok(Self {
             config,
             params,
@@ -136,7 +136,7 @@ impl Model {
             beside: Vec::new(),
             adaptation: None,
             adapters,
-            left_over: LeftOver::of(left_over, family, head),
+            left_over: LeftOver::of(left_over, left_out, family, head),
             device,
         })
     }

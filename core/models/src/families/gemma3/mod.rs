@@ -12,14 +12,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Family,
-    decoder::{HEADS, check_heads, windows},
+    decoder::{HEADS, Maps, check_heads, windows},
     rope,
 };
 use crate::{
     architecture::Architecture,
     builder::Builder,
     config::Fields,
-    layers::{Attention, Embedding, GatedMlp, LinearSpec, Norm},
+    layers::{Attention, Embedding, GatedMlp, Norm},
     parameter::Init,
     pass::Pass,
     sizes::{Shape, Sizes},
@@ -157,39 +157,23 @@ impl Gemma3 {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
         check(c)?;
         let sizes = sizes(c)?;
-        let Sizes { hidden, heads, kv_heads, head_dim, .. } = sizes;
-        let inner = c.size("intermediate_size", Some(9216))?;
+        let Sizes { hidden, head_dim, .. } = sizes;
         let bias = c.flag("attention_bias", false)?;
+        let maps = Maps {
+            sizes,
+            inner: c.size("intermediate_size", Some(9216))?,
+            biases: [bias, bias, false],
+            std: c.number("initializer_range", 0.02)? as f32,
+        };
         let activation = c.activation("hidden_activation", "gelu_pytorch_tanh")?;
         let epsilon = c.number("rms_norm_eps", 1e-6)? as f32;
         let scale = scale(c)?;
-        let std = c.number("initializer_range", 0.02)? as f32;
-        let (normal, residual) =
-            (Init::Normal(std), Init::Normal(std / (2.0 * sizes.layers as f32).sqrt()));
-        let tokens = Embedding::declare(b, "embed_tokens", [sizes.vocabulary, hidden], normal)?;
-        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
-        let map = |b: &mut Builder, name: &str, sizes: [usize; 2], bias, init| {
-            LinearSpec::new(name, sizes, init).bias(bias).declare(b)
-        };
+        let table = [sizes.vocabulary, hidden];
+        let tokens = Embedding::declare(b, "embed_tokens", table, Init::Normal(maps.std))?;
         let norm = |b: &mut Builder, name: &str, width| Norm::rms_from_one(b, name, width, epsilon);
         let mut blocks = b.blocks("layers", sizes.layers, |b| {
-            let mut attention = Attention {
-                query: map(b, "self_attn.q_proj", [hidden, wide], bias, normal)?,
-                key: map(b, "self_attn.k_proj", [hidden, narrow], bias, normal)?,
-                value: map(b, "self_attn.v_proj", [hidden, narrow], bias, normal)?,
-                output: map(b, "self_attn.o_proj", [wide, hidden], bias, residual)?,
-                norms: None,
-                heads: [heads, kv_heads],
-                dim: head_dim,
-                scale,
-                window: None,
-            };
-            let mlp = GatedMlp {
-                gate: map(b, "mlp.gate_proj", [hidden, inner], false, normal)?,
-                up: map(b, "mlp.up_proj", [hidden, inner], false, normal)?,
-                down: map(b, "mlp.down_proj", [inner, hidden], false, residual)?,
-                activation,
-            };
+            let mut attention = maps.attention(b, scale)?;
+            let mlp = maps.mlp(b, activation)?;
             let norms = [
                 norm(b, "input_layernorm", hidden)?,
                 norm(b, "post_attention_layernorm", hidden)?,

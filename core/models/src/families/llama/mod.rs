@@ -14,14 +14,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Family,
-    decoder::{HEADS, check_heads, windows},
+    decoder::{HEADS, Maps, check_heads, windows},
     rope,
 };
 use crate::{
     architecture::Architecture,
     builder::Builder,
     config::Fields,
-    layers::{Attention, Embedding, GatedMlp, LinearSpec, Norm},
+    layers::{Attention, Embedding, GatedMlp, Norm},
     parameter::Init,
     pass::Pass,
     sizes::{Shape, Sizes},
@@ -159,38 +159,21 @@ impl Llama {
     fn build(c: Fields<'_>, b: &mut Builder) -> Result<Self> {
         let model_type = c.text("model_type", "llama")?;
         let sizes = sizes(c, model_type)?;
-        let Sizes { hidden, heads, kv_heads, head_dim, .. } = sizes;
-        let inner = c.size("intermediate_size", None)?;
-        let [qkv_bias, output_bias, mlp_bias] = biases(c, model_type)?;
+        let Sizes { hidden, head_dim, .. } = sizes;
+        let maps = Maps {
+            sizes,
+            inner: c.size("intermediate_size", None)?,
+            biases: biases(c, model_type)?,
+            std: c.number("initializer_range", 0.02)? as f32,
+        };
         let activation = c.activation("hidden_act", "silu")?;
         let epsilon = c.number("rms_norm_eps", 1e-6)? as f32;
-        let std = c.number("initializer_range", 0.02)? as f32;
-        let (normal, residual) =
-            (Init::Normal(std), Init::Normal(std / (2.0 * sizes.layers as f32).sqrt()));
-        let tokens = Embedding::declare(b, "embed_tokens", [sizes.vocabulary, hidden], normal)?;
-        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
-        let map = |b: &mut Builder, name: &str, sizes: [usize; 2], bias, init| {
-            LinearSpec::new(name, sizes, init).bias(bias).declare(b)
-        };
+        let table = [sizes.vocabulary, hidden];
+        let tokens = Embedding::declare(b, "embed_tokens", table, Init::Normal(maps.std))?;
         let norm = |b: &mut Builder, name: &str, width| Norm::rms(b, name, width, epsilon);
         let mut blocks = b.blocks("layers", sizes.layers, |b| {
-            let mut attention = Attention {
-                query: map(b, "self_attn.q_proj", [hidden, wide], qkv_bias, normal)?,
-                key: map(b, "self_attn.k_proj", [hidden, narrow], qkv_bias, normal)?,
-                value: map(b, "self_attn.v_proj", [hidden, narrow], qkv_bias, normal)?,
-                output: map(b, "self_attn.o_proj", [wide, hidden], output_bias, residual)?,
-                norms: None,
-                heads: [heads, kv_heads],
-                dim: head_dim,
-                scale: 1.0 / (head_dim as f32).sqrt(),
-                window: None,
-            };
-            let mlp = GatedMlp {
-                gate: map(b, "mlp.gate_proj", [hidden, inner], mlp_bias, normal)?,
-                up: map(b, "mlp.up_proj", [hidden, inner], mlp_bias, normal)?,
-                down: map(b, "mlp.down_proj", [inner, hidden], mlp_bias, residual)?,
-                activation,
-            };
+            let mut attention = maps.attention(b, 1.0 / (head_dim as f32).sqrt())?;
+            let mlp = maps.mlp(b, activation)?;
             let attention_norm = norm(b, "input_layernorm", hidden)?;
             let mlp_norm = norm(b, "post_attention_layernorm", hidden)?;
             if model_type == "qwen3" {
