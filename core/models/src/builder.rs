@@ -9,7 +9,7 @@ use athanor_tensor::{Device, ParamId, Params, Rng, Tensor, ops::Weights};
 use crate::{
     adapters::{Adaptation, Adapter, Target},
     folder::{Location, Stored},
-    parameter::{File, Init, Level, Parameter, Role},
+    parameter::{Init, Level, Parameter, Role, SavedIn},
 };
 
 /// What a parameter belongs to: this decides its name, and whether a file may lack it.
@@ -58,7 +58,7 @@ pub struct Builder {
     /// Where the trunk's parameters are that are declared now.
     level: Level,
     /// Where what is declared now is saved.
-    file: File,
+    saved_in: SavedIn,
     adaptation: Option<Arc<dyn Adaptation>>,
     /// The adapted matrices.
     adapters: Vec<(ParamId, Arc<dyn Adapter>)>,
@@ -93,7 +93,7 @@ impl Builder {
             shared: HashMap::new(),
             scope: String::new(),
             level: Level::Embeddings,
-            file: File::Model,
+            saved_in: SavedIn::Model,
             adaptation: None,
             adapters: Vec::new(),
         }
@@ -109,8 +109,8 @@ impl Builder {
         outer: &'static str,
         shared: HashMap<String, ParamId>,
     ) -> Self {
-        let file = File::Guest;
-        Self { params, parameters, outer, shared, file, ..Self::random(device, prefix, seed) }
+        let saved_in = SavedIn::Guest;
+        Self { params, parameters, outer, shared, saved_in, ..Self::random(device, prefix, seed) }
     }
 
     /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
@@ -137,19 +137,19 @@ impl Builder {
         Self { params, parameters, source, ..Self::random(device, prefix, seed) }
     }
 
-    /// A head beside a model's own, which is saved in `file`: from its tensors if there are any, else the parameters
+    /// A head beside a model's own, which is saved in a file of its own: from its tensors if there are any, else the parameters
     /// that are there or their starts.
     pub fn beside(
         device: Device,
         (params, parameters): (Params, Vec<Parameter>),
-        file: File,
+        saved_in: SavedIn,
         tensors: Option<Stored>,
     ) -> Self {
         let source = match tensors {
             Some(tensors) => Source::File { tensors, whole: true },
             None => Source::Existing,
         };
-        Self { params, parameters, source, file, ..Self::random(device, "", 0) }
+        Self { params, parameters, source, saved_in, ..Self::random(device, "", 0) }
     }
 
     /// Gives linear maps adapters.
@@ -245,14 +245,14 @@ impl Builder {
                     return self.same(id, &name, shape);
                 }
                 let (full, stored) = (format!("{}{name}", self.prefix), self.stored(&name));
-                let parameter = Parameter { level: self.level, role, file: self.file };
+                let parameter = Parameter { level: self.level, role, saved_in: self.saved_in };
                 self.take(&full, &stored, shape, init, optional, parameter)
             }
             Owner::Head | Owner::RequiredHead => {
                 if owner == Owner::Head {
                     self.drop_other(name);
                 }
-                let parameter = Parameter { level: Level::Head, role, file: self.file };
+                let parameter = Parameter { level: Level::Head, role, saved_in: self.saved_in };
                 self.take(name, name, shape, init, optional, parameter)
             }
         }
@@ -267,7 +267,7 @@ impl Builder {
         self.drop_other(other);
         let stored = if !self.in_file(name) && self.in_file(other) { other } else { name };
         let optional = matches!(self.source, Source::File { whole: false, .. });
-        let parameter = Parameter { level: Level::Head, role: Role::Bias, file: self.file };
+        let parameter = Parameter { level: Level::Head, role: Role::Bias, saved_in: self.saved_in };
         self.take(name, stored, &[width], Init::Zero, optional, parameter)
     }
 
@@ -300,7 +300,7 @@ impl Builder {
             Owner::Head | Owner::RequiredHead => (name.to_owned(), Level::Head),
         };
         let target = Target { name: &name, level, sizes, layout };
-        let parameter = Parameter { level, role: Role::Adapter, file: self.file };
+        let parameter = Parameter { level, role: Role::Adapter, saved_in: self.saved_in };
         let mut declare =
             |name: &str, shape: &[usize], init| self.take(name, name, shape, init, true, parameter);
         let adapter = adaptation.adapter(&target, &mut declare)?;

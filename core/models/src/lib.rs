@@ -36,7 +36,7 @@ pub use input::{Extra, Input, TwoStreams};
 pub use left_over::LeftOver;
 pub use model::{Guest, Model};
 pub use padded::{Padded, Row};
-pub use parameter::{File, Init, Level, Parameter, Role};
+pub use parameter::{Init, Level, Parameter, Role, SavedIn};
 pub use pass::{Dropout, Pass};
 pub use sentence::{Pooling, Sentences};
 pub use sizes::{Shape, Sizes};

@@ -45,7 +45,7 @@ pub enum Role {
 
 /// Which file a parameter is saved in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum File {
+pub enum SavedIn {
     /// model.safetensors.
     Model,
     /// This one beside it.
@@ -62,7 +62,7 @@ pub struct Parameter {
     /// What it does.
     pub role: Role,
     /// Where it is saved.
-    pub file: File,
+    pub saved_in: SavedIn,
 }
 
 impl Parameter {

@@ -9,8 +9,8 @@ use athanor_models::{
     forward::forward,
     heads::HEADS,
 };
-use athanor_store::{Array, ArrayData};
-use athanor_tensor::{Device, GradSet, Graph, Ids, ops, pool_stats};
+use athanor_store::{Array, ArrayData, load_arrays};
+use athanor_tensor::{Device, GradSet, Graph, Ids, Tensor, ops, pool_stats};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -163,6 +163,48 @@ fn gamma_and_beta() {
     changed.extend(&bytes[8 + length..]);
     fs::write(&path, changed).unwrap();
     assert_eq!(outputs(&Model::load(dir.path(), CPU).unwrap()), outputs(&model));
+}
+
+/// A head beside the model's own has a file of its own and leaves model.safetensors as it is.
+#[test]
+fn a_value_head_beside_a_writer() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let llama = families::by_name("llama").unwrap();
+    let mut model = Model::new(llama, &shape(), Head::CAUSAL_LM, 1, CPU).unwrap();
+    model.save(other.path()).unwrap();
+    assert!(model.add_head(Head::SCALAR, None).is_err(), "it has no file of its own");
+    model.add_head(Head::VALUE, None).unwrap();
+    let values = |model: &Model| {
+        let graph = Graph::inference(&model.params);
+        let input = model.input(vec![4, 9, 2, 7, 3, 3], 2, 3);
+        let hidden = model.hidden(&mut Pass::new(&graph, &input));
+        let rows = model.rows(&hidden, (0..6).collect());
+        model.values(&graph, &rows).value().to_vec()
+    };
+    assert_eq!(values(&model), [0.0; 6], "a new one");
+    let last = model.params.iter_mut().last().unwrap();
+    assert_eq!((last.name.as_str(), &last.value.shape()[..]), ("value_head.weight", &[1, 8][..]));
+    last.value = Tensor::from_slice(CPU, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1, 8]);
+    assert!(!model.is_hidden_matrix(model.params.len() - 1));
+    assert_eq!(model.planned().unwrap().params.len(), model.params.len());
+    model.save(dir.path()).unwrap();
+    let bytes = |dir: &Path| fs::read(dir.join("model.safetensors")).unwrap();
+    assert_eq!(bytes(dir.path()), bytes(other.path()));
+    assert_eq!(
+        load_arrays(&dir.path().join("value_head.safetensors")).unwrap()[0].name,
+        "value_head.weight"
+    );
+    let mut again = Model::load(dir.path(), CPU).unwrap();
+    again.add_saved_heads(other.path()).unwrap();
+    assert_eq!(again.params.len() + 1, model.params.len(), "nothing was saved there");
+    again.add_saved_heads(dir.path()).unwrap();
+    assert_eq!(values(&again), values(&model));
+
+    // One of another width.
+    let wide = Shape { hidden: 16, ..shape() };
+    let mut wide = Model::new(llama, &wide, Head::CAUSAL_LM, 1, CPU).unwrap();
+    let error = wide.add_head(Head::VALUE, Some(dir.path())).unwrap_err().to_string();
+    assert!(error.contains("value_head.safetensors") && error.contains("[1, 8]"), "{error}");
 }
 
 fn refused(family: &str, head: Head, arrays: Vec<Array>, words: &[&str]) {

@@ -8,7 +8,7 @@ use athanor_tensor::Params;
 use super::Model;
 use crate::{
     adapters::Adaptation,
-    parameter::{File, Parameter, Role},
+    parameter::{Parameter, Role, SavedIn},
 };
 
 impl Model {
@@ -18,7 +18,8 @@ impl Model {
     /// # Errors
     /// Failed, if the model has adapters already, or a guest.
     pub fn adapt(&mut self, adaptation: Arc<dyn Adaptation>, seed: u64) -> Result<()> {
-        if self.adaptation.is_some() || self.parameters.iter().any(|p| p.file == File::Guest) {
+        if self.adaptation.is_some() || self.parameters.iter().any(|p| p.saved_in == SavedIn::Guest)
+        {
             return Err(Error::failed("a model with adapters or a guest is not adapted"));
         }
         *self = self.over(self.params.clone(), self.device, Some(adaptation), seed)?;

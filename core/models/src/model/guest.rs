@@ -11,7 +11,7 @@ use athanor_tensor::ParamId;
 use serde_json::{Map, Value};
 
 use super::{Model, prefix};
-use crate::{builder::Builder, families::Family, folder, heads::Head, parameter::File};
+use crate::{builder::Builder, families::Family, folder, heads::Head, parameter::SavedIn};
 
 /// What the names of a guest's own parameters begin with.
 const OUTER: &str = "guest.";
@@ -58,11 +58,11 @@ impl Model {
     /// # Errors
     /// Those of writing.
     pub fn save_guest(&self, guest: &Guest, dir: &Path) -> Result<()> {
-        let is_guests = |(i, known): (usize, File)| {
-            known == File::Guest || guest.shared.iter().any(|id| id.index() == i)
+        let is_guests = |(i, known): (usize, SavedIn)| {
+            known == SavedIn::Guest || guest.shared.iter().any(|id| id.index() == i)
         };
         let all =
-            self.parameters().enumerate().filter(|(i, (_, known))| is_guests((*i, known.file)));
+            self.parameters().enumerate().filter(|(i, (_, known))| is_guests((*i, known.saved_in)));
         let named = all.map(|(_, (p, _))| {
             (p.name.strip_prefix(OUTER).unwrap_or(&p.name).to_owned(), &p.value)
         });

@@ -15,7 +15,7 @@ use crate::{
     folder,
     heads::{self, BESIDE, Head, HeadNetwork},
     left_over::LeftOver,
-    parameter::{File, Role},
+    parameter::{Role, SavedIn},
     sizes::Shape,
 };
 
@@ -161,6 +161,7 @@ impl Model {
             model.put_beside(beside.head(), None)?;
         }
         model.adaptation = adaptation;
+        model.left_over = self.left_over.clone();
         Ok(model)
     }
 
@@ -173,18 +174,18 @@ impl Model {
         if self.parameters.iter().any(|p| p.role == Role::Adapter) {
             return Err(Error::failed("a model with adapters is saved after merging them"));
         }
-        folder::write_tensors(&dir.join(folder::WEIGHTS), self.stored_in(File::Model))?;
+        folder::write_tensors(&dir.join(folder::WEIGHTS), self.stored_in(SavedIn::Model))?;
         for beside in &self.beside {
             if let Some(file) = beside.head().kind().file {
-                folder::write_tensors(&dir.join(file), self.stored_in(File::Beside(file)))?;
+                folder::write_tensors(&dir.join(file), self.stored_in(SavedIn::Beside(file)))?;
             }
         }
         folder::write_config(dir, &self.config)
     }
 
-    fn stored_in(&self, file: File) -> impl Iterator<Item = (String, &Tensor)> {
+    fn stored_in(&self, file: SavedIn) -> impl Iterator<Item = (String, &Tensor)> {
         self.parameters()
-            .filter(move |(_, known)| known.file == file)
+            .filter(move |(_, known)| known.saved_in == file)
             .map(|(p, _)| (p.name.clone(), &p.value))
     }
 
@@ -224,7 +225,7 @@ impl Model {
     fn put_beside(&mut self, head: Head, file: Option<&Path>) -> Result<()> {
         let tensors = file.map(folder::open_file).transpose()?;
         let parts = (self.params.clone(), self.parameters.clone());
-        let stored = head.kind().file.map_or(File::Model, File::Beside);
+        let stored = head.kind().file.map_or(SavedIn::Model, SavedIn::Beside);
         let mut builder = Builder::beside(self.device, parts, stored, tensors);
         let variant = variant(self.family, head)?;
         let fields = Fields(&self.config);
