@@ -1,9 +1,7 @@
 //! Where tensors live and ops run.
 
-/// A place that holds tensors and runs ops.
-///
-/// Every op chooses its kernel by a `match` on this, so a new device is a new
-/// variant and the compiler lists the ops that lack it. Model code only passes it along.
+/// A place that holds tensors and runs ops: the name of a [`Backend`](crate::backend::Backend). Model code only
+/// passes it along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Device {
@@ -13,14 +11,20 @@ pub enum Device {
     /// Nowhere: tensors have sizes and no values. Ops compute nothing and take the memory that they would
     /// take, which [`plan`](crate::plan) counts.
     Plan,
+    /// One that was [registered](crate::backend::register), by its number.
+    Registered(u8),
 }
 
 impl Device {
     /// Where an op over tensors of both runs: what is combined with a plan is one.
+    ///
+    /// # Panics
+    /// If they are on two devices that compute.
     pub(crate) fn with(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Cpu, Self::Cpu) => Self::Cpu,
-            _ => Self::Plan,
+            (Self::Plan, _) | (_, Self::Plan) => Self::Plan,
+            (one, other) if one == other => one,
+            (one, other) => panic!("an op over tensors on {one:?} and {other:?}"),
         }
     }
 }

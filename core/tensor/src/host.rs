@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{math, parallel, simd::simd};
+use crate::backend::cpu::{math, parallel, simd::simd};
 
 /// f(0), …, f(n - 1), in this order, on all threads. Each call must depend on its number alone; then the result
 /// does not depend on the threads.

@@ -15,7 +15,7 @@
 //! Shapes that do not fit are bugs of the caller and panic with the op's name and the shapes; what
 //! comes from users is checked where it enters (config files, tensors, ids).
 
-mod cpu;
+pub mod backend;
 mod device;
 mod dtype;
 pub mod host;
@@ -31,7 +31,7 @@ mod rng;
 mod tape;
 mod tensor;
 
-pub use cpu::simd::instructions;
+pub use backend::cpu::simd::instructions;
 pub use device::{Device, set_threads};
 pub use dtype::{Bf16, DType, Element};
 pub use limits::{Limits, limits};

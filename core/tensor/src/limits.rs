@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::cpu::peak;
+use crate::backend::cpu::peak;
 
 /// Limits of all threads together.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,6 +1,9 @@
 //! Memory of tensors: bytes of the host, or a handle that one device understands.
 
-use std::any::Any;
+use std::{
+    any::Any,
+    sync::{PoisonError, RwLock},
+};
 
 use crate::{
     device::Device,
@@ -134,10 +137,26 @@ impl Allocator for PlanAllocator {
     }
 }
 
+static REGISTERED: RwLock<Vec<&'static dyn Allocator>> = RwLock::new(Vec::new());
+
+/// A device with memory of its own.
+///
+/// # Panics
+/// If there are 256 already.
+pub(crate) fn register(allocator: &'static dyn Allocator) -> Device {
+    let mut all = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let number = u8::try_from(all.len()).expect("at most 256 devices");
+    all.push(allocator);
+    Device::Registered(number)
+}
+
 /// Who gives memory on a device.
 pub(crate) fn allocator(device: Device) -> &'static dyn Allocator {
     match device {
         Device::Cpu => &HostAllocator,
         Device::Plan => &PlanAllocator,
+        Device::Registered(number) => {
+            REGISTERED.read().unwrap_or_else(PoisonError::into_inner)[usize::from(number)]
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use crate::{
-    packed::PackedSlot,
+    packed::PackedWeights,
     tape::{Grads, Tape, Var},
     tensor::Tensor,
 };
@@ -35,7 +35,7 @@ pub struct Param {
 pub struct Params {
     entries: Vec<Param>,
     by_name: HashMap<String, ParamId>,
-    int8: Option<Vec<PackedSlot>>,
+    int8: Option<Vec<PackedWeights>>,
 }
 
 impl Params {
@@ -48,7 +48,7 @@ impl Params {
     /// dimension with an f32 scale each, rounded to the nearest by the first product that they are in, and the
     /// other side rounded likewise. Lookups keep to f32. The parameters cannot be changed or trained afterwards.
     pub fn quantise(&mut self) {
-        self.int8 = Some(self.entries.iter().map(|_| PackedSlot::new(true)).collect());
+        self.int8 = Some(self.entries.iter().map(|_| PackedWeights::new(true)).collect());
     }
 
     /// Whether [`quantise`](Self::quantise) was called.
@@ -178,13 +178,13 @@ impl GradSet {
 /// the weights.
 #[derive(Clone)]
 pub struct PackedParams {
-    slots: Vec<PackedSlot>,
+    slots: Vec<PackedWeights>,
 }
 
 impl PackedParams {
     /// For these parameters, as long as they stay as they are.
     pub fn new(params: &Params) -> Self {
-        Self { slots: (0..params.len()).map(|_| PackedSlot::new(false)).collect() }
+        Self { slots: (0..params.len()).map(|_| PackedWeights::new(false)).collect() }
     }
 }
 
@@ -244,8 +244,8 @@ impl<'p> Graph<'p> {
                 Some(tape) if entry.trainable => tape.leaf(entry.value.clone()),
                 _ => {
                     let value = Var::constant(entry.value.clone());
-                    let laid = self.packed.map(|p| &p.slots);
-                    match self.params.int8.as_ref().or(laid) {
+                    let packed = self.packed.map(|p| &p.slots);
+                    match self.params.int8.as_ref().or(packed) {
                         Some(slots) => value.with_packed(slots[id.0].clone()),
                         None => value,
                     }

@@ -5,8 +5,9 @@
 use std::{cell::RefCell, rc::Rc};
 
 use crate::{
-    ops,
-    packed::PackedSlot,
+    backend,
+    device::Device,
+    packed::PackedWeights,
     tensor::{Shape, Tensor},
 };
 
@@ -120,8 +121,24 @@ impl Grads {
         self.slots[slot] = sum;
     }
 
-    pub(crate) fn wants(slot: Slot) -> bool {
-        slot.is_some()
+    /// Takes the sum of a slot, for an op to add to in place; [`add`](Self::add) puts it back.
+    pub(crate) fn take_slot(&mut self, slot: Slot) -> Option<Tensor> {
+        self.slots[slot?].take()
+    }
+
+    /// The sum of a slot and `true`; or arbitrary content and `false`, where there is none so far. `None` where no
+    /// gradient is wanted. [`add`](Self::add) puts it back.
+    pub(crate) fn take_or_uninit(
+        &mut self,
+        slot: Slot,
+        device: Device,
+        shape: Shape,
+    ) -> Option<(Tensor, bool)> {
+        slot?;
+        Some(match self.take_slot(slot) {
+            Some(sum) => (sum, true),
+            None => (Tensor::uninit(device, shape), false),
+        })
     }
 
     /// Adds `grad` to the slot.
@@ -129,36 +146,23 @@ impl Grads {
         let Some(slot) = slot else { return };
         match &mut self.slots[slot] {
             empty @ None => *empty = Some(grad),
-            Some(sum) if sum.is_unique() => ops::add_into(sum, &grad),
+            Some(sum) if sum.is_unique() => add_assign(sum, &grad),
             Some(sum) if grad.is_unique() => {
                 // Addition commutes bit for bit, so either may hold the sum.
                 let mut grad = grad;
-                ops::add_into(&mut grad, sum);
+                add_assign(&mut grad, sum);
                 *sum = grad;
             }
-            Some(sum) => ops::add_into(sum, &grad),
+            Some(sum) => add_assign(sum, &grad),
         }
     }
+}
 
-    /// Lets an op add to the slot's sum in place: `write(sum, fresh)`, `fresh` meaning that the
-    /// content is arbitrary and must be overwritten.
-    pub(crate) fn accumulate(
-        &mut self,
-        slot: Slot,
-        shape: Shape,
-        like: &Tensor,
-        write: impl FnOnce(&mut Tensor, bool),
-    ) {
-        let Some(slot) = slot else { return };
-        match &mut self.slots[slot] {
-            Some(sum) => write(sum, false),
-            empty @ None => {
-                let mut sum = Tensor::uninit(like.device(), shape);
-                write(&mut sum, true);
-                *empty = Some(sum);
-            }
-        }
-    }
+/// sum += x, outside of any tape.
+fn add_assign(sum: &mut Tensor, x: &Tensor) {
+    let shapes = (sum.shape(), x.shape());
+    assert_eq!(shapes.0, shapes.1, "gradient sum: shapes {:?} and {:?}", shapes.0, shapes.1);
+    backend::of(sum.device()).add_assign(sum, x);
 }
 
 /// A tensor and, if a gradient is wanted, its place on the tape.
@@ -167,7 +171,7 @@ pub struct Var {
     value: Tensor,
     node: Option<(Tape, usize)>,
     remake: Option<Remake>,
-    packed: Option<PackedSlot>,
+    packed: Option<PackedWeights>,
 }
 
 impl Var {
@@ -177,11 +181,11 @@ impl Var {
     }
 
     /// With a place for the weights laid out anew.
-    pub(crate) fn with_packed(self, slot: PackedSlot) -> Self {
+    pub(crate) fn with_packed(self, slot: PackedWeights) -> Self {
         Self { packed: Some(slot), ..self }
     }
 
-    pub(crate) fn packed(&self) -> Option<&PackedSlot> {
+    pub(crate) fn packed(&self) -> Option<&PackedWeights> {
         self.packed.as_ref()
     }
 

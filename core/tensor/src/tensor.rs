@@ -274,7 +274,7 @@ impl Tensor {
     }
 
     /// Rows and row length, the last dimension being the row.
-    pub(crate) fn rows(&self) -> (usize, usize) {
+    pub fn rows(&self) -> (usize, usize) {
         let width = self.shape.last().copied().unwrap_or(1);
         // Not len / width: rows may be empty and still be counted.
         (self.shape.iter().rev().skip(1).product(), width)

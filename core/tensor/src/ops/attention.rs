@@ -2,51 +2,10 @@
 //! (Ainslie et al. 2023). The derivative is FlashAttention-2's algorithm 2 (Dao 2023).
 
 use crate::{
-    cpu::{
-        attention::{self as cpu, Dims, Layout, MaskView, Saved},
-        cached,
-        embedding::gather,
-        parallel::DisjointMut,
-    },
-    device::Device,
-    dtype::{Bf16, DType},
+    backend::{self, Attention, AttentionSaved, AttentionSizes, CachedAttention, HeadLayout, Mask},
     tape::{Operand, Var},
     tensor::{Ids, Tensor},
 };
-
-/// Which keys a query may see; all conditions must hold. Ids are [batch, time].
-#[derive(Clone, Debug, Default)]
-pub struct Mask {
-    /// Only keys at or before the query.
-    pub causal: bool,
-    /// Only keys of the query's document.
-    pub documents: Option<Ids>,
-    /// Only keys marked 1: padding is 0.
-    pub keys: Option<Ids>,
-    /// Only keys fewer than this many places before the query: a sliding window (Beltagy et al. 2020,
-    /// section 3.1), which counts the query itself.
-    pub window: Option<usize>,
-    /// Rows of different lengths behind one another in a batch of one, so that no padding is computed:
-    /// row i is the tokens `starts[i]..starts[i + 1]`, and nobody sees another row's. [rows + 1].
-    pub starts: Option<Ids>,
-}
-
-impl Mask {
-    /// Causal and nothing else.
-    pub fn causal() -> Self {
-        Self { causal: true, ..Self::default() }
-    }
-
-    fn view(&self) -> MaskView<'_> {
-        MaskView {
-            causal: self.causal,
-            documents: self.documents.as_ref().map(Ids::host),
-            keys: self.keys.as_ref().map(Ids::host),
-            window: self.window.unwrap_or(usize::MAX),
-            starts: self.starts.as_ref().map(Ids::host),
-        }
-    }
-}
 
 /// Queries, keys and values of a projection.
 pub enum Qkv<'a> {
@@ -75,15 +34,15 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
             Qkv::Separate(..) => heads,
         };
     let rows = mask.starts.as_ref().map_or(batch, |s| s.len().saturating_sub(1));
-    let dims = Dims { batch: rows, time, heads, kv_heads, dim, scale };
+    let sizes = AttentionSizes { batch: rows, time, heads, kv_heads, dim, scale };
     let (wide, narrow) = (heads * dim, kv_heads * dim);
-    let (inputs, layouts): (Vec<&Var>, [Layout; 3]) = match qkv {
+    let (inputs, layouts): (Vec<&Var>, [HeadLayout; 3]) = match qkv {
         Qkv::Packed(x) => {
             let stride = wide + 2 * narrow;
-            (vec![x], [0, wide, wide + narrow].map(|offset| Layout { offset, stride }))
+            (vec![x], [0, wide, wide + narrow].map(|offset| HeadLayout { offset, stride }))
         }
         Qkv::Separate(q, k, v) => {
-            (vec![q, k, v], [wide, narrow, narrow].map(|stride| Layout { offset: 0, stride }))
+            (vec![q, k, v], [wide, narrow, narrow].map(|stride| HeadLayout { offset: 0, stride }))
         }
     };
     let fits = match &inputs[..] {
@@ -109,22 +68,8 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
     let mut out = Tensor::uninit(device, [batch, time, wide]);
     let mut lse = Tensor::uninit(device, [batch, heads, time]);
     let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
-    let [ql, kl, vl] = layouts;
-    match device {
-        Device::Cpu => cpu::forward(
-            q.cpu(),
-            ql,
-            k.cpu(),
-            kl,
-            v.cpu(),
-            vl,
-            dims,
-            mask.view(),
-            out.cpu_mut(),
-            lse.cpu_mut(),
-        ),
-        Device::Plan => {}
-    }
+    let call = Attention { qkv: [&q, &k, &v], layouts, sizes, mask };
+    backend::of(device).attention(&call, &mut out, &mut lse);
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
     let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
     let (mask, saved_out) = (mask.clone(), out.clone());
@@ -132,30 +77,13 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
     Var::record(out, &inputs, move |grad, grads| {
         let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
         let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
-        let mut outs: Vec<Tensor> =
+        let mut gradients: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
-        match grad.device() {
-            Device::Cpu => {
-                let saved = Saved {
-                    q: q.cpu(),
-                    ql,
-                    k: k.cpu(),
-                    kl,
-                    v: v.cpu(),
-                    vl,
-                    out: saved_out.cpu(),
-                    lse: lse.cpu(),
-                    dout: grad.cpu(),
-                };
-                let shared: Vec<DisjointMut> =
-                    outs.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
-                let places = [0, 1, 2].map(|i| shared[if shared.len() == 1 { 0 } else { i }]);
-                cpu::backward(&saved, dims, mask.view(), places);
-            }
-            Device::Plan => {}
-        }
-        for (slot, out) in slots.into_iter().zip(outs) {
-            grads.add(slot, out);
+        let call = Attention { qkv: [&q, &k, &v], layouts, sizes, mask: &mask };
+        let saved = AttentionSaved { out: &saved_out, lse: &lse, grad: &grad };
+        backend::of(grad.device()).attention_grad(&call, saved, &mut gradients);
+        for (slot, gradient) in slots.into_iter().zip(gradients) {
+            grads.add(slot, gradient);
         }
     })
 }
@@ -176,18 +104,7 @@ pub fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids) {
     if let Some(start) = beyond(starts, time, capacity) {
         panic!("cache_write: {start} + {time} beyond {capacity}");
     }
-    match cache.device() {
-        Device::Cpu => {
-            let (starts, sizes) = (starts.host(), [capacity, time, heads * dim]);
-            match cache.dtype() {
-                DType::F32 => cached::write::<f32>(cache.cpu_mut(), new.cpu(), starts, sizes),
-                DType::Bf16 => {
-                    cached::write::<Bf16>(cache.elements_mut(), new.cpu(), starts, sizes);
-                }
-            }
-        }
-        Device::Plan => {}
-    }
+    backend::of(cache.device()).cache_write(cache, new, starts);
 }
 
 /// A start from which `time` places do not fit in a row of `capacity`.
@@ -223,87 +140,13 @@ pub fn attention_cached(
     );
     assert_eq!(beyond(starts, time, capacity), None, "attention_cached: beyond the cache");
     let mut out = Tensor::uninit(q.device(), [batch, time, heads * dim]);
-    let dims = Dims { batch, time, heads, kv_heads, dim, scale };
-    match q.device() {
-        Device::Cpu => {
-            let (starts, window) = (starts.host(), window.unwrap_or(usize::MAX));
-            let (q, out) = (q.cpu(), out.cpu_mut());
-            match k.dtype() {
-                DType::F32 => {
-                    cached::cached::<f32>(q, k.cpu(), v.cpu(), capacity, starts, dims, window, out)
-                }
-                DType::Bf16 => cached::cached::<Bf16>(
-                    q,
-                    k.elements(),
-                    v.elements(),
-                    capacity,
-                    starts,
-                    dims,
-                    window,
-                    out,
-                ),
-            }
-        }
-        Device::Plan => {}
-    }
+    let sizes = AttentionSizes { batch, time, heads, kv_heads, dim, scale };
+    let call = CachedAttention { q, k, v, starts, sizes, window };
+    backend::of(q.device()).attention_cached(&call, &mut out);
     out
 }
 
 fn four(t: &Tensor) -> [usize; 4] {
     <[usize; 4]>::try_from(&t.shape()[..])
         .unwrap_or_else(|_| panic!("attention over a cache: shape {:?}", t.shape()))
-}
-
-/// Columns `from..to` of the last dimension, without gradient: one part of a packed projection.
-///
-/// # Panics
-/// If the range is not within the row.
-pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
-    let (_, width) = x.rows();
-    assert!(from <= to && to <= width, "columns {from}..{to} of {:?}", x.shape());
-    let mut shape = x.shape().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = to - from;
-    }
-    let mut out = Tensor::uninit(x.device(), &shape[..]);
-    match x.device() {
-        Device::Cpu => {
-            for (out, row) in out
-                .cpu_mut()
-                .chunks_exact_mut((to - from).max(1))
-                .zip(x.cpu().chunks_exact(width.max(1)))
-            {
-                out.copy_from_slice(&row[from..to]);
-            }
-        }
-        Device::Plan => {}
-    }
-    out
-}
-
-/// Entries `rows` of the first dimension, without gradient.
-///
-/// # Panics
-/// If a row is not there.
-pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
-    let count = x.shape().first().copied().unwrap_or(0);
-    assert!(
-        rows.host().iter().all(|&r| r >= 0 && (r as usize) < count),
-        "take_rows: {rows:?} of {:?}",
-        x.shape()
-    );
-    let width = x.len().checked_div(count).unwrap_or(0);
-    let mut shape = x.shape().to_vec();
-    if let Some(first) = shape.first_mut() {
-        *first = rows.len();
-    }
-    let mut out = Tensor::uninit_of(x.dtype(), x.device(), &shape[..]);
-    match x.device() {
-        Device::Cpu => match x.dtype() {
-            DType::F32 => gather::<f32>(x.cpu(), rows.host(), width, out.cpu_mut()),
-            DType::Bf16 => gather::<Bf16>(x.elements(), rows.host(), width, out.elements_mut()),
-        },
-        Device::Plan => {}
-    }
-    out
 }

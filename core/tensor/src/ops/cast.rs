@@ -1,12 +1,6 @@
 //! Conversion between the formats of elements.
 
-use crate::{
-    cpu::cast as cpu,
-    device::Device,
-    dtype::{Bf16, DType},
-    tape::Var,
-    tensor::Tensor,
-};
+use crate::{backend, dtype::DType, tape::Var, tensor::Tensor};
 
 /// `x` in another format, rounded to the nearest; the gradient is converted back.
 pub fn cast(x: &Var, dtype: DType) -> Var {
@@ -22,12 +16,6 @@ pub fn convert(x: &Tensor, dtype: DType) -> Tensor {
         return x.clone();
     }
     let mut out = Tensor::uninit_of(dtype, x.device(), *x.shape());
-    match x.device() {
-        Device::Cpu => match dtype {
-            DType::F32 => cpu::widen::<Bf16>(x.elements(), out.cpu_mut()),
-            DType::Bf16 => cpu::narrow::<Bf16>(x.cpu(), out.elements_mut()),
-        },
-        Device::Plan => {}
-    }
+    backend::of(x.device()).convert(x, &mut out);
     out
 }

@@ -1,10 +1,18 @@
-//! Rows behind rows.
+//! Rows behind rows, and parts of rows.
 
 use crate::{
-    device::Device,
+    backend::{self, Columns},
     tape::Var,
     tensor::{Shape, Tensor},
 };
+
+/// The columns `from..` of rows of `stride` elements of `x`, as a tensor of this shape.
+fn part(x: &Tensor, stride: usize, from: usize, width: usize, shape: impl Into<Shape>) -> Tensor {
+    let mut out = Tensor::uninit(x.device(), shape);
+    let (at, to_at) = (Columns { stride, offset: from }, Columns { stride: width, offset: 0 });
+    backend::of(x.device()).copy_columns(x, at, &mut out, to_at, width);
+    out
+}
 
 /// [batch, m, …] and [batch, n, …] as [batch, m + n, …]; the gradient is cut at the same place.
 ///
@@ -16,43 +24,24 @@ pub fn concat(a: &Var, b: &Var) -> Var {
         sa.len() >= 2 && sa.len() == sb.len() && sa[0] == sb[0] && sa[2..] == sb[2..],
         "concat: {sa:?} and {sb:?}"
     );
-    let width: usize = sa[2..].iter().product();
-    let (wa, wb) = (sa[1] * width, sb[1] * width);
+    let inner: usize = sa[2..].iter().product();
+    let (wa, wb) = (sa[1] * inner, sb[1] * inner);
+    let stride = wa + wb;
     let mut shape = sa.to_vec();
     shape[1] += sb[1];
     let device = a.value().device();
     let mut out = Tensor::uninit(device, &shape[..]);
-    match device {
-        Device::Cpu => {
-            let (av, bv) = (a.value().cpu(), b.value().cpu());
-            let rows = out.cpu_mut().chunks_exact_mut((wa + wb).max(1));
-            for (i, row) in rows.enumerate() {
-                row[..wa].copy_from_slice(&av[i * wa..(i + 1) * wa]);
-                row[wa..].copy_from_slice(&bv[i * wb..(i + 1) * wb]);
-            }
-        }
-        Device::Plan => {}
+    for (x, width, offset) in [(a.value(), wa, 0), (b.value(), wb, wa)] {
+        let (at, to_at) = (Columns { stride: width, offset: 0 }, Columns { stride, offset });
+        backend::of(device).copy_columns(x, at, &mut out, to_at, width);
     }
     let (slot_a, slot_b) = (a.slot(), b.slot());
     Var::record(out, &[a, b], move |grad, grads| {
-        let part = |shape: Shape, from: usize, width: usize| {
-            let mut part = Tensor::uninit(grad.device(), shape);
-            match grad.device() {
-                Device::Cpu => {
-                    let rows = grad.cpu().chunks_exact((wa + wb).max(1));
-                    for (to, row) in part.cpu_mut().chunks_exact_mut(width.max(1)).zip(rows) {
-                        to.copy_from_slice(&row[from..from + width]);
-                    }
-                }
-                Device::Plan => {}
-            }
-            part
-        };
         if slot_a.is_some() {
-            grads.add(slot_a, part(sa, 0, wa));
+            grads.add(slot_a, part(&grad, stride, 0, wa, sa));
         }
         if slot_b.is_some() {
-            grads.add(slot_b, part(sb, wa, wb));
+            grads.add(slot_b, part(&grad, stride, wa, wb, sb));
         }
     })
 }
@@ -67,15 +56,19 @@ pub fn places(x: &Tensor, from: usize, to: usize) -> Tensor {
     let width: usize = shape[2..].iter().product();
     let mut sizes = shape.to_vec();
     sizes[1] = to - from;
-    let mut out = Tensor::uninit(x.device(), &sizes[..]);
-    match x.device() {
-        Device::Cpu => {
-            let rows = x.cpu().chunks_exact((shape[1] * width).max(1));
-            for (o, row) in out.cpu_mut().chunks_exact_mut(((to - from) * width).max(1)).zip(rows) {
-                o.copy_from_slice(&row[from * width..to * width]);
-            }
-        }
-        Device::Plan => {}
+    part(x, shape[1] * width, from * width, (to - from) * width, &sizes[..])
+}
+
+/// Columns `from..to` of the last dimension, without gradient: one part of a packed projection.
+///
+/// # Panics
+/// If the range is not within the row.
+pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
+    let (_, width) = x.rows();
+    assert!(from <= to && to <= width, "columns {from}..{to} of {:?}", x.shape());
+    let mut shape = x.shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = to - from;
     }
-    out
+    part(x, width, from, to - from, &shape[..])
 }

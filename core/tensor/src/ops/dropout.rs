@@ -1,6 +1,6 @@
 //! Dropout: Srivastava et al. 2014, scaled at training time.
 
-use crate::{cpu::elementwise as cpu, device::Device, rng::Rng, tape::Var, tensor::Tensor};
+use crate::{backend, rng::Rng, tape::Var, tensor::Tensor};
 
 /// Zeroes each element with probability `p`, scales the others by 1/(1-p). The choice depends on
 /// `key` and the element's index alone; the backward pass makes it again instead of saving it.
@@ -14,10 +14,7 @@ pub fn dropout(x: &Var, p: f32, key: Rng) -> Var {
     }
     let drop = move |x: &Tensor| {
         let mut y = Tensor::uninit(x.device(), *x.shape());
-        match x.device() {
-            Device::Cpu => cpu::dropout(x.cpu(), y.cpu_mut(), key, p),
-            Device::Plan => {}
-        }
+        backend::of(x.device()).dropout(x, key, p, &mut y);
         y
     };
     let slot = x.slot();

@@ -1,19 +1,15 @@
 //! Elementwise functions and sums: what losses are made of.
 
 use crate::{
-    cpu::elementwise::{self as cpu, Binary, Unary},
-    device::Device,
+    backend::{self, Binary, Unary},
     ops::Activation,
     tape::Var,
     tensor::{Shape, Tensor},
 };
 
-fn unary_of(op: Unary, x: &Tensor) -> Tensor {
+pub(super) fn unary_of(op: Unary, x: &Tensor) -> Tensor {
     let mut y = Tensor::uninit(x.device(), *x.shape());
-    match x.device() {
-        Device::Cpu => cpu::unary(op, x.cpu(), y.cpu_mut()),
-        Device::Plan => {}
-    }
+    backend::of(x.device()).unary(op, x, &mut y);
     y
 }
 
@@ -21,13 +17,7 @@ fn unary(op: Unary, x: &Var) -> Var {
     let (slot, saved) = (x.slot(), x.saved());
     let again = saved.clone();
     let y = Var::record(unary_of(op, x.value()), &[x], move |mut grad, grads| {
-        match grad.device() {
-            Device::Cpu => cpu::unary_grad(op, saved.get().cpu(), grad.cpu_mut()),
-            Device::Plan => {
-                let _saved = saved.get();
-                grad.own();
-            }
-        }
+        backend::of(grad.device()).unary_grad(op, &saved.get(), &mut grad);
         grads.add(slot, grad);
     });
     match op {
@@ -42,10 +32,7 @@ fn unary(op: Unary, x: &Var) -> Var {
 fn binary_of(op: Binary, a: &Tensor, b: &Tensor) -> Tensor {
     let device = a.device().with(b.device());
     let mut y = Tensor::uninit(device, *a.shape());
-    match device {
-        Device::Cpu => cpu::binary(op, a.cpu(), b.cpu(), y.cpu_mut()),
-        Device::Plan => {}
-    }
+    backend::of(device).binary(op, a, b, &mut y);
     y
 }
 
@@ -67,12 +54,7 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
         let device = grad.device();
         let mut da = Tensor::uninit(device, *va.shape());
         let mut db = Tensor::uninit(device, *va.shape());
-        match device {
-            Device::Cpu => {
-                cpu::binary_grad(op, va.cpu(), vb.cpu(), grad.cpu(), da.cpu_mut(), db.cpu_mut())
-            }
-            Device::Plan => {}
-        }
+        backend::of(device).binary_grad(op, &va, &vb, &grad, &mut da, &mut db);
         grads.add(sa, da);
         grads.add(sb, db);
     });
@@ -81,21 +63,6 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
             y.remade_by(&[a, b], move || binary_of(op, &again.0.get(), &again.1.get()))
         }
         _ => y,
-    }
-}
-
-/// sum += x, outside of any tape.
-pub(crate) fn add_into(sum: &mut Tensor, x: &Tensor) {
-    assert_eq!(
-        sum.shape(),
-        x.shape(),
-        "gradient sum: shapes {:?} and {:?}",
-        sum.shape(),
-        x.shape()
-    );
-    match sum.device() {
-        Device::Cpu => cpu::add_into(sum.cpu_mut(), x.cpu()),
-        Device::Plan => sum.own(),
     }
 }
 
@@ -171,13 +138,13 @@ binary_ops! {
 
 /// Sum of all elements, shape [].
 pub fn sum(x: &Var) -> Var {
-    let total = match x.value().device() {
-        Device::Cpu => cpu::total(x.value().cpu()),
-        Device::Plan => 0.0,
-    };
     let (slot, shape, device) = (x.slot(), *x.shape(), x.value().device());
-    Var::record(Tensor::scalar(device, total), &[x], move |grad, grads| {
-        grads.add(slot, Tensor::full(device, shape, grad.item()));
+    let mut total = Tensor::uninit(device, []);
+    backend::of(device).sum(x.value(), &mut total);
+    Var::record(total, &[x], move |grad, grads| {
+        let mut dx = Tensor::uninit(device, shape);
+        backend::of(device).broadcast(&grad, &mut dx);
+        grads.add(slot, dx);
     })
 }
 

@@ -1,8 +1,7 @@
 //! Rows of a table by index.
 
 use crate::{
-    cpu::embedding as cpu,
-    device::Device,
+    backend,
     tape::Var,
     tensor::{Ids, Tensor},
 };
@@ -31,22 +30,13 @@ pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> V
     let mut shape = ids.shape().to_vec();
     shape.push(width);
     let mut out = Tensor::uninit(table.value().device(), &shape[..]);
-    match table.value().device() {
-        Device::Cpu => cpu::gather(table.value().cpu(), ids.host(), width, out.cpu_mut()),
-        Device::Plan => {}
-    }
+    backend::of(out.device()).gather(table.value(), ids, &mut out);
     let (slot, like, ids) = (table.slot(), *table.shape(), ids.clone());
     Var::record(out, &[table], move |grad, grads| {
-        grads.accumulate(slot, like, &grad, |sum, fresh| match grad.device() {
-            Device::Cpu => {
-                let sum = sum.cpu_mut();
-                if fresh {
-                    sum.fill(0.0);
-                }
-                cpu::scatter_add(sum, ids.host(), padding, width, grad.cpu());
-            }
-            Device::Plan => {}
-        });
+        let device = grad.device();
+        let mut sum = grads.take_slot(slot).unwrap_or_else(|| Tensor::zeros(device, like));
+        backend::of(device).scatter_add(&mut sum, &ids, padding, &grad);
+        grads.add(slot, sum);
     })
 }
 
@@ -54,7 +44,7 @@ pub fn embedding_with_padding(table: &Var, ids: &Ids, padding: Option<i32>) -> V
 /// The other way round of a gather without repeats.
 ///
 /// # Panics
-/// If there are not as many places as rows, or one is beyond `count` or stands twice.
+/// If there are not as many places as rows, or one is beyond `count` or is given twice.
 pub fn spread_rows(x: &Var, places: &Ids, count: usize) -> Var {
     let (rows, width) = x.value().rows();
     let mut taken = vec![false; count];
@@ -63,17 +53,31 @@ pub fn spread_rows(x: &Var, places: &Ids, count: usize) -> Var {
     });
     assert!(fits && places.len() == rows, "spread_rows: {:?} over {count} rows", x.shape());
     let mut out = Tensor::zeros(x.value().device(), [count, width]);
-    match x.value().device() {
-        Device::Cpu => cpu::scatter_add(out.cpu_mut(), places.host(), None, width, x.value().cpu()),
-        Device::Plan => {}
-    }
+    backend::of(out.device()).scatter_add(&mut out, places, None, x.value());
     let (slot, like, places) = (x.slot(), *x.shape(), places.clone());
     Var::record(out, &[x], move |grad, grads| {
         let mut dx = Tensor::uninit(grad.device(), like);
-        match grad.device() {
-            Device::Cpu => cpu::gather(grad.cpu(), places.host(), width, dx.cpu_mut()),
-            Device::Plan => {}
-        }
+        backend::of(grad.device()).gather(&grad, &places, &mut dx);
         grads.add(slot, dx);
     })
+}
+
+/// Entries `rows` of the first dimension, without gradient; of any format.
+///
+/// # Panics
+/// If a row is not there.
+pub fn take_rows(x: &Tensor, rows: &Ids) -> Tensor {
+    let count = x.shape().first().copied().unwrap_or(0);
+    assert!(
+        rows.host().iter().all(|&r| r >= 0 && (r as usize) < count),
+        "take_rows: {rows:?} of {:?}",
+        x.shape()
+    );
+    let mut shape = x.shape().to_vec();
+    if let Some(first) = shape.first_mut() {
+        *first = rows.len();
+    }
+    let mut out = Tensor::uninit_of(x.dtype(), x.device(), &shape[..]);
+    backend::of(x.device()).gather(x, rows, &mut out);
+    out
 }

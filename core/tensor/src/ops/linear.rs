@@ -1,44 +1,12 @@
 //! Linear maps with bias and activation.
 
 use crate::{
-    cpu::{
-        elementwise::{self, Unary},
-        gemm::{Threads, matmul},
-        mat::Mat,
-    },
+    backend::{self, Product, Unary, Weights},
     device::Device,
-    packed::Laid,
+    ops::elementwise::unary_of,
     tape::{Grads, Slot, Var},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
-
-/// How a weight matrix is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
-    /// [out, in]: PyTorch's `nn.Linear`.
-    OutIn,
-    /// [in, out]: GPT-2's `Conv1D`.
-    InOut,
-}
-
-impl Weights {
-    /// (in, out) of a matrix stored so.
-    pub(crate) fn sizes(self, shape: &[usize]) -> (usize, usize) {
-        match (self, shape) {
-            (Self::OutIn, &[out, inner]) => (inner, out),
-            (Self::InOut, &[inner, out]) => (inner, out),
-            _ => panic!("linear: weights of shape {shape:?}, a matrix was expected"),
-        }
-    }
-
-    /// The [in, out] view.
-    pub(crate) fn view(self, data: &[f32], width: usize) -> Mat<'_> {
-        match self {
-            Self::OutIn => Mat::new(data, width).t(),
-            Self::InOut => Mat::new(data, width),
-        }
-    }
-}
 
 /// The non-linearity after a linear map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,21 +46,18 @@ impl Activation {
 /// # Panics
 /// If the sizes do not fit.
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Activation) -> Var {
-    let (rows, inner) = x.value().rows();
+    let (_, inner) = x.value().rows();
     let (win, out) = layout.sizes(w.shape());
     assert_eq!(inner, win, "linear: input {:?} with {layout:?} weights {:?}", x.shape(), w.shape());
     if let Some(b) = b {
         assert_eq!(b.shape()[..], [out], "linear: bias {:?} for {out} outputs", b.shape());
     }
-    let slot = w.packed().filter(|_| x.value().device() == Device::Cpu);
-    let z = match slot.and_then(|slot| slot.laid(w.value(), layout, rows)) {
-        Some(laid) => by_layout(x.value(), laid, b.map(Var::value), out),
-        None => mapped(x.value(), w.value(), b.map(Var::value), layout),
-    };
+    let z = packed(x, w, b, layout)
+        .unwrap_or_else(|| mapped(x.value(), w.value(), b.map(Var::value), layout));
     let kernel = activation.kernel();
     let (y, saved_z) = match kernel {
         None => (z, None),
-        Some(op) => (activated(op, &z), Some(z)),
+        Some(op) => (unary_of(op, &z), Some(z)),
     };
     let mut inputs = vec![x, w];
     inputs.extend(b);
@@ -102,50 +67,28 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
     let (input, x, w) = (x, saved, w.value().clone());
     let again = (x.clone(), w.clone(), saved_z.clone());
     let y = Var::record(y, &inputs, move |mut grad, grads| {
-        let width = w.shape()[1];
-        match grad.device() {
-            Device::Cpu => {
-                if let (Some(op), Some(z)) = (kernel, &saved_z) {
-                    elementwise::unary_grad(op, z.cpu(), grad.cpu_mut());
-                }
-                let g = Mat::new(grad.cpu(), out);
-                if Grads::wants(sb) {
-                    let sums = elementwise::sum_rows(grad.cpu(), out);
-                    grads.add(sb, Tensor::from_slice(grad.device(), &sums, [out]));
-                }
-                let x = if Grads::wants(sw) { x.get() } else { grad.clone() };
-                let xm = Mat::new(x.cpu(), inner);
-                weight_gradient(grads, sw, layout, &w, [inner, out, rows], xm, g);
-                grads.accumulate(sx, like, &grad, |sum, fresh| {
-                    let wt = layout.view(w.cpu(), width).t();
-                    matmul(
-                        sum.cpu_mut(),
-                        inner,
-                        [rows, inner, out],
-                        g,
-                        wt,
-                        1.0,
-                        !fresh,
-                        Threads::All,
-                    );
-                });
-            }
-            Device::Plan => {
-                if saved_z.is_some() {
-                    grad.own();
-                }
-                if Grads::wants(sb) {
-                    grads.add(sb, Tensor::uninit(Device::Plan, [out]));
-                }
-                let _x = Grads::wants(sw).then(|| x.get());
-                grads.accumulate(sw, *w.shape(), &w, |_, _| ());
-                grads.accumulate(sx, like, &grad, |_, _| ());
-            }
+        let backend = backend::of(grad.device());
+        if let (Some(op), Some(z)) = (kernel, &saved_z) {
+            backend.unary_grad(op, z, &mut grad);
         }
+        if sb.is_some() {
+            let mut db = Tensor::uninit(grad.device(), [out]);
+            backend.sum_rows(&grad, &mut db);
+            grads.add(sb, db);
+        }
+        if sw.is_some() {
+            let x = x.get();
+            let (a, b) = match layout {
+                Weights::OutIn => (&grad, &x),
+                Weights::InOut => (&x, &grad),
+            };
+            add_product(grads, sw, [a, b], [true, false], *w.shape());
+        }
+        add_product(grads, sx, [&grad, &w], [false, !layout.is_transposed()], like);
     });
     let (x, w, z) = again;
     match (kernel, z) {
-        (Some(op), Some(z)) => y.remade_by(&[], move || activated(op, &z)),
+        (Some(op), Some(z)) => y.remade_by(&[], move || unary_of(op, &z)),
         _ if recomputes => {
             y.remade_by(&[input], move || mapped(&x.get(), &w, bias.as_ref(), layout))
         }
@@ -153,24 +96,18 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
     }
 }
 
-/// Adds xᵀ·G to the gradient of the weights `w` for `[in, out, rows]`.
-pub(super) fn weight_gradient(
+/// Adds a·b to the gradient of a slot.
+fn add_product(
     grads: &mut Grads,
     slot: Slot,
-    layout: Weights,
-    w: &Tensor,
-    [inner, out, rows]: [usize; 3],
-    x: Mat<'_>,
-    g: Mat<'_>,
+    [a, b]: [&Tensor; 2],
+    transposed: [bool; 2],
+    shape: Shape,
 ) {
-    let (dims, left, right) = match layout {
-        Weights::OutIn => ([out, inner, rows], g.t(), x),
-        Weights::InOut => ([inner, out, rows], x.t(), g),
-    };
-    grads.accumulate(slot, *w.shape(), w, |sum, fresh| {
-        let width = dims[1];
-        matmul(sum.cpu_mut(), width, dims, left, right, 1.0, !fresh, Threads::All);
-    });
+    let device = a.device().with(b.device());
+    let Some((mut sum, accumulate)) = grads.take_or_uninit(slot, device, shape) else { return };
+    backend::of(device).matmul(Product { a, b, transposed, accumulate }, &mut sum);
+    grads.add(slot, sum);
 }
 
 /// Room for as many rows as `x` has, of `out` numbers.
@@ -180,42 +117,30 @@ fn room(x: &Tensor, out: usize, device: Device) -> Tensor {
     Tensor::uninit(device, &shape[..])
 }
 
-/// x·W + b with weights laid out anew.
-fn by_layout(x: &Tensor, laid: &Laid, b: Option<&Tensor>, out: usize) -> Tensor {
-    let (rows, _) = x.rows();
-    let mut z = room(x, out, x.device());
-    laid.product(x.cpu(), rows, z.cpu_mut());
-    if let Some(b) = b {
-        elementwise::add_bias(z.cpu_mut(), b.cpu());
+/// x·W + b with packed weights, where there are some and it is faster with them.
+fn packed(x: &Var, w: &Var, b: Option<&Var>, layout: Weights) -> Option<Tensor> {
+    let (packed, x) = (w.packed()?, x.value());
+    let (device, (_, out)) = (x.device(), layout.sizes(w.shape()));
+    let mut z = room(x, out, device);
+    if !backend::of(device).packed_product(x, w.value(), layout, packed, &mut z) {
+        return None;
     }
-    z
+    if let Some(b) = b {
+        backend::of(device).add_bias(&mut z, b.value());
+    }
+    Some(z)
 }
 
 /// x·W + b.
 fn mapped(x: &Tensor, w: &Tensor, b: Option<&Tensor>, layout: Weights) -> Tensor {
-    let (rows, inner) = x.rows();
     let (_, out) = layout.sizes(w.shape());
     let device = x.device().with(w.device());
     let mut z = room(x, out, device);
-    match device {
-        Device::Cpu => {
-            let (xm, wm) = (Mat::new(x.cpu(), inner), layout.view(w.cpu(), w.shape()[1]));
-            let z = z.cpu_mut();
-            matmul(z, out, [rows, out, inner], xm, wm, 1.0, false, Threads::All);
-            if let Some(b) = b {
-                elementwise::add_bias(z, b.cpu());
-            }
-        }
-        Device::Plan => {}
+    let transposed = [false, layout.is_transposed()];
+    let backend = backend::of(device);
+    backend.matmul(Product { a: x, b: w, transposed, accumulate: false }, &mut z);
+    if let Some(b) = b {
+        backend.add_bias(&mut z, b);
     }
     z
-}
-
-fn activated(op: Unary, z: &Tensor) -> Tensor {
-    let mut y = Tensor::uninit(z.device(), *z.shape());
-    match z.device() {
-        Device::Cpu => elementwise::unary(op, z.cpu(), y.cpu_mut()),
-        Device::Plan => {}
-    }
-    y
 }

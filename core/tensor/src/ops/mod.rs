@@ -35,27 +35,26 @@ mod optim;
 mod relative;
 mod rotary;
 
-pub use attention::{Mask, Qkv, attention, attention_cached, cache_write, columns, take_rows};
+pub use crate::backend::{AdamW, Mask, Sight, Weights};
+pub use attention::{Qkv, attention, attention_cached, cache_write};
 pub use cast::{cast, convert};
-pub use concat::{concat, places};
+pub use concat::{columns, concat, places};
 pub use cross_entropy::{
     LogProb, draw_rows, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob,
     log_softmax,
 };
 pub use dropout::dropout;
-pub(crate) use elementwise::add_into;
 pub use elementwise::{
     activate, add, add_scalar, clamp, div, exp, log, log_sigmoid, maximum, mean, minimum, mul, neg,
     reshape, scale, sigmoid, square, sub, sum, swiglu, tanh,
 };
-pub use embedding::{embedding, embedding_with_padding, spread_rows};
+pub use embedding::{embedding, embedding_with_padding, spread_rows, take_rows};
 pub use feed_forward::{Affine, feed_forward};
-pub use linear::{Activation, Weights, linear};
+pub use linear::{Activation, linear};
 pub use matmul::matmul;
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{
-    AdamW, adamw, all_finite, nesterov, newton_schulz, scale_in_place, sum_squares,
-    weighted_sum_in_place,
+    adamw, all_finite, nesterov, newton_schulz, scale_in_place, sum_squares, weighted_sum_in_place,
 };
-pub use relative::{Relative, Sight, relative_attention};
+pub use relative::{Relative, relative_attention};
 pub use rotary::{Rotary, rotary};

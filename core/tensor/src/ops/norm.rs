@@ -4,8 +4,7 @@
 //! the mean; dw = Σ dy·x̂, db = Σ dy.
 
 use crate::{
-    cpu::norm::{self as cpu, Norm},
-    device::Device,
+    backend::{self, Norm, Normalised},
     tape::Var,
     tensor::Tensor,
 };
@@ -28,16 +27,15 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
     let (x, w) = (x.value().clone(), weight.value().clone());
     let again = (x.clone(), w.clone(), bias.map(|b| b.value().clone()));
     Var::record(y, &inputs, move |grad, grads| {
-        let mut dx = Tensor::uninit(x.device(), *x.shape());
-        let (dw, db) = match x.device() {
-            Device::Cpu => {
-                cpu::backward(kind, x.cpu(), w.cpu(), sb.is_some(), eps, grad.cpu(), dx.cpu_mut())
-            }
-            Device::Plan => (vec![0.0; w.len()], vec![0.0; w.len()]),
-        };
-        grads.add(sw, Tensor::from_slice(x.device(), &dw, *w.shape()));
-        if sb.is_some() {
-            grads.add(sb, Tensor::from_slice(x.device(), &db, *w.shape()));
+        let device = x.device();
+        let mut dx = Tensor::uninit(device, *x.shape());
+        let mut dw = Tensor::uninit(device, *w.shape());
+        let mut db = sb.map(|_| Tensor::uninit(device, *w.shape()));
+        let call = Normalised { kind, x: &x, weight: &w, bias: None, epsilon: eps };
+        backend::of(device).norm_grad(call, &grad, &mut dx, &mut dw, db.as_mut());
+        grads.add(sw, dw);
+        if let Some(db) = db {
+            grads.add(sb, db);
         }
         grads.add(sx, dx);
     })
@@ -50,12 +48,8 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
 
 fn normalised(kind: Norm, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, eps: f32) -> Tensor {
     let mut y = Tensor::uninit(x.device(), *x.shape());
-    match x.device() {
-        Device::Cpu => {
-            cpu::forward(kind, x.cpu(), w.cpu(), bias.map(Tensor::cpu), eps, y.cpu_mut())
-        }
-        Device::Plan => {}
-    }
+    let call = Normalised { kind, x, weight: w, bias, epsilon: eps };
+    backend::of(x.device()).norm(call, &mut y);
     y
 }
 
@@ -78,19 +72,10 @@ fn add_norm(
     check(name, a, weight, bias);
     let device = a.value().device();
     let (mut sum, mut y) = (Tensor::uninit(device, *a.shape()), Tensor::uninit(device, *a.shape()));
-    match device {
-        Device::Cpu => cpu::forward_sum(
-            kind,
-            a.value().cpu(),
-            b.value().cpu(),
-            weight.value().cpu(),
-            bias.map(|b| b.value().cpu()),
-            eps,
-            sum.cpu_mut(),
-            y.cpu_mut(),
-        ),
-        Device::Plan => {}
-    }
+    let (x, weight_value) = (a.value(), weight.value());
+    let call =
+        Normalised { kind, x, weight: weight_value, bias: bias.map(Var::value), epsilon: eps };
+    backend::of(device).add_norm(call, b.value(), &mut sum, &mut y);
     let (sa, sb) = (a.slot(), b.slot());
     let sum = Var::record(sum, &[a, b], move |grad, grads| {
         grads.add(sa, grad.clone());

@@ -2,35 +2,10 @@
 //! Yang et al. 2019, "XLNet", sections 2.3 (two streams) and 2.5 (relative segments).
 
 use crate::{
-    cpu::{
-        parallel::DisjointMut,
-        relative::{self as cpu, Dims, Inputs, Outputs, Saved, View},
-    },
-    device::Device,
+    backend::{self, AttentionSaved, RelativeAttention, RelativeSizes, Sight},
     tape::{Operand, Var},
-    tensor::{Ids, Tensor},
+    tensor::Tensor,
 };
-
-/// Who sees whom in [`relative_attention`]. Memory is seen by all, but for `same_length`.
-#[derive(Clone, Debug, Default)]
-pub struct Sight {
-    /// Only keys at or before the query.
-    pub causal: bool,
-    /// With `causal`: as many keys for each query. The rule is the reference's: key j of memory and row
-    /// together is hidden from place i if j < i and j < time.
-    pub same_length: bool,
-    /// A query always sees its own place: the content stream.
-    pub own: bool,
-    /// Keys marked 1, [batch, time]: padding is 0.
-    pub keys: Option<Ids>,
-    /// Above 0 where place i must not see key j, [batch, time, time].
-    pub permutation: Option<Tensor>,
-    /// The place of each query in its row, [batch, queries], -1 for a query without: it gives zeros.
-    /// Without, queries are the places 0, 1, 2, ….
-    pub places: Option<Ids>,
-    /// Types of the row's tokens, [batch, time]; the memory's are 0.
-    pub types: Option<Ids>,
-}
 
 /// What [`relative_attention`] attends with.
 pub struct Relative<'a> {
@@ -91,7 +66,8 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
         x.q.shape(),
         x.k.shape()
     );
-    let dims = Dims { batch, queries, time, memory: keys - time, heads, dim, distances, scale };
+    let memory = keys - time;
+    let sizes = RelativeSizes { batch, queries, time, memory, heads, dim, distances, scale };
     let mut inputs = vec![x.q, x.k, x.v, x.r, x.content_bias, x.place_bias];
     if let Some((bias, embedding)) = x.segments {
         inputs.extend([bias, embedding]);
@@ -100,66 +76,21 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
     let device = x.q.value().device();
     let mut out = Tensor::uninit(device, [batch, queries, heads * dim]);
     let mut lse = Tensor::uninit(device, [batch, heads, queries]);
-    match device {
-        Device::Cpu => {
-            cpu::forward(parts(&values), dims, sight.view(), out.cpu_mut(), lse.cpu_mut());
-        }
-        Device::Plan => {}
-    }
+    let call = RelativeAttention { inputs: &values, sizes, sight };
+    backend::of(device).relative_attention(&call, &mut out, &mut lse);
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
     let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
     let (sight, saved_out) = (sight.clone(), out.clone());
     drop(values);
     Var::record(out, &inputs, move |grad, grads| {
         let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
-        let mut outs: Vec<Tensor> =
+        let mut gradients: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
-        match grad.device() {
-            Device::Cpu => {
-                let saved = Saved { out: saved_out.cpu(), lse: lse.cpu(), dout: grad.cpu() };
-                let to: Vec<DisjointMut> =
-                    outs.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
-                let to = Outputs {
-                    q: to[0],
-                    k: to[1],
-                    v: to[2],
-                    r: to[3],
-                    content_bias: to[4],
-                    place_bias: to[5],
-                    segments: to.get(6).map(|&bias| (bias, to[7])),
-                };
-                cpu::backward(parts(&values), &saved, dims, sight.view(), to);
-            }
-            Device::Plan => {}
-        }
-        for (slot, out) in slots.into_iter().zip(outs) {
-            grads.add(slot, out);
+        let call = RelativeAttention { inputs: &values, sizes, sight: &sight };
+        let saved = AttentionSaved { out: &saved_out, lse: &lse, grad: &grad };
+        backend::of(grad.device()).relative_attention_grad(&call, saved, &mut gradients);
+        for (slot, gradient) in slots.into_iter().zip(gradients) {
+            grads.add(slot, gradient);
         }
     })
-}
-
-fn parts(values: &[Tensor]) -> Inputs<'_> {
-    Inputs {
-        q: values[0].cpu(),
-        k: values[1].cpu(),
-        v: values[2].cpu(),
-        r: values[3].cpu(),
-        content_bias: values[4].cpu(),
-        place_bias: values[5].cpu(),
-        segments: values.get(6).map(|bias| (bias.cpu(), values[7].cpu())),
-    }
-}
-
-impl Sight {
-    fn view(&self) -> View<'_> {
-        View {
-            causal: self.causal,
-            same_length: self.same_length,
-            own: self.own,
-            keys: self.keys.as_ref().map(Ids::host),
-            permutation: self.permutation.as_ref().map(Tensor::cpu),
-            places: self.places.as_ref().map(Ids::host),
-            types: self.types.as_ref().map(Ids::host),
-        }
-    }
 }

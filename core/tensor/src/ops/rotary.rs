@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    cpu::rotary as cpu,
+    backend,
     device::Device,
     tape::Var,
     tensor::{Ids, Tensor},
@@ -70,7 +70,7 @@ impl Rotary {
 /// # Panics
 /// If the sizes do not fit or a position is beyond the tables.
 pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
-    let [batch, time, heads, dim] = x.shape()[..] else {
+    let [batch, time, _, dim] = x.shape()[..] else {
         panic!("rotary: input {:?}, 4 dimensions expected", x.shape())
     };
     let half = tables.frequencies.len();
@@ -85,21 +85,9 @@ pub fn rotary(x: &Var, positions: &Ids, tables: &Rotary) -> Var {
     }
     let last = positions.host().iter().max().map_or(0, |&p| p as usize + 1);
     let tables = tables.upto(last);
-    let turn = move |x: &Tensor, positions: &Ids, [cos, sin]: &[Tensor; 2], sign: f32| {
+    let turn = |x: &Tensor, positions: &Ids, tables: &[Tensor; 2], sign: f32| {
         let mut y = Tensor::uninit(x.device(), *x.shape());
-        match x.device() {
-            Device::Cpu => cpu::rotate(
-                x.cpu(),
-                positions.host(),
-                cos.cpu(),
-                sin.cpu(),
-                half,
-                heads * dim,
-                sign,
-                y.cpu_mut(),
-            ),
-            Device::Plan => {}
-        }
+        backend::of(x.device()).rotary(x, positions, tables, sign, &mut y);
         y
     };
     let y = turn(x.value(), positions, &tables, 1.0);

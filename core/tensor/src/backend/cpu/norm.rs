@@ -5,12 +5,7 @@ use super::{
     parallel::{DisjointMut, column_sums, rows, rows2},
     simd::simd,
 };
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Norm {
-    Layer,
-    Rms,
-}
+use crate::backend::Norm;
 
 /// Mean (0 for RMS) and reciprocal deviation of a row.
 #[inline(always)]
@@ -120,18 +115,21 @@ pub(crate) fn forward_sum(
     });
 }
 
-/// dx, and the gradients of weight and (if `with_bias`) bias.
+/// dx, and the gradients of weight and, if it is wanted, bias.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn backward(
     kind: Norm,
     x: &[f32],
     weight: &[f32],
-    with_bias: bool,
     eps: f32,
     dy: &[f32],
     dx: &mut [f32],
-) -> (Vec<f32>, Vec<f32>) {
+    dw: &mut [f32],
+    db: Option<&mut [f32]>,
+) {
     let width = weight.len();
     let shared = DisjointMut::new(dx);
+    let with_bias = db.is_some();
     let sums = column_sums(dy.len() / width, width * 2, |from, to, sums| {
         let (dw, db) = sums.split_at_mut(width);
         let db = if with_bias { db } else { &mut [] };
@@ -143,6 +141,9 @@ pub(crate) fn backward(
             backward_row(kind, &x[at..at + width], weight, eps, &dy[at..at + width], dx, dw, db);
         }
     });
-    let (dw, db) = sums.split_at(width);
-    (dw.to_vec(), if with_bias { db.to_vec() } else { Vec::new() })
+    let (sums_w, sums_b) = sums.split_at(width);
+    dw.copy_from_slice(sums_w);
+    if let Some(db) = db {
+        db.copy_from_slice(sums_b);
+    }
 }

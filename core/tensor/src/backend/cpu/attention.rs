@@ -10,33 +10,13 @@ use super::{
     parallel::{DisjointMut, tasks},
     simd::simd,
 };
+use crate::{
+    backend::{AttentionSizes, HeadLayout, Mask},
+    tensor::Ids,
+};
 
 pub(super) const QUERIES: usize = 128;
 pub(super) const KEYS: usize = 128;
-
-/// Heads laid out inside token rows: element (b, t, h, i) is at
-/// `offset + (b·time + t)·stride + h·dim + i`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    pub offset: usize,
-    pub stride: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dims {
-    pub batch: usize,
-    pub time: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub dim: usize,
-    pub scale: f32,
-}
-
-impl Dims {
-    pub(crate) fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-}
 
 /// Which keys a query may see. Ids are [batch, time].
 #[derive(Clone, Copy)]
@@ -52,7 +32,17 @@ pub(crate) struct MaskView<'a> {
     pub starts: Option<&'a [i32]>,
 }
 
-impl MaskView<'_> {
+impl<'a> MaskView<'a> {
+    pub fn new(mask: &'a Mask) -> Self {
+        Self {
+            causal: mask.causal,
+            documents: mask.documents.as_ref().map(Ids::host),
+            keys: mask.keys.as_ref().map(Ids::host),
+            window: mask.window.unwrap_or(usize::MAX),
+            starts: mask.starts.as_ref().map(Ids::host),
+        }
+    }
+
     /// First token and length of row `b`.
     fn row(&self, b: usize, time: usize) -> (usize, usize) {
         match self.starts {
@@ -197,7 +187,13 @@ simd! {
 }
 
 /// Strided [tokens, dim] of one head.
-fn head<'a>(data: &'a [f32], layout: Layout, dims: &Dims, token: usize, head: usize) -> Mat<'a> {
+fn head<'a>(
+    data: &'a [f32],
+    layout: HeadLayout,
+    dims: &AttentionSizes,
+    token: usize,
+    head: usize,
+) -> Mat<'a> {
     let start = layout.offset + token * layout.stride + head * dims.dim;
     Mat { data: &data[start.min(data.len())..], row_stride: layout.stride, col_stride: 1 }
 }
@@ -211,17 +207,17 @@ pub(super) fn blocks(time: usize, size: usize) -> impl Iterator<Item = std::ops:
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn forward(
     q: &[f32],
-    ql: Layout,
+    ql: HeadLayout,
     k: &[f32],
-    kl: Layout,
+    kl: HeadLayout,
     v: &[f32],
-    vl: Layout,
-    dims: Dims,
+    vl: HeadLayout,
+    dims: AttentionSizes,
     mask: MaskView<'_>,
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    let Dims { heads, dim, .. } = dims;
+    let AttentionSizes { heads, dim, .. } = dims;
     let (out, lse) = (DisjointMut::new(out), DisjointMut::new(lse));
     tasks(dims.batch * heads, |task| {
         let (b, h) = (task / heads, task % heads);
@@ -301,11 +297,11 @@ pub(crate) fn forward(
 /// What the backward pass reads.
 pub(crate) struct Saved<'a> {
     pub q: &'a [f32],
-    pub ql: Layout,
+    pub ql: HeadLayout,
     pub k: &'a [f32],
-    pub kl: Layout,
+    pub kl: HeadLayout,
     pub v: &'a [f32],
-    pub vl: Layout,
+    pub vl: HeadLayout,
     pub out: &'a [f32],
     pub lse: &'a [f32],
     pub dout: &'a [f32],
@@ -315,13 +311,13 @@ pub(crate) struct Saved<'a> {
 /// projections); each must be zero where a gradient goes.
 pub(crate) fn backward(
     saved: &Saved<'_>,
-    dims: Dims,
+    dims: AttentionSizes,
     mask: MaskView<'_>,
     [dq, dk, dv]: [DisjointMut; 3],
 ) {
-    let Dims { heads, kv_heads, dim, .. } = dims;
-    let own = Layout { offset: 0, stride: heads * dim };
-    let place = |base: DisjointMut, layout: Layout, token: usize, head: usize| {
+    let AttentionSizes { heads, kv_heads, dim, .. } = dims;
+    let own = HeadLayout { offset: 0, stride: heads * dim };
+    let place = |base: DisjointMut, layout: HeadLayout, token: usize, head: usize| {
         base.at(layout.offset + token * layout.stride + head * dim)
     };
     // A task owns one key head: the queries of its group, and the gradients of its keys and values.

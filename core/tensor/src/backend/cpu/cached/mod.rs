@@ -3,13 +3,15 @@
 //! The cache is read once, place by place, for all heads of a task: what a place holds of all heads lies together.
 
 use super::{
-    attention::Dims,
     cast::Converted,
     math,
     parallel::{DisjointMut, tasks},
     simd::{Level, level, simd},
 };
-use crate::dtype::{Bf16, Element};
+use crate::{
+    backend::{AttentionSizes, CachedAttention},
+    dtype::{Bf16, Element},
+};
 
 #[cfg(target_arch = "x86_64")]
 mod tiles;
@@ -158,18 +160,11 @@ pub(crate) fn write<T: Converted>(
 
 /// Query t of row b over the places 0..=starts[b] + t of its cache [capacity, kv_heads, dim], the last `window`
 /// of them; `out` is [batch, time, heads · dim].
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn cached<T: Form>(
-    q: &[f32],
-    k: &[T],
-    v: &[T],
-    capacity: usize,
-    starts: &[i32],
-    dims: Dims,
-    window: usize,
-    out: &mut [f32],
-) {
-    let Dims { batch, time, heads, kv_heads, dim, scale } = dims;
+pub(crate) fn attention<T: Form>(call: &CachedAttention<'_>, out: &mut [f32]) {
+    let (q, k, v) = (call.q.cpu(), call.k.elements::<T>(), call.v.elements::<T>());
+    let (starts, capacity) = (call.starts.host(), call.k.shape()[1]);
+    let (dims, window) = (call.sizes, call.window.unwrap_or(usize::MAX));
+    let AttentionSizes { batch, time, heads, kv_heads, dim, scale } = dims;
     let group = dims.group();
     let width = kv_heads * dim;
     let out = DisjointMut::new(out);

@@ -2,7 +2,7 @@
 
 use super::{BLOCK, FOURS};
 use crate::{
-    cpu::{
+    backend::cpu::{
         parallel::{self, rows_per_task},
         simd::simd,
     },

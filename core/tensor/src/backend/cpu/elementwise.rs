@@ -5,37 +5,7 @@ use super::{
     parallel::{self, rows},
     simd::simd,
 };
-
-/// A function of one value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Unary {
-    Exp,
-    Log,
-    Sigmoid,
-    LogSigmoid,
-    Square,
-    Tanh,
-    Gelu,
-    GeluTanh,
-    Silu,
-    Relu,
-    Scale(f32),
-    Offset(f32),
-    Clamp(f32, f32),
-}
-
-/// A function of two values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Binary {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Min,
-    Max,
-    /// silu(a) · b
-    SwiGlu,
-}
+use crate::backend::{Binary, Unary};
 
 /// sqrt(2/π) and the cubic's weight of the tanh form of GELU.
 const GELU_A: f32 = 0.797_884_6;
@@ -296,6 +266,16 @@ pub(crate) fn binary_grad(
 /// sum += x
 pub(crate) fn add_into(sum: &mut [f32], x: &[f32]) {
     rows(sum, 1, |i, sum| add_into_piece(sum, &x[i..]));
+}
+
+/// x *= c
+pub(crate) fn scale(x: &mut [f32], c: f32) {
+    rows(x, 1, |_, x| x.iter_mut().for_each(|v| *v *= c));
+}
+
+/// x = a·x + b·y
+pub(crate) fn weighted_sum(x: &mut [f32], a: f32, y: &[f32], b: f32) {
+    rows(x, 1, |i, x| x.iter_mut().zip(&y[i..]).for_each(|(x, &y)| *x = a * *x + b * y));
 }
 
 /// Adds `bias` to every row.

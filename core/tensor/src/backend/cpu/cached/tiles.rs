@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::View;
 use crate::{
-    cpu::math,
+    backend::cpu::math,
     dtype::{DType, Element},
 };
 

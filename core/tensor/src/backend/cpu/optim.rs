@@ -1,7 +1,7 @@
 //! Parameter updates in one pass over memory.
 
 use super::{parallel::DisjointMut, simd::simd};
-use crate::ops::AdamW;
+use crate::backend::AdamW;
 
 simd! {
     fn adamw_piece(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: AdamW, correct1: f32, correct2: f32) {

@@ -11,29 +11,10 @@ use super::{
     parallel::{DisjointMut, tasks},
     simd::simd,
 };
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dims {
-    pub batch: usize,
-    pub queries: usize,
-    pub time: usize,
-    pub memory: usize,
-    pub heads: usize,
-    pub dim: usize,
-    /// Rows of the table of distances.
-    pub distances: usize,
-    pub scale: f32,
-}
-
-impl Dims {
-    fn keys(&self) -> usize {
-        self.memory + self.time
-    }
-
-    fn stride(&self) -> usize {
-        self.heads * self.dim
-    }
-}
+use crate::{
+    backend::{RelativeSizes, Sight},
+    tensor::{Ids, Tensor},
+};
 
 /// Who sees whom; see `ops::Sight`.
 #[derive(Clone, Copy)]
@@ -47,6 +28,20 @@ pub(crate) struct View<'a> {
     pub types: Option<&'a [i32]>,
 }
 
+impl<'a> View<'a> {
+    pub fn new(sight: &'a Sight) -> Self {
+        Self {
+            causal: sight.causal,
+            same_length: sight.same_length,
+            own: sight.own,
+            keys: sight.keys.as_ref().map(Ids::host),
+            permutation: sight.permutation.as_ref().map(Tensor::cpu),
+            places: sight.places.as_ref().map(Ids::host),
+            types: sight.types.as_ref().map(Ids::host),
+        }
+    }
+}
+
 /// Queries, keys, values, the table of distances, and the biases.
 #[derive(Clone, Copy)]
 pub(crate) struct Inputs<'a> {
@@ -58,6 +53,21 @@ pub(crate) struct Inputs<'a> {
     pub place_bias: &'a [f32],
     /// Bias [heads, dim] and embedding [2, heads, dim].
     pub segments: Option<(&'a [f32], &'a [f32])>,
+}
+
+impl<'a> Inputs<'a> {
+    /// In the order of [`RelativeAttention`](crate::backend::RelativeAttention).
+    pub fn new(inputs: &'a [Tensor]) -> Self {
+        Self {
+            q: inputs[0].cpu(),
+            k: inputs[1].cpu(),
+            v: inputs[2].cpu(),
+            r: inputs[3].cpu(),
+            content_bias: inputs[4].cpu(),
+            place_bias: inputs[5].cpu(),
+            segments: inputs.get(6).map(|bias| (bias.cpu(), inputs[7].cpu())),
+        }
+    }
 }
 
 simd! {
@@ -111,7 +121,7 @@ struct Block {
 }
 
 struct Head<'a> {
-    dims: Dims,
+    dims: RelativeSizes,
     view: View<'a>,
     inputs: Inputs<'a>,
     b: usize,
@@ -121,7 +131,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new(dims: Dims, view: View<'a>, inputs: Inputs<'a>, b: usize, h: usize) -> Self {
+    fn new(dims: RelativeSizes, view: View<'a>, inputs: Inputs<'a>, b: usize, h: usize) -> Self {
         let mut types = Vec::new();
         if let Some(all) = view.types {
             types.resize(dims.memory, 0);
@@ -154,7 +164,7 @@ impl<'a> Head<'a> {
     }
 
     fn block(&self, q: std::ops::Range<usize>) -> Block {
-        let (Dims { queries, distances, dim, .. }, n) = (self.dims, q.len());
+        let (RelativeSizes { queries, distances, dim, .. }, n) = (self.dims, q.len());
         let first = self.b * queries + q.start;
         let places: Vec<i32> = match self.view.places {
             Some(places) => places[first..first + n].to_vec(),
@@ -202,7 +212,7 @@ impl<'a> Head<'a> {
 
     /// Sets what place i must not see among keys `k` to -inf.
     fn mask(&self, s: &mut [f32], i: usize, k: std::ops::Range<usize>) {
-        let Dims { time, memory, .. } = self.dims;
+        let RelativeSizes { time, memory, .. } = self.dims;
         // Of the keys that are not memory.
         let from = k.start.max(memory);
         if from < k.end {
@@ -226,7 +236,7 @@ impl<'a> Head<'a> {
 
     /// Scores [n, w] of a tile, masked.
     fn scores(&self, block: &Block, k: std::ops::Range<usize>, s: &mut [f32]) {
-        let Dims { dim, time, memory, distances, scale, .. } = self.dims;
+        let RelativeSizes { dim, time, memory, distances, scale, .. } = self.dims;
         let (n, w) = (block.places.len(), k.len());
         let km = self.rows(self.inputs.k, self.b * self.dims.keys() + k.start);
         let qm = Mat::new(&block.content, dim);
@@ -260,12 +270,12 @@ impl<'a> Head<'a> {
 /// out [batch, queries, heads, dim] and the scores' log-sum-exp [batch, heads, queries].
 pub(crate) fn forward(
     inputs: Inputs<'_>,
-    dims: Dims,
+    dims: RelativeSizes,
     view: View<'_>,
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    let Dims { queries, heads, dim, .. } = dims;
+    let RelativeSizes { queries, heads, dim, .. } = dims;
     let keys = dims.keys();
     let (out, lse) = (DisjointMut::new(out), DisjointMut::new(lse));
     tasks(dims.batch * heads, |task| {
@@ -322,6 +332,23 @@ pub(crate) struct Outputs {
     pub segments: Option<(DisjointMut, DisjointMut)>,
 }
 
+impl Outputs {
+    /// In the order of the inputs.
+    pub fn new(gradients: &mut [Tensor]) -> Self {
+        let to: Vec<DisjointMut> =
+            gradients.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
+        Self {
+            q: to[0],
+            k: to[1],
+            v: to[2],
+            r: to[3],
+            content_bias: to[4],
+            place_bias: to[5],
+            segments: to.get(6).map(|&bias| (bias, to[7])),
+        }
+    }
+}
+
 /// What the forward pass left, and the gradient of its output.
 pub(crate) struct Saved<'a> {
     pub out: &'a [f32],
@@ -334,11 +361,11 @@ pub(crate) struct Saved<'a> {
 pub(crate) fn backward(
     inputs: Inputs<'_>,
     saved: &Saved<'_>,
-    dims: Dims,
+    dims: RelativeSizes,
     view: View<'_>,
     to: Outputs,
 ) {
-    let Dims { queries, heads, dim, distances, time, memory, scale, .. } = dims;
+    let RelativeSizes { queries, heads, dim, distances, time, memory, scale, .. } = dims;
     let (keys, stride) = (dims.keys(), dims.stride());
     let one = Threads::One;
     tasks(heads, |h| {

@@ -69,16 +69,16 @@ macro_rules! simd {
             #[target_feature(enable = "avx2")]
             #[allow(clippy::too_many_arguments)]
             fn avx2($($arg: $ty),*) $(-> $ret)? { body($($arg),*) }
-            match $crate::cpu::simd::level() {
+            match $crate::backend::cpu::simd::level() {
                 // SAFETY: `level` found these instructions on this processor.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                $crate::cpu::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::backend::cpu::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                $crate::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
-                $crate::cpu::simd::Level::Plain => body($($arg),*),
+                $crate::backend::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::backend::cpu::simd::Level::Plain => body($($arg),*),
             }
         }
     )*};

@@ -6,7 +6,7 @@ use super::{
     BLOCK, COLUMNS, FOURS, STRIDE,
     rows::{BEGIN, SCALE, WORDS},
 };
-use crate::cpu::{
+use crate::backend::cpu::{
     parallel::DisjointRows,
     simd::{Level, level},
 };

@@ -1,0 +1,272 @@
+//! What a device computes: one method a kernel. [`ops`](crate::ops) checks shapes, makes the outputs and
+//! records the derivative; a backend fills the outputs in.
+//!
+//! A new device is a type that implements [`Backend`], and the [`Device`] that [`register`] gives for it. All
+//! tensors that a method gets are on that device, except that [`Plan`](Device::Plan) also gets real ones. Methods
+//! with a `Panics` of their own aside, sizes are checked before. Outputs hold arbitrary content unless it is said
+//! otherwise; they may share memory, which [`Tensor::memory_mut`] ends.
+
+mod args;
+pub(crate) mod cpu;
+mod plan;
+
+use std::sync::{PoisonError, RwLock};
+
+pub use args::{
+    AdamW, Attention, AttentionSaved, AttentionSizes, Binary, CachedAttention, Columns,
+    FeedForward, FeedForwardGradients, GradientSum, HeadLayout, Mask, Norm, Normalised, Product,
+    Projection, RelativeAttention, RelativeSizes, Sight, Unary, Weights,
+};
+pub use cpu::Cpu;
+
+use crate::{
+    device::Device,
+    memory::{self, Allocator},
+    packed::PackedWeights,
+    rng::Rng,
+    tensor::{Ids, Tensor},
+};
+
+/// The kernels of one device.
+pub trait Backend: Send + Sync {
+    /// Who gives its memory.
+    fn allocator(&self) -> &'static dyn Allocator;
+
+    /// out = x, rounded to the nearest of `out`'s format.
+    fn convert(&self, x: &Tensor, out: &mut Tensor);
+
+    /// y = op(x).
+    fn unary(&self, op: Unary, x: &Tensor, y: &mut Tensor);
+
+    /// grad *= op'(x).
+    fn unary_grad(&self, op: Unary, x: &Tensor, grad: &mut Tensor);
+
+    /// y = op(a, b).
+    fn binary(&self, op: Binary, a: &Tensor, b: &Tensor, y: &mut Tensor);
+
+    /// Gradients of a and b.
+    fn binary_grad(
+        &self,
+        op: Binary,
+        a: &Tensor,
+        b: &Tensor,
+        grad: &Tensor,
+        da: &mut Tensor,
+        db: &mut Tensor,
+    );
+
+    /// sum += x.
+    fn add_assign(&self, sum: &mut Tensor, x: &Tensor);
+
+    /// x *= c.
+    fn scale(&self, x: &mut Tensor, c: f32);
+
+    /// x *= factor, a tensor of one element.
+    fn scale_by(&self, x: &mut Tensor, factor: &Tensor);
+
+    /// x = a·x + b·y.
+    fn weighted_sum(&self, x: &mut Tensor, a: f32, y: &Tensor, b: f32);
+
+    /// total = Σ x, one element.
+    fn sum(&self, x: &Tensor, total: &mut Tensor);
+
+    /// Every element of out = value, a tensor of one element.
+    fn broadcast(&self, value: &Tensor, out: &mut Tensor);
+
+    /// sums [width] = the sum of the rows of x [.., width].
+    fn sum_rows(&self, x: &Tensor, sums: &mut Tensor);
+
+    /// Σ x², in f64 on the host.
+    fn sum_squares(&self, x: &Tensor) -> f64;
+
+    /// Whether every value is finite.
+    fn all_finite(&self, x: &Tensor) -> bool;
+
+    /// Zeroes each element with probability `p` and scales the others by 1/(1-p); which ones depends on the key
+    /// and the element's index alone.
+    fn dropout(&self, x: &Tensor, key: Rng, p: f32, y: &mut Tensor);
+
+    /// Copies `width` columns, for as many rows as fit in both.
+    fn copy_columns(
+        &self,
+        from: &Tensor,
+        at: Columns,
+        to: &mut Tensor,
+        to_at: Columns,
+        width: usize,
+    );
+
+    /// out = a·b, or out += a·b.
+    fn matmul(&self, product: Product<'_>, out: &mut Tensor);
+
+    /// z += bias on every row.
+    fn add_bias(&self, z: &mut Tensor, bias: &Tensor);
+
+    /// out = x·W with packed weights, which the first call packs. `false`, and nothing is done, where weights
+    /// as they are are as fast.
+    fn packed_product(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        layout: Weights,
+        packed: &PackedWeights,
+        out: &mut Tensor,
+    ) -> bool;
+
+    /// y = activation(x·W + b)·V + c; `kept` [rows, inner] = x·W + b, if it is given.
+    fn feed_forward(&self, x: &FeedForward<'_>, kept: Option<&mut Tensor>, y: &mut Tensor);
+
+    /// The gradients that are wanted, from what the forward pass kept, or by making it again.
+    fn feed_forward_grad(
+        &self,
+        x: &FeedForward<'_>,
+        kept: Option<&Tensor>,
+        grad: &Tensor,
+        gradients: FeedForwardGradients<'_>,
+    );
+
+    /// y = the normalised rows.
+    fn norm(&self, x: Normalised<'_>, y: &mut Tensor);
+
+    /// sum = x.x + other; y = the normalised rows of that sum.
+    fn add_norm(&self, x: Normalised<'_>, other: &Tensor, sum: &mut Tensor, y: &mut Tensor);
+
+    /// Gradients of x, of the weight, and of the bias if it is wanted.
+    fn norm_grad(
+        &self,
+        x: Normalised<'_>,
+        grad: &Tensor,
+        dx: &mut Tensor,
+        dw: &mut Tensor,
+        db: Option<&mut Tensor>,
+    );
+
+    /// Row i of out = row ids[i] of the table, of any format.
+    fn gather(&self, table: &Tensor, ids: &Ids, out: &mut Tensor);
+
+    /// Row ids[i] of the table += row i of `rows`, in order, except where ids[i] is `skip`.
+    fn scatter_add(&self, table: &mut Tensor, ids: &Ids, skip: Option<i32>, rows: &Tensor);
+
+    /// Turns pairs (i, i + dim/2) of each head of x [batch, time, heads, dim] by `sign` times the angle of its
+    /// token's position, whose cosines and sines are rows of `tables` [positions, dim/2].
+    fn rotary(&self, x: &Tensor, positions: &Ids, tables: &[Tensor; 2], sign: f32, y: &mut Tensor);
+
+    /// out [batch, queries, heads·dim], zeros for a query that sees nothing, and the log-sum-exp of the scores
+    /// [batch, heads, queries].
+    fn attention(&self, x: &Attention<'_>, out: &mut Tensor, lse: &mut Tensor);
+
+    /// Gradients like the inputs, zeros beforehand: one tensor if they are packed, else three.
+    fn attention_grad(
+        &self,
+        x: &Attention<'_>,
+        saved: AttentionSaved<'_>,
+        gradients: &mut [Tensor],
+    );
+
+    /// Writes `new` [batch, time, heads, dim] into a cache [batch, capacity, heads, dim] of any format, row b from
+    /// place `starts[b]` on.
+    fn cache_write(&self, cache: &mut Tensor, new: &Tensor, starts: &Ids);
+
+    /// out [batch, time, heads·dim]; query t of row b sees places 0..=starts[b] + t, the last `window` of them.
+    fn attention_cached(&self, x: &CachedAttention<'_>, out: &mut Tensor);
+
+    /// out [batch, queries, heads·dim] and the log-sum-exp of the scores [batch, heads, queries].
+    fn relative_attention(&self, x: &RelativeAttention<'_>, out: &mut Tensor, lse: &mut Tensor);
+
+    /// Gradients like the inputs, zeros beforehand.
+    fn relative_attention_grad(
+        &self,
+        x: &RelativeAttention<'_>,
+        saved: AttentionSaved<'_>,
+        gradients: &mut [Tensor],
+    );
+
+    /// loss = Σ weights[i]·-log p(targets[i]), log_probs[i] = log p(targets[i]), and the loss's gradients of h, W
+    /// and b that are wanted, that of b zeros beforehand.
+    fn cross_entropy(
+        &self,
+        x: &Projection<'_>,
+        weights: &[f32],
+        loss: &mut Tensor,
+        log_probs: &mut Tensor,
+        gradients: [Option<&mut Tensor>; 3],
+    );
+
+    /// Of each row of scale·logits: the target's log-probability, the log-sum-exp and the entropy in nats.
+    fn log_prob(
+        &self,
+        x: &Projection<'_>,
+        scale: f32,
+        log_prob: &mut Tensor,
+        lse: &mut Tensor,
+        entropy: &mut Tensor,
+    );
+
+    /// Gradients of h and W that are wanted, from that of each row's log-probability.
+    fn log_prob_grad(
+        &self,
+        x: &Projection<'_>,
+        scale: f32,
+        lse: &Tensor,
+        grad: &Tensor,
+        gradients: [Option<&mut Tensor>; 2],
+    );
+
+    /// y = log-softmax of each row.
+    fn log_softmax(&self, x: &Tensor, y: &mut Tensor);
+
+    /// dx from the forward pass's y.
+    fn log_softmax_grad(&self, y: &Tensor, grad: &Tensor, dx: &mut Tensor);
+
+    /// A token of each row of logits, drawn with its probability (row i by counter i), and the likeliest, the
+    /// first of equal ones.
+    fn draw(&self, logits: &Tensor, rng: Rng) -> Vec<[i32; 2]>;
+
+    /// One AdamW update of p with gradient g, mean m and mean square v; `step` counts from 1.
+    fn adamw(
+        &self,
+        p: &mut Tensor,
+        g: &Tensor,
+        m: &mut Tensor,
+        v: &mut Tensor,
+        settings: AdamW,
+        step: u64,
+    );
+
+    /// momentum = beta·momentum + scale·g; ahead = beta·momentum + scale·g.
+    fn nesterov(
+        &self,
+        momentum: &mut Tensor,
+        g: &Tensor,
+        beta: f32,
+        scale: f32,
+        ahead: &mut Tensor,
+    );
+
+    /// out = the nearest semi-orthogonal matrix to g, roughly; on one thread if `among` others.
+    fn newton_schulz(&self, g: &Tensor, among: bool, out: &mut Tensor);
+}
+
+static REGISTERED: RwLock<Vec<&'static dyn Backend>> = RwLock::new(Vec::new());
+
+/// The device on which a backend computes.
+///
+/// # Panics
+/// If there are 256 already.
+pub fn register(backend: &'static dyn Backend) -> Device {
+    let mut all = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let device = memory::register(backend.allocator());
+    all.push(backend);
+    device
+}
+
+/// The kernels of a device.
+pub(crate) fn of(device: Device) -> &'static dyn Backend {
+    match device {
+        Device::Cpu => &Cpu,
+        Device::Plan => &plan::Plan,
+        Device::Registered(number) => {
+            REGISTERED.read().unwrap_or_else(PoisonError::into_inner)[usize::from(number)]
+        }
+    }
+}
