@@ -23,7 +23,7 @@ mod limits;
 pub mod mapped;
 pub mod memory;
 pub mod ops;
-mod packed;
+pub mod packed;
 mod params;
 mod pool;
 mod region;

@@ -160,3 +160,19 @@ pub(crate) fn allocator(device: Device) -> &'static dyn Allocator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_found_by_its_type_alone() {
+        let mut memory = Memory::other(0xd00d_u64);
+        *memory.get_mut::<u64>().unwrap() += 1;
+        assert_eq!(memory.get::<u64>(), Some(&0xd00e));
+        assert!(memory.get::<u32>().is_none() && memory.host().is_none());
+        let mut host = HostAllocator.allocate(8);
+        HostAllocator.upload(&[7; 8], &mut host);
+        assert!(host.get::<u64>().is_none() && host.host() == Some(&[7; 8]));
+    }
+}

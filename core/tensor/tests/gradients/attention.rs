@@ -65,8 +65,8 @@ fn masks(batch: usize, time: usize) -> Vec<(&'static str, Mask)> {
             i32::from(if b % 2 == 0 { t >= time / 3 } else { t < time - time / 3 })
         })
         .collect();
-    let documents = Some(Ids::new(CPU, documents, shape));
-    let keys = Some(Ids::new(CPU, keys, shape));
+    let documents = Some(Ids::new(device(), documents, shape));
+    let keys = Some(Ids::new(device(), keys, shape));
     let mut all = Vec::new();
     for causal in [true, false] {
         all.push(("plain", Mask { causal, ..Mask::default() }));
@@ -153,8 +153,8 @@ fn rows_without_padding() {
         }
         let time = row.len();
         let size = Size { batch: 1, time, heads: 2, kv: 1, dim: 3 };
-        let starts = Some(Ids::new(CPU, starts, [lengths.len() + 1]));
-        let documents = Some(Ids::new(CPU, row, [1, time]));
+        let starts = Some(Ids::new(device(), starts, [lengths.len() + 1]));
+        let documents = Some(Ids::new(device(), row, [1, time]));
         for (causal, window) in [(false, None), (true, None), (true, Some(4))] {
             let mask = Mask { causal, window, starts: starts.clone(), documents: None, keys: None };
             let same = Mask { documents: documents.clone(), starts: None, ..mask.clone() };
@@ -180,11 +180,11 @@ fn a_query_that_sees_nothing_gives_zeros() {
     // Row 0 sees no key at all; row 1 only keys from 140 on, so causal queries before see none.
     let (time, heads, dim) = (150, 2, 5);
     let keys: Vec<i32> = (0..2 * time).map(|i| i32::from(i >= time + 140)).collect();
-    let mask = Mask { keys: Some(Ids::new(CPU, keys, [2, time])), ..Mask::causal() };
+    let mask = Mask { keys: Some(Ids::new(device(), keys, [2, time])), ..Mask::causal() };
     poison();
     let tape = Tape::new();
     let x = normal(&[2, time, 3 * heads * dim], 1);
-    let x = tape.leaf(Tensor::from_slice(CPU, &x.0, &x.1[..]));
+    let x = tape.leaf(Tensor::from_slice(device(), &x.0, &x.1[..]));
     let y = ops::attention(&Qkv::Packed(&x), heads, heads, SCALE, &mask);
     let out = y.value().to_vec();
     let dark = (time + 140) * heads * dim;
@@ -205,7 +205,7 @@ fn large_scores_do_not_overflow() {
     q.0.iter_mut().for_each(|v| *v *= 100.0);
     let (k, v) = (normal(&[1, 150, 1, 3], 2), normal(&[1, 150, 1, 3], 3));
     let [qt, kt, vt] = [&q, &k, &v]
-        .map(|x| athanor_tensor::Var::constant(Tensor::from_slice(CPU, &x.0, &x.1[..])));
+        .map(|x| athanor_tensor::Var::constant(Tensor::from_slice(device(), &x.0, &x.1[..])));
     let y = ops::attention(&Qkv::Separate(&qt, &kt, &vt), 1, 1, SCALE, &Mask::causal());
     let want = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &Mask::causal());
     close("large scores", &y.value().to_vec(), &want, 1e-4);
@@ -230,31 +230,31 @@ fn cached(window: Option<usize>, dim: usize) {
     let mask = Mask { window, ..Mask::causal() };
     let full = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &mask);
     // Places after the last written one hold NaN: nobody may look.
-    let mut ck = Tensor::full(CPU, [batch, capacity, kv, dim], f32::NAN);
+    let mut ck = Tensor::full(device(), [batch, capacity, kv, dim], f32::NAN);
     let mut cv = ck.clone();
     let pick = |x: &In, b: usize, from: usize, n: usize, width: usize| -> Vec<f32> {
         x.0[(b * total + from) * width..(b * total + from + n) * width].to_vec()
     };
     let both = |x: &In, from: [usize; 2], n: usize, h: usize| {
         let rows: Vec<f32> = (0..2).flat_map(|b| pick(x, b, from[b], n, h * dim)).collect();
-        Tensor::from_slice(CPU, &rows, [2, n, h, dim])
+        Tensor::from_slice(device(), &rows, [2, n, h, dim])
     };
     for (b, &start) in starts.iter().enumerate() {
         let (kp, vp) = (pick(&k, b, 0, start, kv * dim), pick(&v, b, 0, start, kv * dim));
         let one = |x: &Tensor, p: &[f32]| {
             let mut row = Tensor::from_slice(
-                CPU,
+                device(),
                 &x.to_vec()[b * capacity * kv * dim..(b + 1) * capacity * kv * dim],
                 [1, capacity, kv, dim],
             );
-            let p = Tensor::from_slice(CPU, p, [1, start, kv, dim]);
-            ops::cache_write(&mut row, &p, &Ids::new(CPU, vec![0], [1]));
+            let p = Tensor::from_slice(device(), p, [1, start, kv, dim]);
+            ops::cache_write(&mut row, &p, &Ids::new(device(), vec![0], [1]));
             row.to_vec()
         };
         let join = |x: &Tensor, row: Vec<f32>| {
             let mut all = x.to_vec();
             all[b * capacity * kv * dim..(b + 1) * capacity * kv * dim].copy_from_slice(&row);
-            Tensor::from_slice(CPU, &all, [batch, capacity, kv, dim])
+            Tensor::from_slice(device(), &all, [batch, capacity, kv, dim])
         };
         ck = join(&ck, one(&ck, &kp));
         cv = join(&cv, one(&cv, &vp));
@@ -262,7 +262,7 @@ fn cached(window: Option<usize>, dim: usize) {
     let mut done = 0;
     for n in [1, new - 1] {
         let from = starts.map(|s| s + done);
-        let at = Ids::new(CPU, from.iter().map(|&s| s as i32).collect(), [2]);
+        let at = Ids::new(device(), from.iter().map(|&s| s as i32).collect(), [2]);
         ops::cache_write(&mut ck, &both(&k, from, n, kv), &at);
         ops::cache_write(&mut cv, &both(&v, from, n, kv), &at);
         let y = ops::attention_cached(&both(&q, from, n, heads), &ck, &cv, &at, SCALE, window);
@@ -296,9 +296,9 @@ fn cached_attention_over_bf16() {
         [(4, 2, 6, None), (3, 3, 64, Some(5)), (2, 1, 34, Some(1)), (2, 2, 5, None)]
     {
         let (batch, time, capacity) = (3, 4, 11);
-        let starts = Ids::new(CPU, vec![0, 7, 3], [batch]);
+        let starts = Ids::new(device(), vec![0, 7, 3], [batch]);
         let q = Tensor::from_slice(
-            CPU,
+            device(),
             &noise(batch * time * heads * dim, 1),
             [batch, time, heads, dim],
         );
@@ -307,7 +307,7 @@ fn cached_attention_over_bf16() {
         let run = |dtype: DType| {
             let caches: Vec<Tensor> = (0..2)
                 .map(|i| {
-                    let mut cache = Tensor::zeros_of(dtype, CPU, [batch, capacity, kv, dim]);
+                    let mut cache = Tensor::zeros_of(dtype, device(), [batch, capacity, kv, dim]);
                     for (x, time, at) in [
                         (&values[i], 7, vec![0; batch]),
                         (&values[i + 2], time, starts.host().to_vec()),
@@ -317,16 +317,16 @@ fn cached_attention_over_bf16() {
                             DType::Bf16 => x.clone(),
                         };
                         let x = Tensor::from_slice(
-                            CPU,
+                            device(),
                             &x[..batch * time * kv * dim],
                             [batch, time, kv, dim],
                         );
-                        ops::cache_write(&mut cache, &x, &Ids::new(CPU, at, [batch]));
+                        ops::cache_write(&mut cache, &x, &Ids::new(device(), at, [batch]));
                     }
                     cache
                 })
                 .collect();
-            let rows = Ids::new(CPU, vec![2, 0], [2]);
+            let rows = Ids::new(device(), vec![2, 0], [2]);
             let kept: Vec<Vec<f32>> =
                 caches.iter().map(|c| ops::take_rows(c, &rows).to_vec()).collect();
             let seen = ops::attention_cached(&q, &caches[0], &caches[1], &starts, 0.3, window);
@@ -339,13 +339,21 @@ fn cached_attention_over_bf16() {
 #[test]
 #[should_panic(expected = "cache_write")]
 fn cache_write_refuses_a_negative_place() {
-    let mut cache = Tensor::zeros(CPU, [1, 4, 1, 2]);
-    ops::cache_write(&mut cache, &Tensor::zeros(CPU, [1, 1, 1, 2]), &Ids::new(CPU, vec![-1], [1]));
+    let mut cache = Tensor::zeros(device(), [1, 4, 1, 2]);
+    ops::cache_write(
+        &mut cache,
+        &Tensor::zeros(device(), [1, 1, 1, 2]),
+        &Ids::new(device(), vec![-1], [1]),
+    );
 }
 
 #[test]
 #[should_panic(expected = "cache_write")]
 fn cache_write_refuses_overflow() {
-    let mut cache = Tensor::zeros(CPU, [1, 4, 1, 2]);
-    ops::cache_write(&mut cache, &Tensor::zeros(CPU, [1, 2, 1, 2]), &Ids::new(CPU, vec![3], [1]));
+    let mut cache = Tensor::zeros(device(), [1, 4, 1, 2]);
+    ops::cache_write(
+        &mut cache,
+        &Tensor::zeros(device(), [1, 2, 1, 2]),
+        &Ids::new(device(), vec![3], [1]),
+    );
 }

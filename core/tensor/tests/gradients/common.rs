@@ -1,8 +1,8 @@
 //! The check itself: an op against an f64 reference and its finite differences.
 
-use athanor_tensor::{Device, Grads, Ids, Rng, Tape, Tensor, Var, ops};
+use athanor_tensor::{Grads, Ids, Rng, Tape, Tensor, Var, ops};
 
-pub const CPU: Device = Device::Cpu;
+pub use crate::backends::device;
 
 /// Normal values.
 pub fn noise(n: usize, seed: u64) -> Vec<f32> {
@@ -13,7 +13,7 @@ pub fn noise(n: usize, seed: u64) -> Vec<f32> {
 
 pub fn ids(n: usize, below: u64, seed: u64, shape: &[usize]) -> Ids {
     let rng = Rng::new(seed).fork("ids");
-    Ids::new(CPU, (0..n as u64).map(|i| rng.below(i, below) as i32).collect(), shape)
+    Ids::new(device(), (0..n as u64).map(|i| rng.below(i, below) as i32).collect(), shape)
 }
 
 pub fn wide(x: &[f32]) -> Vec<f64> {
@@ -27,7 +27,7 @@ pub fn poison() {
     while lines < 4096 {
         for eighth in 8..16 {
             for _ in 0..3 {
-                held.push(Tensor::full(CPU, [lines * 16 * eighth / 8], f32::NAN));
+                held.push(Tensor::full(device(), [lines * 16 * eighth / 8], f32::NAN));
             }
         }
         lines *= 2;
@@ -105,12 +105,12 @@ pub fn run(name: &str, inputs: &[In], op: impl Fn(&[Var]) -> Vec<Var>) -> Given 
     poison();
     let tape = Tape::new();
     let leaves: Vec<Var> =
-        inputs.iter().map(|x| tape.leaf(Tensor::from_slice(CPU, &x.0, &x.1[..]))).collect();
+        inputs.iter().map(|x| tape.leaf(Tensor::from_slice(device(), &x.0, &x.1[..]))).collect();
     let outs = op(&leaves);
     let mut loss: Option<Var> = None;
     for (i, out) in outs.iter().enumerate() {
         let cotangent = cotangent(i, out.value().len());
-        let c = Var::constant(Tensor::from_slice(CPU, &cotangent, *out.shape()));
+        let c = Var::constant(Tensor::from_slice(device(), &cotangent, *out.shape()));
         let part = ops::sum(&ops::mul(out, &c));
         loss = Some(match loss {
             None => part,

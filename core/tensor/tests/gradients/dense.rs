@@ -89,16 +89,16 @@ fn linear_of_nothing() {
     // No rows: gradients of weights are zeros. No inputs: outputs are the bias.
     poison();
     let tape = Tape::new();
-    let x = tape.leaf(Tensor::zeros(CPU, [0, 5]));
-    let w = tape.leaf(Tensor::full(CPU, [3, 5], 1.0));
+    let x = tape.leaf(Tensor::zeros(device(), [0, 5]));
+    let w = tape.leaf(Tensor::full(device(), [3, 5], 1.0));
     let y = ops::linear(&x, &w, None, Weights::OutIn, Activation::None);
     let mut grads = Grads::new();
     tape.backward(&ops::sum(&y), &mut grads);
     assert_eq!(grads.take(&w).unwrap().to_vec(), [0.0; 15]);
     poison();
-    let x = Var::constant(Tensor::zeros(CPU, [2, 0]));
-    let w = Var::constant(Tensor::zeros(CPU, [3, 0]));
-    let b = Var::constant(Tensor::from_slice(CPU, &[1.0, 2.0, 3.0], [3]));
+    let x = Var::constant(Tensor::zeros(device(), [2, 0]));
+    let w = Var::constant(Tensor::zeros(device(), [3, 0]));
+    let b = Var::constant(Tensor::from_slice(device(), &[1.0, 2.0, 3.0], [3]));
     let y = ops::linear(&x, &w, Some(&b), Weights::OutIn, Activation::None);
     assert_eq!(y.value().to_vec(), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
 }
@@ -119,7 +119,7 @@ fn embedding() {
         );
     }
     // A gather of rows: some never, some twice, shape [2, 3, width].
-    let picks = Ids::new(CPU, vec![6, 0, 6, 2, 2, 4], [2, 3]);
+    let picks = Ids::new(device(), vec![6, 0, 6, 2, 2, 4], [2, 3]);
     check(
         "gather",
         &[normal(&[7, 3], 1)],
@@ -138,7 +138,7 @@ fn embedding() {
 fn spread_rows() {
     for (places, count) in [(vec![2, 0], 3), (vec![], 2), (vec![4, 1, 7], 9), (vec![0], 1)] {
         let (n, width) = (places.len(), 65);
-        let at = Ids::new(CPU, places.clone(), [n]);
+        let at = Ids::new(device(), places.clone(), [n]);
         check(
             &format!("spread_rows {places:?}"),
             &[normal(&[1, n, width], 1)],
@@ -256,12 +256,12 @@ fn rotary() {
         let frequencies: Vec<f64> =
             (0..half).map(|i| 10000f64.powf(-(i as f64) / half as f64)).collect();
         let scale = [1.0, 1.25][half % 2];
-        let tables = Rotary::scaled(CPU, 200, &frequencies, scale);
+        let tables = Rotary::scaled(device(), 200, &frequencies, scale);
         assert_eq!(tables.positions(), 200);
         let place = |b: usize, t: usize| t + 7 + b * 31;
         let positions: Vec<i32> =
             (0..batch * time).map(|i| place(i / time, i % time) as i32).collect();
-        let positions = Ids::new(CPU, positions, [batch, time]);
+        let positions = Ids::new(device(), positions, [batch, time]);
         let dim = 2 * half;
         check(
             &format!("rotary {batch} {time} {heads} {dim}"),
@@ -300,7 +300,7 @@ fn bare_products() {
             let In(a, left) = normal(&of(m, k, turned[0]), 21 + case);
             let In(b, right) = normal(&of(k, n, turned[1]), 51 + case);
             let tensor =
-                |x: &[f32], shape: &[usize]| athanor_tensor::Tensor::from_slice(CPU, x, shape);
+                |x: &[f32], shape: &[usize]| athanor_tensor::Tensor::from_slice(device(), x, shape);
             poison();
             let got = ops::matmul(&tensor(&a, &left), &tensor(&b, &right), turned);
             let strides =

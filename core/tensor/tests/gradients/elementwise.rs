@@ -81,7 +81,7 @@ fn activations() {
 #[test]
 fn far_arguments() {
     let x: Vec<f32> = (-400..=400).map(|i| i as f32 * 0.5).collect();
-    let v = Var::constant(Tensor::from_slice(CPU, &x, [x.len()]));
+    let v = Var::constant(Tensor::from_slice(device(), &x, [x.len()]));
     let run = |name: &str, y: Var, want: &dyn Fn(f64) -> f64| {
         for (i, (&x, got)) in x.iter().zip(y.value().to_vec()).enumerate() {
             let want = want(f64::from(x));
@@ -127,8 +127,8 @@ fn sums() {
 #[test]
 fn ties_and_infinities() {
     let tape = Tape::new();
-    let a = tape.leaf(Tensor::from_slice(CPU, &[1.0, 2.0], [2]));
-    let b = tape.leaf(Tensor::from_slice(CPU, &[1.0, 2.0], [2]));
+    let a = tape.leaf(Tensor::from_slice(device(), &[1.0, 2.0], [2]));
+    let b = tape.leaf(Tensor::from_slice(device(), &[1.0, 2.0], [2]));
     let mut grads = Grads::new();
     let y = ops::add(&ops::minimum(&a, &b), &ops::maximum(&a, &b));
     tape.backward(&ops::sum(&y), &mut grads);
@@ -140,7 +140,7 @@ fn ties_and_infinities() {
 fn dropout() {
     let key = Rng::new(7).fork("dropout").at(3);
     for n in [1, 3, 5, 17, 65, 130, 40_001] {
-        let ones = Var::constant(Tensor::full(CPU, [n], 1.0));
+        let ones = Var::constant(Tensor::full(device(), [n], 1.0));
         let p = 0.3f32;
         let mask = ops::dropout(&ones, p, key).value().to_vec();
         let keep = 1.0 / (1.0 - p);
@@ -160,12 +160,12 @@ fn dropout() {
             // Independent masks agree with probability p² + (1-p)² = 0.58.
             assert!((same as f64 / n as f64 - 0.58).abs() < 0.01);
             // An element's choice depends on its index alone, not on the array's length.
-            let short = Var::constant(Tensor::full(CPU, [20_003], 1.0));
+            let short = Var::constant(Tensor::full(device(), [20_003], 1.0));
             let short = ops::dropout(&short, p, key).value().to_vec();
             assert!(short.iter().zip(&mask).all(|(a, b)| f64::from(*a) == *b));
         }
     }
-    let x = Var::constant(Tensor::full(CPU, [5], 2.0));
+    let x = Var::constant(Tensor::full(device(), [5], 2.0));
     assert_eq!(ops::dropout(&x, 0.0, key).value().to_vec(), [2.0; 5]);
 }
 
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn shapes_and_shared_memory(sizes in prop::collection::vec(1usize..6, 0..6), c in -9.0f32..9.0) {
         let n: usize = sizes.iter().product();
-        let t = Tensor::full(CPU, &sizes[..], c);
+        let t = Tensor::full(device(), &sizes[..], c);
         prop_assert_eq!(&t.shape()[..], &sizes[..]);
         prop_assert_eq!(t.len(), n);
         // Writing to one clone leaves the other; the copy is exact.
@@ -188,11 +188,11 @@ proptest! {
     #[test]
     fn reused_memory_is_clean(lengths in prop::collection::vec(0usize..5000, 1..8)) {
         for &n in &lengths {
-            drop(Tensor::full(CPU, [n], f32::NAN));
-            prop_assert!(Tensor::zeros(CPU, [n]).to_vec().iter().all(|&v| v == 0.0));
+            drop(Tensor::full(device(), [n], f32::NAN));
+            prop_assert!(Tensor::zeros(device(), [n]).to_vec().iter().all(|&v| v == 0.0));
         }
         let alive: Vec<Tensor> =
-            lengths.iter().enumerate().map(|(i, &n)| Tensor::full(CPU, [n], i as f32)).collect();
+            lengths.iter().enumerate().map(|(i, &n)| Tensor::full(device(), [n], i as f32)).collect();
         let floats: usize = lengths.iter().sum();
         let stats = athanor_tensor::pool_stats();
         prop_assert!(stats.in_use >= floats * 4 && stats.peak >= stats.in_use.min(floats * 4));
@@ -205,8 +205,8 @@ proptest! {
     fn linear_of_any_size(rows in 1usize..40, inner in 1usize..40, out in 1usize..40) {
         let (x, w) = (normal(&[rows, inner], 5), normal(&[out, inner], 6));
         let y = ops::linear(
-            &Var::constant(Tensor::from_slice(CPU, &x.0, [rows, inner])),
-            &Var::constant(Tensor::from_slice(CPU, &w.0, [out, inner])),
+            &Var::constant(Tensor::from_slice(device(), &x.0, [rows, inner])),
+            &Var::constant(Tensor::from_slice(device(), &w.0, [out, inner])),
             None,
             ops::Weights::OutIn,
             ops::Activation::None,
@@ -234,7 +234,7 @@ fn cast_to_bf16_and_back() {
     assert!(given.outputs[0] != x.0);
     // The gradient is the cotangent in bf16.
     let tape = Tape::new();
-    let leaf = tape.leaf(Tensor::from_slice(CPU, &[1.0], [1]));
+    let leaf = tape.leaf(Tensor::from_slice(device(), &[1.0], [1]));
     let loss = ops::scale(&ops::cast(&ops::cast(&leaf, DType::Bf16), DType::F32), 1.003);
     let mut grads = Grads::new();
     tape.backward(&loss, &mut grads);
@@ -244,5 +244,5 @@ fn cast_to_bf16_and_back() {
 #[test]
 #[should_panic(expected = "cast it first")]
 fn an_op_in_f32_refuses_bf16() {
-    ops::exp(&Var::constant(Tensor::zeros_of(DType::Bf16, CPU, [3])));
+    ops::exp(&Var::constant(Tensor::zeros_of(DType::Bf16, device(), [3])));
 }

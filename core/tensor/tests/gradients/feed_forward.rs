@@ -58,7 +58,7 @@ fn feed_forward() {
 fn feed_forward_of_nothing() {
     poison();
     let tape = Tape::new();
-    let leaf = |shape: &[usize]| tape.leaf(Tensor::full(CPU, shape, 1.0));
+    let leaf = |shape: &[usize]| tape.leaf(Tensor::full(device(), shape, 1.0));
     let v = [leaf(&[0, 5]), leaf(&[3, 5]), leaf(&[3]), leaf(&[2, 3]), leaf(&[2])];
     let mut grads = Grads::new();
     tape.backward(&ops::sum(&op(&v, Weights::OutIn, Activation::Gelu)), &mut grads);
@@ -70,7 +70,7 @@ fn feed_forward_of_nothing() {
 /// A block with everything that is made again: norms, maps, both kinds of inner layer, dropout.
 fn block(graph: &Graph<'_>, params: &Params) -> Var {
     let get = |name| graph.param(params.find(name).unwrap());
-    let x = Var::constant(Tensor::from_slice(CPU, &normal(&[12, 8], 50).0, [2, 6, 8]));
+    let x = Var::constant(Tensor::from_slice(device(), &normal(&[12, 8], 50).0, [2, 6, 8]));
     let (gain, bias) = (get("gain"), get("bias8"));
     let x = ops::layer_norm(&x, &gain, Some(&bias), 1e-5);
     let qkv = ops::linear(&x, &get("qkv"), None, Weights::OutIn, Activation::None);
@@ -106,7 +106,7 @@ fn made_again_to_the_byte() {
     .enumerate()
     {
         let x = normal(&shape, seed as u64);
-        params.insert(name, Tensor::from_slice(CPU, &x.0, &shape[..]));
+        params.insert(name, Tensor::from_slice(device(), &x.0, &shape[..]));
     }
     let gradients = |graph: Graph<'_>| {
         poison();

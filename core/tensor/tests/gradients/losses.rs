@@ -122,8 +122,8 @@ fn several_blocks_of_a_large_vocabulary() {
     poison();
     {
         let tape = Tape::new();
-        let h = tape.leaf(Tensor::from_slice(CPU, &hs, [rows, width]));
-        let w = tape.leaf(Tensor::from_slice(CPU, &ws, [vocabulary, width]));
+        let h = tape.leaf(Tensor::from_slice(device(), &hs, [rows, width]));
+        let w = tape.leaf(Tensor::from_slice(device(), &ws, [vocabulary, width]));
         let (loss, each) = ops::linear_cross_entropy(&h, &w, &targets, &weights);
         let want = log_probs(&hw, &ww, width, 1.0, targets.host());
         close("log-probabilities", &each.to_vec(), &want, 1e-5);
@@ -137,15 +137,15 @@ fn several_blocks_of_a_large_vocabulary() {
         close("dw", &grads.take(&w).unwrap().to_vec(), &dw, 1e-4);
     }
     let tape = Tape::new();
-    let h = tape.leaf(Tensor::from_slice(CPU, &hs, [rows, width]));
-    let w = tape.leaf(Tensor::from_slice(CPU, &ws, [vocabulary, width]));
+    let h = tape.leaf(Tensor::from_slice(device(), &hs, [rows, width]));
+    let w = tape.leaf(Tensor::from_slice(device(), &ws, [vocabulary, width]));
     let temperature = 0.7f32;
     let scale = 1.0 / f64::from(temperature);
     let y = ops::linear_log_prob(&h, &w, &targets, temperature);
     let want = log_probs(&hw, &ww, width, scale, targets.host());
     close("log_prob", &y.log_prob.value().to_vec(), &want, 1e-5);
     let c = wide(&noise(rows, 3));
-    let cot = Tensor::from_slice(CPU, &noise(rows, 3), [rows]);
+    let cot = Tensor::from_slice(device(), &noise(rows, 3), [rows]);
     let mut grads = Grads::new();
     let loss = ops::sum(&ops::mul(&y.log_prob, &athanor_tensor::Var::constant(cot)));
     tape.backward(&loss, &mut grads);
@@ -181,13 +181,13 @@ fn linear_log_prob() {
 
 #[test]
 fn frozen_sides() {
-    let targets = Ids::new(CPU, vec![0, 2, 1], [3]);
+    let targets = Ids::new(device(), vec![0, 2, 1], [3]);
     let (hs, ws) = (normal(&[3, 5], 1), normal(&[4, 5], 2));
     let mut all = Vec::new();
     for (train_h, train_w) in [(true, true), (true, false), (false, true)] {
         let tape = Tape::new();
         let make = |x: &In, train: bool| {
-            let t = Tensor::from_slice(CPU, &x.0, &x.1[..]);
+            let t = Tensor::from_slice(device(), &x.0, &x.1[..]);
             if train { tape.leaf(t) } else { athanor_tensor::Var::constant(t) }
         };
         let (h, w) = (make(&hs, train_h), make(&ws, train_w));
@@ -207,9 +207,9 @@ fn frozen_sides() {
 fn no_rows() {
     poison();
     let tape = Tape::new();
-    let h = tape.leaf(Tensor::zeros(CPU, [0, 5]));
-    let w = tape.leaf(Tensor::full(CPU, [4, 5], 1.0));
-    let none = Ids::new(CPU, vec![], [0]);
+    let h = tape.leaf(Tensor::zeros(device(), [0, 5]));
+    let w = tape.leaf(Tensor::full(device(), [4, 5], 1.0));
+    let none = Ids::new(device(), vec![], [0]);
     let (loss, _) = ops::linear_cross_entropy(&h, &w, &none, &[]);
     let other = ops::sum(&ops::linear_log_prob(&h, &w, &none, 1.0).log_prob);
     let mut grads = Grads::new();

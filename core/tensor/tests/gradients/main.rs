@@ -1,7 +1,9 @@
 //! Every op: forward against a plain f64 reference, backward against its finite differences.
 
 mod attention;
+mod backends;
 mod common;
+mod counting;
 mod dense;
 mod elementwise;
 mod feed_forward;

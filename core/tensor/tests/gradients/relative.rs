@@ -140,13 +140,13 @@ pub fn permutation(size: Size) -> Option<Tensor> {
             f32::from(u8::from(keys[row + i] <= keys[row + j] && j + 1 < time))
         })
         .collect();
-    Some(Tensor::from_slice(CPU, &hidden, [batch, time, time]))
+    Some(Tensor::from_slice(device(), &hidden, [batch, time, time]))
 }
 
 pub fn padding(size: Size) -> Option<Ids> {
     let Size { batch, time, .. } = size;
     let seen = |n: usize| i32::from(n / time % 2 == 1 || n % time >= time / 3);
-    Some(Ids::new(CPU, (0..batch * time).map(seen).collect(), [batch, time]))
+    Some(Ids::new(device(), (0..batch * time).map(seen).collect(), [batch, time]))
 }
 
 fn all(size: Size) {
@@ -165,7 +165,7 @@ fn all(size: Size) {
     let places = (0..batch * queries)
         .map(|n| if n == 1 { -1 } else { ((n % queries * 3 + n / queries) % time) as i32 })
         .collect();
-    let places = Some(Ids::new(CPU, places, [batch, queries]));
+    let places = Some(Ids::new(device(), places, [batch, queries]));
     run("query", size, queries, &Sight { places, ..permuted }, true);
     let causal = Sight { causal: true, own: true, types: types(size), ..Sight::default() };
     run("causal", size, time, &causal, true);
@@ -189,10 +189,10 @@ fn beyond_one_tile() {
 /// A query that may see nothing sees all keys alike.
 #[test]
 fn blind() {
-    let hidden = Tensor::full(CPU, [1, 3, 3], 1.0);
-    let keys = Some(Ids::new(CPU, vec![0, 0, 0], [1, 3]));
+    let hidden = Tensor::full(device(), [1, 3, 3], 1.0);
+    let keys = Some(Ids::new(device(), vec![0, 0, 0], [1, 3]));
     let value = |shape: &[usize], seed| {
-        Var::constant(Tensor::from_slice(CPU, &normal(shape, seed).0, shape))
+        Var::constant(Tensor::from_slice(device(), &normal(shape, seed).0, shape))
     };
     let (q, k) = (value(&[1, 3, 1, 2], 1), value(&[1, 3, 1, 2], 2));
     let (r, bias) = (value(&[6, 1, 2], 3), value(&[1, 2], 4));

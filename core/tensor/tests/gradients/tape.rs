@@ -74,7 +74,7 @@ fn params() -> Params {
         [("w", [4, 5], 1), ("table", [6, 5], 2), ("frozen", [5, 5], 3), ("unused", [2, 2], 4)]
     {
         let x = normal(&shape, seed);
-        p.insert(name, Tensor::from_slice(CPU, &x.0, shape));
+        p.insert(name, Tensor::from_slice(device(), &x.0, shape));
     }
     p.iter_mut().find(|p| p.name == "frozen").unwrap().trainable = false;
     p
@@ -134,8 +134,8 @@ fn a_pass_that_misses_a_parameter_keeps_its_sum() {
 #[test]
 fn constants_and_detached_values_get_nothing() {
     let tape = Tape::new();
-    let x = tape.leaf(Tensor::full(CPU, [3], 2.0));
-    let c = Var::constant(Tensor::full(CPU, [3], 5.0));
+    let x = tape.leaf(Tensor::full(device(), [3], 2.0));
+    let c = Var::constant(Tensor::full(device(), [3], 5.0));
     assert!(!ops::mul(&c, &c).needs_grad() && !ops::mul(&x, &c).detach().needs_grad());
     let loss = ops::sum(&ops::mul(&ops::mul(&x, &c), &x.detach()));
     let mut grads = Grads::new();
@@ -160,7 +160,7 @@ fn inference_keeps_nothing() {
 #[should_panic(expected = "two tapes")]
 fn tapes_do_not_mix() {
     let (a, b) = (Tape::new(), Tape::new());
-    let x = a.leaf(Tensor::full(CPU, [1], 1.0));
-    let y = b.leaf(Tensor::full(CPU, [1], 1.0));
+    let x = a.leaf(Tensor::full(device(), [1], 1.0));
+    let y = b.leaf(Tensor::full(device(), [1], 1.0));
     let _ = ops::add(&x, &y);
 }

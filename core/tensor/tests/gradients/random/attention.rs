@@ -30,8 +30,8 @@ fn mask(draw: &mut Draw, Size { batch, time, .. }: Size) -> Mask {
     let keys = (0..batch * time).map(|_| i32::from(draw.below(4) > 0)).collect();
     Mask {
         causal: draw.flag(),
-        documents: draw.flag().then(|| Ids::new(CPU, documents, plane)),
-        keys: draw.flag().then(|| Ids::new(CPU, keys, plane)),
+        documents: draw.flag().then(|| Ids::new(device(), documents, plane)),
+        keys: draw.flag().then(|| Ids::new(device(), keys, plane)),
         window: draw.flag().then(|| draw.size(time)),
         starts: None,
     }
@@ -85,9 +85,9 @@ fn rows_behind_one_another() {
         let size = Size { batch: 1, time: row.len(), ..size(&mut draw, 1) };
         let Size { time, heads, kv, dim, .. } = size;
         let (causal, window) = (draw.flag(), draw.flag().then(|| draw.size(time)));
-        let documents = Some(Ids::new(CPU, row, [1, time]));
+        let documents = Some(Ids::new(device(), row, [1, time]));
         let same = Mask { causal, window, documents, ..Mask::default() };
-        let starts = Some(Ids::new(CPU, starts.clone(), [starts.len()]));
+        let starts = Some(Ids::new(device(), starts.clone(), [starts.len()]));
         let mask = Mask { starts, documents: None, ..same.clone() };
         strict(
             &format!("rows {heads}/{kv} {dim} {mask:?}"),
@@ -111,20 +111,20 @@ fn cached() {
         let new = 1 + draw.below(time.min(9));
         let window = draw.flag().then(|| draw.size(time));
         let [q, k, v] = [heads, kv, kv].map(|h| draw.normal(&[batch, time, h, dim]));
-        let starts = Ids::new(CPU, vec![(time - new) as i32; batch], [batch]);
+        let starts = Ids::new(device(), vec![(time - new) as i32; batch], [batch]);
         let cut = |x: &[f32], width: usize| -> Vec<f32> {
             x.chunks(time * width).flat_map(|r| r[(time - new) * width..].to_vec()).collect()
         };
         let run = || {
             let capacity = time + 3;
             let cache = |x: &In| {
-                let mut cache = Tensor::full(CPU, [batch, capacity, kv, dim], f32::NAN);
-                let new = Tensor::from_slice(CPU, &x.0, [batch, time, kv, dim]);
-                ops::cache_write(&mut cache, &new, &Ids::new(CPU, vec![0; batch], [batch]));
+                let mut cache = Tensor::full(device(), [batch, capacity, kv, dim], f32::NAN);
+                let new = Tensor::from_slice(device(), &x.0, [batch, time, kv, dim]);
+                ops::cache_write(&mut cache, &new, &Ids::new(device(), vec![0; batch], [batch]));
                 cache
             };
             let query = cut(&q.0, heads * dim);
-            let query = Tensor::from_slice(CPU, &query, [batch, new, heads, dim]);
+            let query = Tensor::from_slice(device(), &query, [batch, new, heads, dim]);
             ops::attention_cached(&query, &cache(&k), &cache(&v), &starts, SCALE, window).to_vec()
         };
         let [got, two] = [0, 1].map(|n| POOLS[n].install(run));
@@ -162,7 +162,7 @@ fn relative_positions() {
                 queries = draw.size(time);
                 let places = (0..batch * queries)
                     .map(|n| if n == 1 { -1 } else { ((n * 3 + n / queries) % time) as i32 });
-                sight.places = Some(Ids::new(CPU, places.collect(), [batch, queries]));
+                sight.places = Some(Ids::new(device(), places.collect(), [batch, queries]));
             }
         }
         let segments = draw.flag();

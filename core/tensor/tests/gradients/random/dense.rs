@@ -96,7 +96,7 @@ fn rows_of_tables() {
         let mut places: Vec<i32> = (0..rows as i32).collect();
         places.sort_by_key(|&p| athanor_tensor::splitmix64(case << 32 | p as u64));
         places.truncate(1 + draw.below(rows));
-        let at = Ids::new(CPU, places.clone(), [places.len()]);
+        let at = Ids::new(device(), places.clone(), [places.len()]);
         strict(
             &format!("spread_rows {} of {rows}, {width}", places.len()),
             &[draw.normal(&[1, places.len(), width])],
@@ -172,7 +172,7 @@ fn rotary() {
         let frequencies: Vec<f64> =
             (0..half).map(|i| 10000f64.powf(-(i as f64) / half as f64)).collect();
         let scale = draw.of(&[1.0, 1.25]);
-        let tables = Rotary::scaled(CPU, 300, &frequencies, scale);
+        let tables = Rotary::scaled(device(), 300, &frequencies, scale);
         let positions = ids(batch * time, 300, case, &[batch, time]);
         let place: Vec<f32> = positions.host().iter().map(|&p| p as f32).collect();
         let dim = 2 * half;
@@ -272,7 +272,7 @@ fn dropout() {
     for case in 0..8 {
         let (n, p) = (draw.size(60_000), draw.between(0.05, 0.7));
         let key = Rng::new(7).fork("dropout").at(case);
-        let ones = Var::constant(Tensor::full(CPU, [n], 1.0));
+        let ones = Var::constant(Tensor::full(device(), [n], 1.0));
         let mask = ops::dropout(&ones, p, key).value().to_vec();
         assert!(mask.iter().all(|&v| v == 0.0 || v == 1.0 / (1.0 - p)), "{n} {p}");
         let (rate, p64) =

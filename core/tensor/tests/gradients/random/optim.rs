@@ -33,8 +33,8 @@ fn adamw() {
         let gradients: Vec<Vec<f32>> = (0..steps).map(|_| draw.normal(&[n]).0).collect();
         let name = format!("adamw {n} {settings:?} {steps}");
         let got = twice(&name, || {
-            let tensor = |x: &[f32]| Tensor::from_slice(CPU, x, [n]);
-            let (mut p, mut m) = (tensor(&first), Tensor::zeros(CPU, [n]));
+            let tensor = |x: &[f32]| Tensor::from_slice(device(), x, [n]);
+            let (mut p, mut m) = (tensor(&first), Tensor::zeros(device(), [n]));
             let mut v = m.clone();
             for (g, step) in gradients.iter().zip(1..) {
                 ops::adamw(&mut p, &tensor(g), &mut m, &mut v, settings, step);
@@ -70,7 +70,7 @@ fn newton_schulz() {
         let among = draw.flag();
         let name = format!("newton_schulz {rows} {cols} {among}");
         let got = twice(&name, || {
-            let g = Tensor::from_slice(CPU, &g.0, [rows, cols]);
+            let g = Tensor::from_slice(device(), &g.0, [rows, cols]);
             vec![ops::newton_schulz(&g, among).to_vec()]
         });
         let [a, b, c] = [3.4445f32, -4.7750, 2.0315].map(f64::from);
@@ -100,7 +100,7 @@ fn nesterov() {
         let (beta, scale) = (draw.between(0.0, 0.99), draw.between(0.01, 1.0));
         let name = format!("nesterov {n} {beta} {scale}");
         let got = twice(&name, || {
-            let [mut m, g] = [&m, &g].map(|x| Tensor::from_slice(CPU, x, [n]));
+            let [mut m, g] = [&m, &g].map(|x| Tensor::from_slice(device(), x, [n]));
             let ahead = ops::nesterov(&mut m, &g, beta, scale);
             vec![m.to_vec(), ahead.to_vec()]
         });
@@ -122,7 +122,7 @@ fn sums_in_place() {
         let (a, b) = (draw.between(-2.0, 2.0), draw.between(-2.0, 2.0));
         let name = format!("sums {n} {a} {b}");
         let got = twice(&name, || {
-            let [mut z, y] = [&x, &y].map(|x| Tensor::from_slice(CPU, x, [n]));
+            let [mut z, y] = [&x, &y].map(|x| Tensor::from_slice(device(), x, [n]));
             let squares = ops::sum_squares(&z) as f32;
             ops::weighted_sum_in_place(&mut z, a, &y, b);
             ops::scale_in_place(&mut z, b);
