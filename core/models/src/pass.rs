@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
         window: Option<usize>,
     ) -> Var {
         let Some(cache) = &mut self.cache else {
-            let window = window.or(self.input.mask.window);
+            let window = window.map(ops::Window::last).or(self.input.mask.window);
             let mask = match &self.starts {
                 Some(starts) => Mask { window, starts: Some(starts.clone()), ..Mask::default() },
                 None => Mask { window, ..self.input.mask.clone() },

@@ -195,7 +195,30 @@ pub struct Normalised<'a> {
     pub epsilon: f32,
 }
 
-/// Which keys a query may see; all conditions must hold. Ids are [batch, time].
+/// The keys near a query: those at most `before` places before it and `after` places after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Places before the query.
+    pub before: usize,
+    /// Places after the query.
+    pub after: usize,
+}
+
+impl Window {
+    /// The last `count` places, at least 1, counting the query's own; and all places after it, which a causal
+    /// mask hides.
+    pub fn last(count: usize) -> Self {
+        Self { before: count.saturating_sub(1), after: usize::MAX }
+    }
+
+    /// As many places before the query as after it: a local encoder, such as ModernBERT (Warner et al. 2024).
+    pub fn around(places: usize) -> Self {
+        Self { before: places, after: places }
+    }
+}
+
+/// Which keys a query may see; all conditions must hold. Ids are [batch, time]. Where queries and keys are of
+/// different sequences, only `keys` may be given, [batch, keys].
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
     /// Only keys at or before the query.
@@ -204,9 +227,8 @@ pub struct Mask {
     pub documents: Option<Ids>,
     /// Only keys marked 1: padding is 0.
     pub keys: Option<Ids>,
-    /// Only keys fewer than this many places before the query: a sliding window (Beltagy et al. 2020,
-    /// section 3.1), which counts the query itself.
-    pub window: Option<usize>,
+    /// Only keys near the query: a sliding window (Beltagy et al. 2020, section 3.1).
+    pub window: Option<Window>,
     /// Rows of different lengths behind one another in a batch of one, so that no padding is computed:
     /// row i is the tokens `starts[i]..starts[i + 1]`, and nobody sees another row's. [rows + 1].
     pub starts: Option<Ids>,
@@ -220,7 +242,7 @@ impl Mask {
 }
 
 /// Where heads are inside token rows: element (b, t, h, i) is at
-/// `offset + (b·time + t)·stride + h·dim + i`.
+/// `offset + (b·time + t)·stride + h·dim + i`, with the row's own count of tokens as time.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLayout {
     /// The first element of token 0.
@@ -234,8 +256,10 @@ pub struct HeadLayout {
 pub struct AttentionSizes {
     /// Rows.
     pub batch: usize,
-    /// Tokens of a row.
-    pub time: usize,
+    /// Queries of a row.
+    pub queries: usize,
+    /// Keys of a row.
+    pub keys: usize,
     /// Heads of queries.
     pub heads: usize,
     /// Heads of keys and values.

@@ -11,30 +11,23 @@ use crate::{
 pub enum Qkv<'a> {
     /// One tensor [batch, time, (heads + 2·kv_heads)·dim]: queries, keys, values side by side.
     Packed(&'a Var),
-    /// [batch, time, heads, dim], and twice [batch, time, kv_heads, dim].
+    /// [batch, queries, heads, dim], and twice [batch, keys, kv_heads, dim]. Other counts of keys than of queries
+    /// are cross attention.
     Separate(&'a Var, &'a Var, &'a Var),
 }
 
-/// softmax(scale·q·kᵀ)·v for each head; the result is [batch, time, heads·dim]. A query that may see
-/// nothing gives zeros.
+/// softmax(scale·q·kᵀ)·v for each head; the result is [batch, queries, heads·dim]. A query that may
+/// see nothing gives zeros.
 ///
 /// # Panics
 /// If the sizes do not fit.
 pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask: &Mask) -> Var {
-    let first = match qkv {
-        Qkv::Packed(x) => x,
-        Qkv::Separate(q, ..) => q,
+    let (first, other, parts) = match qkv {
+        Qkv::Packed(x) => (x, x, heads + 2 * kv_heads),
+        Qkv::Separate(q, k, _) => (q, k, heads),
     };
-    let [batch, time] = [first.shape()[0], first.shape()[1]];
-    let tokens = batch * time;
-    let dim = first.value().len()
-        / tokens.max(1)
-        / match qkv {
-            Qkv::Packed(_) => heads + 2 * kv_heads,
-            Qkv::Separate(..) => heads,
-        };
-    let rows = mask.starts.as_ref().map_or(batch, |s| s.len().saturating_sub(1));
-    let sizes = AttentionSizes { batch: rows, time, heads, kv_heads, dim, scale };
+    let [batch, queries, keys] = [first.shape()[0], first.shape()[1], other.shape()[1]];
+    let dim = first.value().len() / (batch * queries).max(1) / parts;
     let (wide, narrow) = (heads * dim, kv_heads * dim);
     let (inputs, layouts): (Vec<&Var>, [HeadLayout; 3]) = match qkv {
         Qkv::Packed(x) => {
@@ -45,28 +38,23 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
             (vec![q, k, v], [wide, narrow, narrow].map(|stride| HeadLayout { offset: 0, stride }))
         }
     };
-    let fits = match &inputs[..] {
-        [x] => x.value().len() == tokens * (wide + 2 * narrow),
-        all => all.iter().zip(&layouts).all(|(x, l)| x.value().len() == tokens * l.stride),
-    };
-    let masks = [&mask.documents, &mask.keys].into_iter().flatten().all(|m| m.len() == tokens);
-    let starts = mask.starts.as_ref().is_none_or(|starts| {
-        let starts = starts.host();
-        batch == 1
-            && starts.first() == Some(&0)
-            && starts.last() == Some(&(tokens as i32))
-            && starts.windows(2).all(|w| w[0] <= w[1])
-    });
+    let tokens = [queries, keys, keys].map(|n| batch * n);
+    let fits = inputs.iter().zip(&layouts).zip(tokens);
     assert!(
-        fits && masks && starts && heads.is_multiple_of(kv_heads),
-        "attention: {:?} with {heads} heads, {kv_heads} key heads",
-        first.shape()
+        fits.into_iter().all(|((x, l), n)| x.value().len() == n * l.stride)
+            && mask_fits(mask, batch, queries, keys)
+            && heads.is_multiple_of(kv_heads),
+        "attention: {:?} over {:?} with {heads} heads, {kv_heads} key heads",
+        first.shape(),
+        other.shape()
     );
+    let rows = mask.starts.as_ref().map_or(batch, |s| s.len().saturating_sub(1));
+    let sizes = AttentionSizes { batch: rows, queries, keys, heads, kv_heads, dim, scale };
     let values: Vec<Tensor> = inputs.iter().map(|v| v.value().clone()).collect();
     let part = |values: &[Tensor], i: usize| values[if values.len() == 1 { 0 } else { i }].clone();
     let device = first.value().device();
-    let mut out = Tensor::uninit(device, [batch, time, wide]);
-    let mut lse = Tensor::uninit(device, [batch, heads, time]);
+    let mut out = Tensor::uninit(device, [batch, queries, wide]);
+    let mut lse = Tensor::uninit(device, [batch, heads, queries]);
     let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
     let call = Attention { qkv: [&q, &k, &v], layouts, sizes, mask };
     backend::of(device).attention(&call, &mut out, &mut lse);
@@ -86,6 +74,22 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
             grads.add(slot, gradient);
         }
     })
+}
+
+fn mask_fits(mask: &Mask, batch: usize, queries: usize, keys: usize) -> bool {
+    let Mask { causal, documents, keys: seen, window, starts } = mask;
+    let tokens = batch * keys;
+    let starts_fit = starts.as_ref().is_none_or(|starts| {
+        let starts = starts.host();
+        batch == 1
+            && starts.first() == Some(&0)
+            && starts.last() == Some(&(tokens as i32))
+            && starts.windows(2).all(|w| w[0] <= w[1])
+    });
+    // Places of one sequence mean nothing in another.
+    let by_place = *causal || documents.is_some() || window.is_some() || starts.is_some();
+    let sized = [documents, seen].into_iter().flatten().all(|m| m.len() == tokens);
+    sized && starts_fit && (queries == keys || !by_place)
 }
 
 /// Copies `new` [batch, time, heads, dim] into a cache [batch, capacity, heads, dim], row b from
@@ -140,7 +144,8 @@ pub fn attention_cached(
     );
     assert_eq!(beyond(starts, time, capacity), None, "attention_cached: beyond the cache");
     let mut out = Tensor::uninit(q.device(), [batch, time, heads * dim]);
-    let sizes = AttentionSizes { batch, time, heads, kv_heads, dim, scale };
+    let sizes =
+        AttentionSizes { batch, queries: time, keys: capacity, heads, kv_heads, dim, scale };
     let call = CachedAttention { q, k, v, starts, sizes, window };
     backend::of(q.device()).attention_cached(&call, &mut out);
     out

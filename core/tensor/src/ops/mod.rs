@@ -35,7 +35,7 @@ mod optim;
 mod relative;
 mod rotary;
 
-pub use crate::backend::{AdamW, Mask, Sight, Weights};
+pub use crate::backend::{AdamW, Mask, Sight, Weights, Window};
 pub use attention::{Qkv, attention, attention_cached, cache_write};
 pub use cast::{cast, convert};
 pub use concat::{columns, concat, places};

@@ -2,7 +2,7 @@
 
 use athanor_tensor::{
     DType, Grads, Ids, Rng, Tape, Tensor,
-    ops::{self, Mask, Qkv},
+    ops::{self, Mask, Qkv, Window},
 };
 
 use crate::common::*;
@@ -20,6 +20,18 @@ pub const SCALE: f32 = 0.37;
 
 /// Queries, keys and values as [batch, time, heads or kv, dim].
 pub fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Vec<f64> {
+    reference_over(size.time, size, q, k, v, mask)
+}
+
+/// The same with `keys` keys and values a row.
+pub fn reference_over(
+    keys: usize,
+    size: Size,
+    q: &[f64],
+    k: &[f64],
+    v: &[f64],
+    mask: &Mask,
+) -> Vec<f64> {
     let Size { batch, time, heads, kv, dim } = size;
     let mut out = vec![0.0; batch * time * heads * dim];
     for b in 0..batch {
@@ -27,24 +39,25 @@ pub fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Ve
             let g = h / (heads / kv);
             for i in 0..time {
                 let query = &q[((b * time + i) * heads + h) * dim..][..dim];
-                let scores: Vec<f64> = (0..time)
+                let scores: Vec<f64> = (0..keys)
                     .map(|j| {
-                        let same = |m: &Ids| m.host()[b * time + i] == m.host()[b * time + j];
+                        let same = |m: &Ids| m.host()[b * time + i] == m.host()[b * keys + j];
+                        let near = |w: Window| j + w.before >= i && j <= i.saturating_add(w.after);
                         let seen = (!mask.causal || j <= i)
-                            && mask.window.is_none_or(|w| j + w > i)
+                            && mask.window.is_none_or(near)
                             && mask.documents.as_ref().is_none_or(same)
-                            && mask.keys.as_ref().is_none_or(|m| m.host()[b * time + j] != 0);
+                            && mask.keys.as_ref().is_none_or(|m| m.host()[b * keys + j] != 0);
                         if !seen {
                             return f64::NEG_INFINITY;
                         }
-                        let key = &k[((b * time + j) * kv + g) * dim..][..dim];
+                        let key = &k[((b * keys + j) * kv + g) * dim..][..dim];
                         f64::from(SCALE) * query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>()
                     })
                     .collect();
                 for (j, p) in softmax(&scores).into_iter().enumerate() {
                     for d in 0..dim {
                         out[((b * time + i) * heads + h) * dim + d] +=
-                            p * v[((b * time + j) * kv + g) * dim + d];
+                            p * v[((b * keys + j) * kv + g) * dim + d];
                     }
                 }
             }
@@ -74,8 +87,13 @@ fn masks(batch: usize, time: usize) -> Vec<(&'static str, Mask)> {
         all.push(("keys", Mask { causal, keys: keys.clone(), ..Mask::default() }));
         let both =
             Mask { causal, documents: documents.clone(), keys: keys.clone(), ..Mask::default() };
-        all.push(("window", Mask { causal, window: Some(time / 3 + 1), ..Mask::default() }));
-        all.push(("all", Mask { window: Some(time / 2 + 1), ..both.clone() }));
+        let last = Some(Window::last(time / 3 + 1));
+        all.push(("window", Mask { causal, window: last, ..Mask::default() }));
+        all.push(("all", Mask { window: Some(Window::last(time / 2 + 1)), ..both.clone() }));
+        let around = Some(Window::around(time / 4));
+        all.push(("around", Mask { causal, window: around, ..Mask::default() }));
+        let ahead = Some(Window { before: time / 9, after: time / 5 + 1 });
+        all.push(("ahead", Mask { window: ahead, ..both.clone() }));
         all.push(("both", both));
     }
     all
@@ -98,6 +116,43 @@ fn separate(size: Size) {
             |x| vec![reference(size, &x[0], &x[1], &x[2], &mask)],
         );
     }
+}
+
+/// Queries of one sequence over keys of another, as a decoder's over an encoder's; the longer one beyond a tile.
+#[test]
+fn other_counts_of_queries_and_keys() {
+    for (batch, time, keys, heads, kv, dim) in
+        [(1, 1, 3, 1, 1, 1), (2, 7, 3, 4, 2, 3), (2, 3, 131, 3, 1, 5), (1, 130, 5, 2, 2, 3)]
+    {
+        let size = Size { batch, time, heads, kv, dim };
+        // Of the last row only one key is seen.
+        let seen = (0..batch * keys).map(|i| i32::from(i < (batch - 1) * keys || i % keys == 1));
+        let seen = Some(Ids::new(device(), seen.collect(), [batch, keys]));
+        for mask in [Mask::default(), Mask { keys: seen, ..Mask::default() }] {
+            check(
+                &format!("attention {batch} {time} over {keys} {heads}/{kv} {dim}"),
+                &[
+                    normal(&[batch, time, heads, dim], 1),
+                    normal(&[batch, keys, kv, dim], 2),
+                    normal(&[batch, keys, kv, dim], 3),
+                ],
+                |v| {
+                    let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
+                    vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
+                },
+                |x| vec![reference_over(keys, size, &x[0], &x[1], &x[2], &mask)],
+            );
+        }
+    }
+}
+
+/// Order says nothing between two sequences.
+#[test]
+#[should_panic(expected = "attention: [1, 2, 1, 3] over [1, 5, 1, 3]")]
+fn a_causal_mask_over_another_sequence_is_refused() {
+    let [q, k] =
+        [2, 5].map(|n| athanor_tensor::Var::constant(Tensor::zeros(device(), [1, n, 1, 3])));
+    ops::attention(&Qkv::Separate(&q, &k, &k), 1, 1, SCALE, &Mask::causal());
 }
 
 #[test]
@@ -155,7 +210,8 @@ fn rows_without_padding() {
         let size = Size { batch: 1, time, heads: 2, kv: 1, dim: 3 };
         let starts = Some(Ids::new(device(), starts, [lengths.len() + 1]));
         let documents = Some(Ids::new(device(), row, [1, time]));
-        for (causal, window) in [(false, None), (true, None), (true, Some(4))] {
+        let (last, around) = (Some(Window::last(4)), Some(Window::around(2)));
+        for (causal, window) in [(false, None), (true, None), (true, last), (false, around)] {
             let mask = Mask { causal, window, starts: starts.clone(), documents: None, keys: None };
             let same = Mask { documents: documents.clone(), starts: None, ..mask.clone() };
             check(
@@ -227,7 +283,7 @@ fn cached(window: Option<usize>, dim: usize) {
     let k = normal(&[batch, total, kv, dim], 2);
     let v = normal(&[batch, total, kv, dim], 3);
     let size = Size { batch, time: total, heads, kv, dim };
-    let mask = Mask { window, ..Mask::causal() };
+    let mask = Mask { window: window.map(Window::last), ..Mask::causal() };
     let full = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &mask);
     // Places after the last written one hold NaN: nobody may look.
     let mut ck = Tensor::full(device(), [batch, capacity, kv, dim], f32::NAN);

@@ -3,6 +3,8 @@
 //! Forward: the online softmax of Milakov and Gimelshein 2018, arranged as in FlashAttention-2
 //! (Dao 2023, algorithm 1). Backward: algorithm 2 of the same, from the saved log-sum-exp.
 
+use std::ops::Range;
+
 use super::{
     gemm::{Threads, matmul_raw},
     mat::Mat,
@@ -18,104 +20,118 @@ use crate::{
 pub(super) const QUERIES: usize = 128;
 pub(super) const KEYS: usize = 128;
 
+/// A row's queries and keys: the first token and the count of each.
+#[derive(Clone, Copy)]
+struct Row {
+    q: usize,
+    queries: usize,
+    k: usize,
+    keys: usize,
+}
+
 /// Which keys a query may see. Ids are [batch, time].
 #[derive(Clone, Copy)]
 pub(crate) struct MaskView<'a> {
-    pub causal: bool,
+    causal: bool,
+    /// Places before a query that it sees, and after it: none if causal.
+    before: usize,
+    after: usize,
     /// Queries see keys of their own document only.
-    pub documents: Option<&'a [i32]>,
+    documents: Option<&'a [i32]>,
     /// Keys with 0 are seen by nobody.
-    pub keys: Option<&'a [i32]>,
-    /// Keys that many places before a query, or more, are not seen by it.
-    pub window: usize,
+    keys: Option<&'a [i32]>,
     /// Where each row begins, where they are of different lengths; one more than rows.
-    pub starts: Option<&'a [i32]>,
+    starts: Option<&'a [i32]>,
 }
 
 impl<'a> MaskView<'a> {
     pub fn new(mask: &'a Mask) -> Self {
         Self {
             causal: mask.causal,
+            before: mask.window.map_or(usize::MAX, |w| w.before),
+            after: if mask.causal { 0 } else { mask.window.map_or(usize::MAX, |w| w.after) },
             documents: mask.documents.as_ref().map(Ids::host),
             keys: mask.keys.as_ref().map(Ids::host),
-            window: mask.window.unwrap_or(usize::MAX),
             starts: mask.starts.as_ref().map(Ids::host),
         }
     }
 
-    /// First token and length of row `b`.
-    fn row(&self, b: usize, time: usize) -> (usize, usize) {
+    fn row(&self, b: usize, sizes: &AttentionSizes) -> Row {
+        let AttentionSizes { queries, keys, .. } = *sizes;
         match self.starts {
-            Some(starts) => (starts[b] as usize, (starts[b + 1] - starts[b]) as usize),
-            None => (b * time, time),
+            Some(starts) => {
+                let (first, count) = (starts[b] as usize, (starts[b + 1] - starts[b]) as usize);
+                Row { q: first, queries: count, k: first, keys: count }
+            }
+            None => Row { q: b * queries, queries, k: b * keys, keys },
         }
     }
 
     /// Queries of a tile: in short causal rows half as many, since half of a square tile on the diagonal
     /// is computed for nothing.
-    fn tile(&self, time: usize) -> usize {
-        if self.causal && time < 4 * QUERIES { QUERIES / 2 } else { QUERIES }
+    fn tile(&self, queries: usize) -> usize {
+        if self.causal && queries < 4 * QUERIES { QUERIES / 2 } else { QUERIES }
     }
 
-    /// The keys from 0 on that some query of a block may see, as far as the order says.
-    fn reach(&self, q: &std::ops::Range<usize>, time: usize) -> usize {
-        if self.causal { q.end } else { time }
+    /// The keys that query `i` sees by their places alone.
+    fn near(&self, i: usize, keys: usize) -> Range<usize> {
+        i.saturating_sub(self.before)..i.saturating_add(self.after).saturating_add(1).min(keys)
+    }
+
+    /// The keys from 0 on that some query of a block may see by their places.
+    fn reach(&self, q: &Range<usize>, keys: usize) -> usize {
+        self.near(q.end - 1, keys).end
     }
 
     /// Whether no query of the block may see any of its keys; keys are looked at only in blocks of
     /// one document each, where the answer is cheap.
-    fn empty(&self, row: usize, q: std::ops::Range<usize>, k: std::ops::Range<usize>) -> bool {
-        if (k.end - 1).saturating_add(self.window) <= q.start {
+    fn empty(&self, row: Row, q: Range<usize>, k: Range<usize>) -> bool {
+        if self.near(q.start, row.keys).start >= k.end {
             return true;
         }
         let Some(documents) = self.documents else { return false };
-        let span = |r: std::ops::Range<usize>| {
-            documents[row + r.start..row + r.end]
-                .iter()
-                .fold((i32::MAX, i32::MIN), |(a, b), &d| (a.min(d), b.max(d)))
+        let span = |r: Range<usize>| {
+            documents[r].iter().fold((i32::MAX, i32::MIN), |(a, b), &d| (a.min(d), b.max(d)))
         };
-        let ((q0, q1), (k0, k1)) = (span(q), span(k));
+        let (q0, q1) = span(row.q + q.start..row.q + q.end);
+        let (k0, k1) = span(row.k + k.start..row.k + k.end);
         q1 < k0 || k1 < q0
     }
 
     /// Whether query `i` may see any key.
-    fn sees(&self, row: usize, i: usize, time: usize) -> bool {
-        ((i + 1).saturating_sub(self.window)..if self.causal { i + 1 } else { time }).any(|j| {
-            self.documents.is_none_or(|d| d[row + j] == d[row + i])
-                && self.keys.is_none_or(|k| k[row + j] != 0)
+    fn sees(&self, row: Row, i: usize) -> bool {
+        self.near(i, row.keys).any(|j| {
+            self.documents.is_none_or(|d| d[row.k + j] == d[row.q + i])
+                && self.keys.is_none_or(|k| k[row.k + j] != 0)
         })
     }
 
-    /// Sets what must not be seen to -inf. `row` is b·time.
-    fn apply(
-        &self,
-        s: &mut [f32],
-        row: usize,
-        q: std::ops::Range<usize>,
-        k: std::ops::Range<usize>,
-    ) {
+    /// Sets what must not be seen to -inf.
+    fn apply(&self, s: &mut [f32], row: Row, q: Range<usize>, k: Range<usize>) {
         let width = k.len();
-        let crosses = self.causal && k.end > q.start + 1;
-        let slides = k.start.saturating_add(self.window) < q.end;
+        // The first query sees least ahead, the last one least behind.
+        let crosses = self.near(q.start, row.keys).end < k.end;
+        let slides = self.near(q.end - 1, row.keys).start > k.start;
         if !crosses && !slides && self.documents.is_none() && self.keys.is_none() {
             return;
         }
         for (i, s) in q.clone().zip(s.chunks_exact_mut(width)) {
-            if crosses && i + 1 < k.end {
-                s[(i + 1).saturating_sub(k.start)..].fill(f32::NEG_INFINITY);
+            let near = self.near(i, row.keys);
+            if crosses && near.end < k.end {
+                s[near.end.saturating_sub(k.start)..].fill(f32::NEG_INFINITY);
             }
             if slides {
-                let old = (i + 1).saturating_sub(self.window).saturating_sub(k.start);
-                s[..old.min(width)].fill(f32::NEG_INFINITY);
+                let hidden = near.start.saturating_sub(k.start).min(width);
+                s[..hidden].fill(f32::NEG_INFINITY);
             }
             if let Some(d) = self.documents {
-                let own = d[row + i];
-                for (s, &other) in s.iter_mut().zip(&d[row + k.start..row + k.end]) {
+                let own = d[row.q + i];
+                for (s, &other) in s.iter_mut().zip(&d[row.k + k.start..row.k + k.end]) {
                     *s = if other == own { *s } else { f32::NEG_INFINITY };
                 }
             }
             if let Some(keys) = self.keys {
-                for (s, &seen) in s.iter_mut().zip(&keys[row + k.start..row + k.end]) {
+                for (s, &seen) in s.iter_mut().zip(&keys[row.k + k.start..row.k + k.end]) {
                     *s = if seen != 0 { *s } else { f32::NEG_INFINITY };
                 }
             }
@@ -198,11 +214,11 @@ fn head<'a>(
     Mat { data: &data[start.min(data.len())..], row_stride: layout.stride, col_stride: 1 }
 }
 
-pub(super) fn blocks(time: usize, size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub(super) fn blocks(time: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..time).step_by(size).map(move |i| i..(i + size).min(time))
 }
 
-/// out [batch, time, heads, dim] and the scores' log-sum-exp [batch, heads, time].
+/// out [batch, queries, heads, dim] and the scores' log-sum-exp [batch, heads, queries].
 /// A query that may see nothing gets zeros.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn forward(
@@ -221,23 +237,23 @@ pub(crate) fn forward(
     let (out, lse) = (DisjointMut::new(out), DisjointMut::new(lse));
     tasks(dims.batch * heads, |task| {
         let (b, h) = (task / heads, task % heads);
-        let ((row, time), kv) = (mask.row(b, dims.time), h / dims.group());
+        let (row, kv) = (mask.row(b, &dims), h / dims.group());
         let mut s = vec![0.0f32; QUERIES * KEYS];
         let mut acc = vec![0.0f32; QUERIES * dim];
-        for qr in blocks(time, mask.tile(time)) {
+        for qr in blocks(row.queries, mask.tile(row.queries)) {
             let n = qr.len();
             let acc = &mut acc[..n * dim];
             acc.fill(0.0);
             let (mut top, mut sum) = ([f32::NEG_INFINITY; QUERIES], [0.0f32; QUERIES]);
-            let qm = head(q, ql, &dims, row + qr.start, h);
-            for kr in blocks(mask.reach(&qr, time), KEYS) {
+            let qm = head(q, ql, &dims, row.q + qr.start, h);
+            for kr in blocks(mask.reach(&qr, row.keys), KEYS) {
                 if mask.empty(row, qr.clone(), kr.clone()) {
                     continue;
                 }
                 let w = kr.len();
                 let s = &mut s[..n * w];
-                let km = head(k, kl, &dims, row + kr.start, kv);
-                let vm = head(v, vl, &dims, row + kr.start, kv);
+                let km = head(k, kl, &dims, row.k + kr.start, kv);
+                let vm = head(v, vl, &dims, row.k + kr.start, kv);
                 // SAFETY: both outputs are this task's own scratch and large enough.
                 #[allow(unsafe_code)]
                 unsafe {
@@ -272,7 +288,7 @@ pub(crate) fn forward(
             for (i, t) in qr.clone().enumerate() {
                 let (scale, log) = if sum[i] != 0.0 {
                     (1.0 / sum[i], top[i] + sum[i].ln())
-                } else if mask.sees(row, t, time) {
+                } else if mask.sees(row, t) {
                     // Scores of -inf alone: something overflowed, which must not look like a mask.
                     (f32::NAN, f32::NAN)
                 } else {
@@ -283,8 +299,8 @@ pub(crate) fn forward(
                 #[allow(unsafe_code)]
                 let (o, l) = unsafe {
                     (
-                        out.slice(((row + t) * heads + h) * dim, dim),
-                        lse.slice(row * heads + h * time + t, 1),
+                        out.slice(((row.q + t) * heads + h) * dim, dim),
+                        lse.slice(row.q * heads + h * row.queries + t, 1),
                     )
                 };
                 finish_row(&acc[i * dim..(i + 1) * dim], scale, o);
@@ -323,29 +339,29 @@ pub(crate) fn backward(
     // A task owns one key head: the queries of its group, and the gradients of its keys and values.
     tasks(dims.batch * kv_heads, |task| {
         let (b, kv) = (task / kv_heads, task % kv_heads);
-        let (row, time) = mask.row(b, dims.time);
+        let row = mask.row(b, &dims);
         let mut p = vec![0.0f32; QUERIES * KEYS];
         let mut dp = vec![0.0f32; QUERIES * KEYS];
         for h in kv * dims.group()..(kv + 1) * dims.group() {
-            let lse = &saved.lse[row * heads + h * time..][..time];
-            let delta: Vec<f32> = (0..time)
+            let lse = &saved.lse[row.q * heads + h * row.queries..][..row.queries];
+            let delta: Vec<f32> = (0..row.queries)
                 .map(|t| {
-                    let at = ((row + t) * heads + h) * dim;
+                    let at = ((row.q + t) * heads + h) * dim;
                     inner(&saved.out[at..at + dim], &saved.dout[at..at + dim])
                 })
                 .collect();
-            for qr in blocks(time, mask.tile(time)) {
+            for qr in blocks(row.queries, mask.tile(row.queries)) {
                 let n = qr.len();
-                let qm = head(saved.q, saved.ql, &dims, row + qr.start, h);
-                let dom = head(saved.dout, own, &dims, row + qr.start, h);
-                for kr in blocks(mask.reach(&qr, time), KEYS) {
+                let qm = head(saved.q, saved.ql, &dims, row.q + qr.start, h);
+                let dom = head(saved.dout, own, &dims, row.q + qr.start, h);
+                for kr in blocks(mask.reach(&qr, row.keys), KEYS) {
                     if mask.empty(row, qr.clone(), kr.clone()) {
                         continue;
                     }
                     let w = kr.len();
                     let (p, dp) = (&mut p[..n * w], &mut dp[..n * w]);
-                    let km = head(saved.k, saved.kl, &dims, row + kr.start, kv);
-                    let vm = head(saved.v, saved.vl, &dims, row + kr.start, kv);
+                    let km = head(saved.k, saved.kl, &dims, row.k + kr.start, kv);
+                    let vm = head(saved.v, saved.vl, &dims, row.k + kr.start, kv);
                     // SAFETY: scratch of this task; the gradients written are those of the queries of
                     // this group and the keys of this head, which no other task touches, and `at`
                     // checked that they start inside their arrays, which are laid out like the inputs.
@@ -365,14 +381,14 @@ pub(crate) fn backward(
                         mask.apply(p, row, qr.clone(), kr.clone());
                         probabilities(p, w, &lse[qr.clone()]);
                         let pm = Mat::new(p, w);
-                        let dv = place(dv, saved.vl, row + kr.start, kv);
+                        let dv = place(dv, saved.vl, row.k + kr.start, kv);
                         matmul_raw(dv, saved.vl.stride, [w, dim, n], pm.t(), dom, 1.0, true, one);
                         matmul_raw(dp.as_mut_ptr(), w, [n, w, dim], dom, vm.t(), 1.0, false, one);
                         score_grad(p, dp, w, &delta[qr.clone()], dims.scale);
                         let ds = Mat::new(dp, w);
-                        let dq = place(dq, saved.ql, row + qr.start, h);
+                        let dq = place(dq, saved.ql, row.q + qr.start, h);
                         matmul_raw(dq, saved.ql.stride, [n, dim, w], ds, km, 1.0, true, one);
-                        let dk = place(dk, saved.kl, row + kr.start, kv);
+                        let dk = place(dk, saved.kl, row.k + kr.start, kv);
                         matmul_raw(dk, saved.kl.stride, [w, dim, n], ds.t(), qm, 1.0, true, one);
                     }
                 }

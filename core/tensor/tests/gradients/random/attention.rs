@@ -3,12 +3,12 @@
 
 use athanor_tensor::{
     Ids, Tensor,
-    ops::{self, Mask, Qkv, Relative, Sight},
+    ops::{self, Mask, Qkv, Relative, Sight, Window},
 };
 
 use super::{Draw, POOLS, strict};
 use crate::{
-    attention::{SCALE, Size, reference},
+    attention::{SCALE, Size, reference, reference_over},
     common::*,
     relative,
 };
@@ -16,6 +16,12 @@ use crate::{
 fn size(draw: &mut Draw, most: usize) -> Size {
     let (batch, time, kv) = (draw.size(3), draw.size(most), 1 + draw.below(2));
     Size { batch, time, heads: kv * (1 + draw.below(3)), kv, dim: draw.size(20) }
+}
+
+/// To one side, or to both.
+fn window(draw: &mut Draw, time: usize) -> Window {
+    let last = Window::last(draw.size(time));
+    Window { after: if draw.flag() { draw.below(time) } else { last.after }, ..last }
 }
 
 /// A mask of random parts; ids of documents in no order.
@@ -32,7 +38,7 @@ fn mask(draw: &mut Draw, Size { batch, time, .. }: Size) -> Mask {
         causal: draw.flag(),
         documents: draw.flag().then(|| Ids::new(device(), documents, plane)),
         keys: draw.flag().then(|| Ids::new(device(), keys, plane)),
-        window: draw.flag().then(|| draw.size(time)),
+        window: draw.flag().then(|| window(draw, time)),
         starts: None,
     }
 }
@@ -73,6 +79,30 @@ fn attention() {
     }
 }
 
+/// Queries of one sequence over keys of another.
+#[test]
+fn cross() {
+    let mut draw = Draw::new("cross");
+    for case in 0..12 {
+        let size = size(&mut draw, if case % 4 == 0 { 150 } else { 30 });
+        let Size { batch, time, heads, kv, dim } = size;
+        let keys = draw.size(if case % 3 == 0 { 150 } else { 30 });
+        let seen = (0..batch * keys).map(|_| i32::from(draw.below(4) > 0)).collect();
+        let seen = draw.flag().then(|| Ids::new(device(), seen, [batch, keys]));
+        let mask = Mask { keys: seen, ..Mask::default() };
+        let shapes = [[batch, time, heads, dim], [batch, keys, kv, dim], [batch, keys, kv, dim]];
+        strict(
+            &format!("cross {batch} {time} over {keys} {heads}/{kv} {dim} {mask:?}"),
+            &shapes.map(|s| draw.normal(&s)),
+            |v| {
+                let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
+                vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
+            },
+            |x| vec![reference_over(keys, size, &x[0], &x[1], &x[2], &mask)],
+        );
+    }
+}
+
 #[test]
 fn rows_behind_one_another() {
     let mut draw = Draw::new("rows behind one another");
@@ -84,7 +114,7 @@ fn rows_behind_one_another() {
         }
         let size = Size { batch: 1, time: row.len(), ..size(&mut draw, 1) };
         let Size { time, heads, kv, dim, .. } = size;
-        let (causal, window) = (draw.flag(), draw.flag().then(|| draw.size(time)));
+        let (causal, window) = (draw.flag(), draw.flag().then(|| window(&mut draw, time)));
         let documents = Some(Ids::new(device(), row, [1, time]));
         let same = Mask { causal, window, documents, ..Mask::default() };
         let starts = Some(Ids::new(device(), starts.clone(), [starts.len()]));
@@ -130,7 +160,7 @@ fn cached() {
         let [got, two] = [0, 1].map(|n| POOLS[n].install(run));
         let name = format!("cached {batch} {time} {heads}/{kv} {dim} {new} {window:?}");
         assert!(got == two, "{name}: other bytes on two threads");
-        let mask = Mask { window, ..Mask::causal() };
+        let mask = Mask { window: window.map(Window::last), ..Mask::causal() };
         let all = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &mask);
         let want: Vec<f64> = all
             .chunks(time * heads * dim)

@@ -162,9 +162,9 @@ pub(crate) fn write<T: Converted>(
 /// of them; `out` is [batch, time, heads · dim].
 pub(crate) fn attention<T: Form>(call: &CachedAttention<'_>, out: &mut [f32]) {
     let (q, k, v) = (call.q.cpu(), call.k.elements::<T>(), call.v.elements::<T>());
-    let (starts, capacity) = (call.starts.host(), call.k.shape()[1]);
+    let starts = call.starts.host();
     let (dims, window) = (call.sizes, call.window.unwrap_or(usize::MAX));
-    let AttentionSizes { batch, time, heads, kv_heads, dim, scale } = dims;
+    let AttentionSizes { batch, queries: time, keys: capacity, heads, kv_heads, dim, scale } = dims;
     let group = dims.group();
     let width = kv_heads * dim;
     let out = DisjointMut::new(out);
