@@ -45,8 +45,8 @@ impl Params {
     }
 
     /// Makes products with these parameters in int8 from here on: weights in blocks of 64 along the inner
-    /// dimension with an f32 scale each, rounded to the nearest by the first product that they are in, and the
-    /// other side rounded likewise. Lookups keep to f32. The parameters cannot be changed or trained afterwards.
+    /// dimension with an f32 scale each, rounded to the nearest by their first product, and the other side rounded
+    /// likewise. Lookups stay in f32. The parameters cannot be changed or trained afterwards.
     pub fn quantise(&mut self) {
         self.int8 = Some(self.entries.iter().map(|_| PackedWeights::new(true)).collect());
     }
@@ -56,8 +56,8 @@ impl Params {
         self.int8.is_some()
     }
 
-    /// Frees the f32 values of parameters whose int8 weights a product has made, but for those at the indices
-    /// that `keep` tells. What is left of them are sizes, as in [`planned`](Self::planned).
+    /// Frees the f32 values of parameters that have int8 weights, except where `keep(index)`. Their sizes remain, as
+    /// in [`planned`](Self::planned).
     pub fn release_quantised(&mut self, keep: impl Fn(usize) -> bool) {
         let slots = self.int8.iter().flatten();
         for (i, (entry, slot)) in self.entries.iter_mut().zip(slots).enumerate() {
@@ -173,9 +173,8 @@ impl GradSet {
     }
 }
 
-/// Weights laid out anew for products of few rows, each matrix by the first product that it is in: for
-/// passes over the same parameters again and again, as in writing many texts at once. Takes as much memory as
-/// the weights.
+/// Weights packed for products of few rows, each matrix by its first product: for many passes over the same
+/// parameters, such as generating a batch of texts. Takes as much memory as the weights.
 #[derive(Clone)]
 pub struct PackedParams {
     slots: Vec<PackedWeights>,
@@ -217,7 +216,7 @@ impl<'p> Graph<'p> {
         Self { params, tape: None, leaves: RefCell::new(vec![None; params.len()]), packed: None }
     }
 
-    /// [`inference`](Self::inference) that lays weights out anew where that makes it faster.
+    /// [`inference`](Self::inference) that packs weights where that makes it faster.
     ///
     /// # Panics
     /// If `packed` was made for other parameters.

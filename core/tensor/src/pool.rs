@@ -27,7 +27,7 @@ unsafe impl Pod for Line {}
 
 /// Buffers by size, and their account; sizes are in lines.
 struct Pool<T> {
-    /// Those that nobody uses.
+    /// Buffers that are not in use.
     spare: BTreeMap<usize, Vec<T>>,
     in_use: usize,
     peak: usize,
@@ -41,11 +41,11 @@ impl<T> Pool<T> {
 
     /// The size of a buffer of at least `lines`, and the buffer if there is a spare one.
     fn take(&mut self, lines: usize) -> (usize, Option<T>) {
-        // A spare buffer up to a quarter larger will do: batches whose lengths vary would otherwise leave a
-        // spare of every size. Not more, or a size that is asked for later finds its own buffer taken.
+        // Take a spare buffer up to a quarter larger: batches of varying lengths would otherwise leave a
+        // spare of every size. Not more, or a later request finds the buffer of its size taken.
         let mut found = self.spare(lines..=lines + lines / 4);
-        // Where the spares that do not fit have become too many, one twice as large has to do; and where there is
-        // none, spares go. A small tensor that stays must not keep a large buffer: biases' gradients held 150 MB.
+        // If too much is held in spares that do not fit, take one up to twice as large; without one, free spares. A
+        // small tensor that lives long must not keep a large buffer: biases' gradients held 150 MB.
         let most = most_held(self.peak.max(self.in_use + lines));
         if found.is_none() && self.held + lines > most {
             found = self.spare(lines..=2 * lines);
@@ -110,7 +110,7 @@ struct Plan {
     present: usize,
 }
 
-/// Bytes of tensors alive now, at most so far, and held in all (alive and spare).
+/// Bytes of tensors: in use now, the most so far, and held from the system (in use and spare).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStats {
     /// Alive now.
@@ -138,7 +138,7 @@ pub fn release_spare() {
         let spare = std::mem::take(&mut pool.spare);
         pool.held -= spare.iter().map(|(size, list)| size * list.len()).sum::<usize>();
     }
-    // What was freed below the heap's end stays with the process else: 50 MB after a model of 30 million
+    // Otherwise memory freed below the heap's end stays with the process: 50 MB after a model of 30 million
     // parameters was made.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it takes no pointer and touches nothing but what is free.
@@ -148,9 +148,9 @@ pub fn release_spare() {
     }
 }
 
-/// Makes the system's allocator give large free memory back at once; to be called before anything else. By
-/// itself it learns from the first large buffer that is freed to keep up to 64 MiB: a product's panels of a
-/// moment stayed with the process as 30 MB of garbage.
+/// Makes the system's allocator return large free memory at once; call it before anything else. By default it
+/// raises its threshold to up to 64 MiB when the first large buffer is freed: 30 MB of a product's panels stayed with
+/// the process.
 pub fn bound_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for option in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
@@ -166,8 +166,8 @@ pub fn bound_heap() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_FREE: i32 = 12 << 20;
 
-/// Runs `work` over tensors on [`Device::Plan`](crate::Device::Plan), made in it and by this thread, and tells
-/// what the pool would have to hold for it beside what is in use now, if it had nothing to spare.
+/// Runs `work`, which makes tensors on [`Device::Plan`](crate::Device::Plan) on this thread. Returns its result and
+/// the bytes that the pool would hold for it beside what is in use now, starting without spare buffers.
 pub fn plan<R>(work: impl FnOnce() -> R) -> (R, PoolStats) {
     let (in_use, peak) = {
         let real = pool();
@@ -190,7 +190,7 @@ pub fn planned_stats() -> PoolStats {
     })
 }
 
-/// A buffer that is planned: its size, and the account that it stands in, if any.
+/// A planned buffer: its size in lines if it is counted.
 pub(crate) struct Planned {
     lines: Option<usize>,
 }
@@ -203,7 +203,7 @@ impl Planned {
         Self { lines: Some(lines) }
     }
 
-    /// Stands for memory that is there already.
+    /// For memory that exists already: not counted.
     pub fn present() -> Self {
         Self { lines: None }
     }

@@ -1,6 +1,6 @@
 //! Memory for large buffers in pages of 2 MiB where the system has them: with pages of 4 KiB a processor waits
-//! for addresses as much as for weights. Linux gives large pages to those who ask (`madvise(2)`,
-//! MADV_HUGEPAGE), and only where a whole one fits, so buffers are cut from regions of many.
+//! for address translation as long as for weights. Linux gives large pages on request (`madvise(2)`,
+//! MADV_HUGEPAGE), and only where a whole one fits, so buffers are cut from regions of many pages.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,7 @@ impl Drop for Piece {
             let to = (self.at + self.len) / 4096 * 4096;
             if from < to {
                 let free = memmap2::UncheckedAdvice::DontNeed;
-                // SAFETY: nobody reads these bytes any more, and they are given to nobody else. Where it
+                // SAFETY: these bytes are not read any more and belong to no other piece. Where it
                 // fails, memory stays as it was.
                 let _ = unsafe { self.region.map.unchecked_advise_range(free, from, to - from) };
             }

@@ -20,19 +20,19 @@ pub struct Tape {
     recompute: bool,
 }
 
-/// How to make an op's output once more, from what is kept anyway.
+/// How to compute an op's output again, from what is kept anyway.
 #[derive(Clone)]
 pub(crate) struct Remake {
     make: Rc<dyn Fn() -> Tensor>,
     depth: u8,
 }
 
-/// Ops in a row that are made again at most. An input that is used twice is made twice, so this bounds
-/// the work, whatever stands upon what: norm, linear map, activation, product.
+/// Most ops in a row that are computed again: norm, linear map, activation, product. An input that is used twice
+/// is computed twice, so this bounds the work.
 const DEEPEST: u8 = 4;
 
-/// A value that a backward pass needs: kept, or made again where that is cheap, from the same operands
-/// by the same kernels and so to the same bytes.
+/// A value that a backward pass needs: kept, or computed again where that is cheap, from the same operands
+/// by the same kernels and so with the same bytes.
 #[derive(Clone)]
 pub(crate) enum Operand {
     Kept(Tensor),
@@ -223,8 +223,8 @@ impl Var {
         }
     }
 
-    /// Says how the value can be made again from what is saved of `inputs`, so that nobody has to keep
-    /// it. Of no use outside of a tape, where nothing is kept.
+    /// Says how the value can be computed again from what is saved of `inputs`, so that no op has to keep
+    /// it. Without a tape nothing is kept, and this does nothing.
     pub(crate) fn remade_by(
         mut self,
         inputs: &[&Var],

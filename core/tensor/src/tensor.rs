@@ -284,7 +284,7 @@ impl Tensor {
         Arc::strong_count(&self.storage) == 1
     }
 
-    /// The storage, which nobody else has.
+    /// The storage, which must not be shared.
     fn unique(&mut self) -> &mut Storage {
         Arc::get_mut(&mut self.storage).expect("a storage that is not shared")
     }

@@ -230,7 +230,7 @@ pub struct Mask {
     /// Only keys near the query: a sliding window (Beltagy et al. 2020, section 3.1).
     pub window: Option<Window>,
     /// Rows of different lengths behind one another in a batch of one, so that no padding is computed:
-    /// row i is the tokens `starts[i]..starts[i + 1]`, and nobody sees another row's. [rows + 1].
+    /// row i is the tokens `starts[i]..starts[i + 1]` and sees only its own. [rows + 1].
     pub starts: Option<Ids>,
 }
 

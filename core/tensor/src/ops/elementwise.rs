@@ -21,7 +21,7 @@ fn unary(op: Unary, x: &Var) -> Var {
         grads.add(slot, grad);
     });
     match op {
-        // What stands between wide layers.
+        // These are between wide layers, where memory counts.
         Unary::Gelu | Unary::GeluTanh | Unary::Silu | Unary::Relu => {
             y.remade_by(&[x], move || unary_of(op, &again.get()))
         }

@@ -38,7 +38,7 @@ pub(crate) struct MaskView<'a> {
     after: usize,
     /// Queries see keys of their own document only.
     documents: Option<&'a [i32]>,
-    /// Keys with 0 are seen by nobody.
+    /// Keys with 0 are hidden.
     keys: Option<&'a [i32]>,
     /// Where each row begins, where they are of different lengths; one more than rows.
     starts: Option<&'a [i32]>,

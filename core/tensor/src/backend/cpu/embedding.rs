@@ -19,7 +19,7 @@ pub(crate) fn gather<T: Element>(table: &[T], ids: &[i32], width: usize, out: &m
     });
 }
 
-/// table[ids[i]] += grad[i], rows in order, but for the id `fixed`. Tasks own columns, so equal ids
+/// table[ids[i]] += grad[i], rows in order, except for the id `fixed`. Tasks own columns, so equal ids
 /// never race.
 pub(crate) fn scatter_add(
     table: &mut [f32],

@@ -1,5 +1,6 @@
-//! The one door to matrix products. Behind it stands the `gemm` crate's part for f32, whose result does not
-//! depend on its number of threads (checked by a test): it splits rows and columns, never the inner sum.
+//! The one entry to matrix products: our own kernels where they are faster, else the `gemm` crate's for f32, whose
+//! result does not depend on its number of threads (checked by a test): it splits rows and columns, never the inner
+//! sum.
 
 use gemm_common::Parallelism;
 

@@ -1,7 +1,7 @@
-//! Products of rows with a weight matrix that was laid out for it, as in writing many texts at once:
+//! Products of rows with a packed weight matrix, for generating many texts at once:
 //! out[m, n] = x[m, k] · W[k, n].
 //!
-//! The weights stand in panels of 32 outputs (see [`tile`](super::tile)). A panel is read once from memory and
+//! The weights are in panels of 32 outputs (see [`tile`](super::tile)). A panel is read once from memory and
 //! then, for the other rows, from the cache, while the next panel is fetched. Each output is added up along k in
 //! order, whatever m and the number of threads.
 

@@ -1,4 +1,4 @@
-//! A loop of nothing but multiply-adds in registers.
+//! A loop of multiply-adds in registers, without memory.
 
 use super::simd::{Level, level};
 

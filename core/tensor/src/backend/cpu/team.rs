@@ -1,14 +1,13 @@
-//! Handing the pieces of an op to the pool's threads without putting them to sleep between two ops.
+//! Splits an op over the pool's threads and keeps them awake between two ops.
 //!
-//! Rayon's workers sleep some 30 µs after their last piece, and waking one takes longer than many an op in writing
-//! text: a token is a hundred of them. So a worker that was called once stays for a while in a job of ours,
-//! [`keep`], looks for pieces here and for rayon's own in turn, and leaves when nothing has come for [`IDLE`].
-//! Each thread takes pieces from a stretch of its own, in order, as the kernels fetch the next piece ahead; one that is
-//! done helps the others.
+//! Rayon's workers sleep about 30 µs after their last piece. Waking one takes longer than most ops of text
+//! generation, which needs about a hundred for one token. So a worker that was called stays in a job of ours,
+//! [`keep`]: it looks for pieces here and for rayon's jobs in turn, and leaves after [`IDLE`] without work. Each
+//! thread takes pieces in order from its own range, because the kernels prefetch the next piece, and then helps the
+//! others.
 //!
-//! Beside other busy programs that would be slow: a thread that never sleeps has used up its share of the processor
-//! when it is wanted. So an op that its first thread did alone, though long, sends the next ones to rayon for a while:
-//! its sleeping workers are let in as they wake.
+//! Beside other busy programs this is slow: a thread that never sleeps has no time slice left when an op needs it.
+//! If no other thread joined an op longer than [`ALONE`], later ops go through rayon for [`REST`].
 
 use std::{
     any::Any,
@@ -25,19 +24,19 @@ use std::{
 
 use rayon::prelude::*;
 
-/// How long a worker looks for pieces before it leaves, and may sleep.
+/// A worker leaves after this time without a piece, and may then sleep.
 const IDLE: Duration = Duration::from_micros(200);
 
-/// An op this long that nobody joined tells that the workers have no processor.
+/// If no worker joined an op this long, the workers have no processor.
 const ALONE: Duration = Duration::from_micros(50);
 
-/// For how long all ops then go to rayon.
+/// All ops then go through rayon for this time.
 const REST: Duration = Duration::from_millis(100);
 
-/// Turns of waiting for the last pieces before others may have the processor.
+/// Turns of waiting for the last pieces before the thread yields its processor.
 const TURNS: usize = 1 << 10;
 
-/// Stretches at most; threads beyond share them.
+/// Most ranges of pieces; more threads share them.
 const STRETCHES: usize = 64;
 
 /// The pieces of the op that is being done.
@@ -72,7 +71,7 @@ struct Team {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `work` is written by the thread that has `taken` alone, while `number` is even and nobody is inside, and
+// SAFETY: `work` is written by the thread that has `taken` alone, while `number` is even and no thread is inside, and
 // read by those inside while it is odd.
 #[allow(unsafe_code)]
 unsafe impl Sync for Team {}
@@ -189,7 +188,7 @@ impl Team {
         // Either the leader sees us, and waits, or we see that it has closed the op.
         self.inside.fetch_add(1, Ordering::SeqCst);
         let open = self.number.load(Ordering::SeqCst) == number;
-        // SAFETY: it is not written while somebody is inside.
+        // SAFETY: it is not written while a thread is inside.
         #[allow(unsafe_code)]
         let work = if open { unsafe { *self.work.get() } } else { None };
         if let Some(work) = work {
@@ -202,7 +201,7 @@ impl Team {
         open
     }
 
-    /// Has as many keepers, and tells whether some were missing.
+    /// Calls workers until there are `wanted` keepers; whether any were missing.
     fn call_keepers(&self, wanted: usize) -> bool {
         let mut called = false;
         while self.keepers.load(Ordering::Relaxed) < wanted {

@@ -4,7 +4,7 @@
 //! is an output, nothing is added up across lanes, and a number of the left side is spread over a register as
 //! it is loaded. Eight rows and two registers a row keep both multiply-add units of an AVX-512 core busy. AVX2 has
 //! half as many registers of half the width: from four rows on it goes through the panel twice, half of the columns
-//! each time, so that two registers' loads from the second cache stand beside up to twelve multiply-adds.
+//! each time, so that two loads from the second cache feed up to twelve multiply-adds.
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
-//! Attention of a few new queries over a cache of keys and values, as in writing text.
+//! Attention of a few new queries over a cache of keys and values, for text generation.
 //!
-//! The cache is read once, place by place, for all heads of a task: what a place holds of all heads lies together.
+//! The cache is read once, place by place, for all heads of a task: one place holds all heads side by side.
 
 use super::{
     cast::Converted,
@@ -101,8 +101,8 @@ simd! {
 
 }
 
-/// A form that keys and values stand in.
-pub(crate) trait Form: Element {
+/// A format of keys and values.
+pub(crate) trait Format: Element {
     /// [`attend`], by the best instructions.
     fn attend(
         query: &[f32],
@@ -116,7 +116,7 @@ pub(crate) trait Form: Element {
 
 macro_rules! form {
     ($ty:ty, $attend:ident) => {
-        impl Form for $ty {
+        impl Format for $ty {
             fn attend(
                 query: &[f32],
                 k: &[Self],
@@ -160,7 +160,7 @@ pub(crate) fn write<T: Converted>(
 
 /// Query t of row b over the places 0..=starts[b] + t of its cache [capacity, kv_heads, dim], the last `window`
 /// of them; `out` is [batch, time, heads · dim].
-pub(crate) fn attention<T: Form>(call: &CachedAttention<'_>, out: &mut [f32]) {
+pub(crate) fn attention<T: Format>(call: &CachedAttention<'_>, out: &mut [f32]) {
     let (q, k, v) = (call.q.cpu(), call.k.elements::<T>(), call.v.elements::<T>());
     let starts = call.starts.host();
     let (dims, window) = (call.sizes, call.window.unwrap_or(usize::MAX));

@@ -91,7 +91,7 @@ impl Kernel {
 }
 
 /// Rows times a panel. Whoever runs it promises that rows and panel have that many blocks, and that the
-/// output's places are nobody else's meanwhile.
+/// output's places are not touched by another thread meanwhile.
 #[derive(Clone, Copy)]
 pub(super) struct Job {
     /// The first row's blocks of [`WORDS`].
