@@ -16,6 +16,7 @@ pub struct Memory(Kind);
 enum Kind {
     Host(Buf<u8>),
     Other(Box<dyn Any + Send + Sync>),
+    Released,
 }
 
 impl Memory {
@@ -25,19 +26,29 @@ impl Memory {
         Self(Kind::Other(Box::new(handle)))
     }
 
+    /// No memory: what is left where values were freed.
+    pub(crate) fn released() -> Self {
+        Self(Kind::Released)
+    }
+
+    /// Whether values were freed.
+    pub(crate) fn is_released(&self) -> bool {
+        matches!(self.0, Kind::Released)
+    }
+
     /// The handle, if it is one of this type.
     pub fn get<T: Any>(&self) -> Option<&T> {
         match &self.0 {
-            Kind::Host(_) => None,
             Kind::Other(handle) => handle.downcast_ref(),
+            Kind::Host(_) | Kind::Released => None,
         }
     }
 
     /// The handle, if it is one of this type, to be changed.
     pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
         match &mut self.0 {
-            Kind::Host(_) => None,
             Kind::Other(handle) => handle.downcast_mut(),
+            Kind::Host(_) | Kind::Released => None,
         }
     }
 
@@ -45,7 +56,7 @@ impl Memory {
     pub(crate) fn host(&self) -> Option<&[u8]> {
         match &self.0 {
             Kind::Host(bytes) => Some(bytes),
-            Kind::Other(_) => None,
+            Kind::Other(_) | Kind::Released => None,
         }
     }
 
@@ -53,7 +64,7 @@ impl Memory {
     pub(crate) fn host_mut(&mut self) -> Option<&mut [u8]> {
         match &mut self.0 {
             Kind::Host(bytes) => Some(bytes),
-            Kind::Other(_) => None,
+            Kind::Other(_) | Kind::Released => None,
         }
     }
 }

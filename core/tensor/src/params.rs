@@ -56,13 +56,13 @@ impl Params {
         self.int8.is_some()
     }
 
-    /// Frees the f32 values of parameters that have int8 weights, except where `keep(index)`. Their sizes remain, as
-    /// in [`planned`](Self::planned).
+    /// Frees the f32 values of parameters that have int8 weights, except where `keep(index)`. Their sizes remain
+    /// ([`Tensor::has_values`] is false).
     pub fn release_quantised(&mut self, keep: impl Fn(usize) -> bool) {
         let slots = self.int8.iter().flatten();
         for (i, (entry, slot)) in self.entries.iter_mut().zip(slots).enumerate() {
             if slot.is_filled() && !keep(i) {
-                entry.value = entry.value.planned();
+                entry.value = entry.value.released();
             }
         }
     }

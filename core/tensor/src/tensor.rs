@@ -109,6 +109,20 @@ impl Tensor {
         Self { storage: Arc::new(storage), shape: self.shape }
     }
 
+    /// What is left where the values are freed: device, shape and dtype. Reading it is a bug and panics.
+    #[must_use]
+    pub(crate) fn released(&self) -> Self {
+        let (device, dtype) = (self.device(), self.dtype());
+        let storage = Storage { memory: Memory::released(), device, dtype };
+        Self { storage: Arc::new(storage), shape: self.shape }
+    }
+
+    /// Whether it has values: not on [`Device::Plan`], nor where they were freed
+    /// ([`Params::release_quantised`](crate::Params::release_quantised)).
+    pub fn has_values(&self) -> bool {
+        allocator(self.device()).has_values() && !self.memory().is_released()
+    }
+
     /// One value everywhere.
     pub fn full(device: Device, shape: impl Into<Shape>, value: f32) -> Self {
         let Ok(tensor) = Self::filled::<Infallible>(device, shape, |values| {
@@ -343,7 +357,7 @@ impl fmt::Debug for Tensor {
         if self.dtype() != DType::F32 {
             write!(f, "{:?}", self.dtype())?;
         }
-        if !allocator(self.device()).has_values() {
+        if !self.has_values() {
             return Ok(());
         }
         self.with_host(|values| write!(f, "{:?}", &values[..values.len().min(8)]))?;

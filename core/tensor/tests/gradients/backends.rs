@@ -7,9 +7,10 @@ use athanor_tensor::Device;
 
 use crate::counting;
 
+type Named = (&'static str, fn() -> Device);
+
 /// Each with its name; the first without the variable. Another backend is a file beside this one and a line here.
-const BACKENDS: &[(&str, fn() -> Device)] =
-    &[("cpu", || Device::Cpu), ("counting", counting::device)];
+const BACKENDS: &[Named] = &[("cpu", || Device::Cpu), ("counting", counting::device)];
 
 const VARIABLE: &str = "ATHANOR_BACKEND";
 
