@@ -2,11 +2,13 @@
 //! 3.3, with the relative segments of Yang et al. 2019, "XLNet", section 2.5. Beside a tile of scores
 //! there is, for a block of queries, one row over all distances; never queries by keys.
 
+mod backward;
+
+pub(crate) use backward::{Outputs, Saved, backward};
+
 use super::{
-    attention::{
-        KEYS, QUERIES, axpy, blocks, finish_row, inner, online_block, probabilities, score_grad,
-    },
-    gemm::{Threads, matmul, matmul_raw},
+    attention::{KEYS, QUERIES, axpy, blocks, finish_row, inner, online_block},
+    gemm::{Threads, matmul},
     mat::Mat,
     parallel::{DisjointMut, tasks},
     simd::simd,
@@ -315,167 +317,6 @@ pub(crate) fn forward(
                 };
                 finish_row(&acc[a * dim..(a + 1) * dim], scale, o);
                 l[0] = log;
-            }
-        }
-    });
-}
-
-/// Gradients, laid out like the inputs; each must be zero.
-#[derive(Clone, Copy)]
-pub(crate) struct Outputs {
-    pub q: DisjointMut,
-    pub k: DisjointMut,
-    pub v: DisjointMut,
-    pub r: DisjointMut,
-    pub content_bias: DisjointMut,
-    pub place_bias: DisjointMut,
-    pub segments: Option<(DisjointMut, DisjointMut)>,
-}
-
-impl Outputs {
-    /// In the order of the inputs.
-    pub fn new(gradients: &mut [Tensor]) -> Self {
-        let to: Vec<DisjointMut> =
-            gradients.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
-        Self {
-            q: to[0],
-            k: to[1],
-            v: to[2],
-            r: to[3],
-            content_bias: to[4],
-            place_bias: to[5],
-            segments: to.get(6).map(|&bias| (bias, to[7])),
-        }
-    }
-}
-
-/// What the forward pass left, and the gradient of its output.
-pub(crate) struct Saved<'a> {
-    pub out: &'a [f32],
-    pub lse: &'a [f32],
-    pub dout: &'a [f32],
-}
-
-/// The derivative, from the saved log-sum-exp. A task owns a head, since distances and biases are
-/// shared by the batch, and walks the batch in order: the same sums on any number of threads.
-pub(crate) fn backward(
-    inputs: Inputs<'_>,
-    saved: &Saved<'_>,
-    dims: RelativeSizes,
-    view: View<'_>,
-    to: Outputs,
-) {
-    let RelativeSizes { queries, heads, dim, distances, time, memory, scale, .. } = dims;
-    let (keys, stride) = (dims.keys(), dims.stride());
-    let one = Threads::One;
-    tasks(heads, |h| {
-        let mut p = vec![0.0f32; QUERIES * KEYS];
-        let mut dp = vec![0.0f32; QUERIES * KEYS];
-        for b in 0..dims.batch {
-            let head = Head::new(dims, view, inputs, b, h);
-            let lse = &saved.lse[(b * heads + h) * queries..][..queries];
-            for qr in blocks(queries, QUERIES) {
-                let n = qr.len();
-                let first = b * queries + qr.start;
-                let block = head.block(qr.clone());
-                let dom = head.rows(saved.dout, first);
-                let outs = head.rows(saved.out, first);
-                let delta: Vec<f32> = (0..n)
-                    .map(|a| {
-                        let at = a * stride;
-                        inner(&outs.data[at..at + dim], &dom.data[at..at + dim])
-                    })
-                    .collect();
-                let mut dcontent = vec![0.0f32; n * dim];
-                let mut ddistance = vec![0.0f32; n * distances];
-                let mut dsegment = vec![0.0f32; 2 * n];
-                for kr in blocks(keys, KEYS) {
-                    let w = kr.len();
-                    let (p, dp) = (&mut p[..n * w], &mut dp[..n * w]);
-                    head.scores(&block, kr.clone(), p);
-                    probabilities(p, w, &lse[qr.clone()]);
-                    let row = b * keys + kr.start;
-                    let (km, vm) = (head.rows(inputs.k, row), head.rows(inputs.v, row));
-                    matmul(dp, w, [n, w, dim], dom, vm.t(), 1.0, false, one);
-                    let pm = Mat::new(p, w);
-                    // SAFETY: head h of the keys' and values' gradients belongs to this task alone, and
-                    // `at` checked that they start inside arrays laid out like the inputs.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        let dv = to.v.at(row * stride + h * dim);
-                        matmul_raw(dv, stride, [w, dim, n], pm.t(), dom, 1.0, true, one);
-                    }
-                    score_grad(p, dp, w, &delta, 1.0);
-                    for (a, ds) in dp.chunks_exact(w).enumerate() {
-                        let Ok(i) = usize::try_from(block.places[a]) else { continue };
-                        let row = &mut ddistance[a * distances..(a + 1) * distances];
-                        axpy(&mut row[(time - i + kr.start).min(distances)..], 1.0, ds);
-                        if inputs.segments.is_some() {
-                            let own = head.types[memory + i];
-                            let sums = &mut dsegment[2 * a..2 * a + 2];
-                            split_segments(ds, &head.types[kr.clone()], own, sums);
-                        }
-                    }
-                    let ds = Mat::new(dp, w);
-                    matmul(&mut dcontent, dim, [n, dim, w], ds, km, scale, true, one);
-                    let content = Mat::new(&block.content, dim);
-                    // SAFETY: as above.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        let dk = to.k.at(row * stride + h * dim);
-                        matmul_raw(dk, stride, [w, dim, n], ds.t(), content, scale, true, one);
-                    }
-                }
-                let mut dplaced = vec![0.0f32; n * dim];
-                let dd = Mat::new(&ddistance, distances);
-                let rm = head.rows(inputs.r, 0);
-                matmul(&mut dplaced, dim, [n, dim, distances], dd, rm, scale, false, one);
-                let placed = Mat::new(&block.placed, dim);
-                // SAFETY: head h of the distances' gradient belongs to this task alone.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let dr = to.r.at(h * dim);
-                    matmul_raw(dr, stride, [distances, dim, n], dd.t(), placed, scale, true, one);
-                }
-                // SAFETY: this head's biases and queries belong to this task alone.
-                #[allow(unsafe_code)]
-                let (content_bias, place_bias) = unsafe {
-                    (to.content_bias.slice(h * dim, dim), to.place_bias.slice(h * dim, dim))
-                };
-                for (a, (content, placed)) in
-                    dcontent.chunks_exact(dim).zip(dplaced.chunks_exact(dim)).enumerate()
-                {
-                    axpy(content_bias, 1.0, content);
-                    axpy(place_bias, 1.0, placed);
-                    // SAFETY: as above.
-                    #[allow(unsafe_code)]
-                    let dq = unsafe { to.q.slice((first + a) * stride + h * dim, dim) };
-                    axpy(dq, 1.0, content);
-                    axpy(dq, 1.0, placed);
-                }
-                let (Some((bias, embedding)), Some((to_bias, to_embedding))) =
-                    (inputs.segments, to.segments)
-                else {
-                    continue;
-                };
-                let typed = head.biased(inputs.q, first, n, bias);
-                for (a, sums) in dsegment.chunks_exact(2).enumerate() {
-                    for (s, &sum) in sums.iter().enumerate() {
-                        let e = &head.rows(embedding, s).data[..dim];
-                        // SAFETY: as above.
-                        #[allow(unsafe_code)]
-                        let (dq, db, de) = unsafe {
-                            (
-                                to.q.slice((first + a) * stride + h * dim, dim),
-                                to_bias.slice(h * dim, dim),
-                                to_embedding.slice(s * stride + h * dim, dim),
-                            )
-                        };
-                        axpy(dq, scale * sum, e);
-                        axpy(db, scale * sum, e);
-                        axpy(de, scale * sum, &typed[a * dim..(a + 1) * dim]);
-                    }
-                }
             }
         }
     });
