@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::LazyLock};
 
 use athanor_tensor::{
-    Device, Grads, Ids, Rng, Tape, Tensor, Var,
+    Device, Grads, Ids, PackedWeights, Rng, Tape, Tensor, Var,
     backend::{
         self, AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, Cpu,
         FeedForward, FeedForwardGradients, Normalised, Product, Projection, RelativeAttention,
@@ -11,7 +11,6 @@ use athanor_tensor::{
     },
     memory::{Allocator, HostAllocator},
     ops::{self, Activation},
-    packed::PackedWeights,
 };
 
 use crate::common::{noise, poison};
