@@ -15,7 +15,7 @@ mod train;
 use std::{path::PathBuf, time::Instant};
 
 use athanor_store::{Entry, Error, Interrupt, Registry, Result};
-use athanor_training::memory::SystemMemory;
+use athanor_training::SystemMemory;
 use serde_json::{Map, Value, json};
 
 /// All benchmarks.

@@ -2,104 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use athanor_models::{Dropout, HostTensors, Model};
-use athanor_store::{Array, Result, load_arrays, save_arrays};
-use athanor_tensor::{GradSet, Graph, Tensor, Var};
+use athanor_models::HostTensors;
+use athanor_store::{Result, load_arrays, save_arrays};
+use athanor_tensor::GradSet;
 use serde_json::{Value, json};
 
 use crate::{
-    memory,
-    record::Sample,
+    forecast,
+    task::{Figures, Task},
     trainer::{Trainer, restore_weights},
 };
-
-/// One forward and backward pass.
-pub struct Micro<B> {
-    /// What the task made of the data.
-    pub batch: B,
-    /// How much it counts: targets, or pairs. The loss is divided by the sum over the step's
-    /// micro-batches, so accumulation does not change the mean.
-    pub weight: f64,
-    /// Tokens that pass through the model.
-    pub tokens: usize,
-}
-
-/// A loss and what else a batch tells.
-pub struct Loss {
-    /// Sum over the batch, divided by the `total` that the task was given.
-    pub loss: Var,
-    /// Further figures, summed over micro-batches.
-    pub figures: Figures,
-}
-
-/// Figures by name.
-pub type Figures = Vec<(&'static str, f64)>;
-
-/// What is being learned.
-pub trait Task {
-    /// What [`Task::loss`] needs of the data.
-    type Batch;
-
-    /// The micro-batches of a step; they depend on the step alone.
-    ///
-    /// # Errors
-    /// Those of reading data.
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Self::Batch>>>;
-
-    /// The loss of a micro-batch, `total` being the weight of all of the step's.
-    ///
-    /// # Errors
-    /// Those of the task.
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Self::Batch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss>;
-
-    /// Figures on held-out data, the first of which is the loss that early stopping watches; none
-    /// without held-out data.
-    ///
-    /// # Errors
-    /// Those of the task.
-    fn evaluate(&mut self, model: &Model) -> Result<Figures>;
-
-    /// Texts that show what the model can do by now.
-    ///
-    /// # Errors
-    /// Those of generation.
-    fn sample(&mut self, _model: &Model) -> Result<Vec<Sample>> {
-        Ok(Vec::new())
-    }
-
-    /// Tokens of a row, for the count of operations.
-    fn time(&self, model: &Model) -> usize {
-        model.sizes().context
-    }
-
-    /// What a checkpoint has to hold beside weights and optimiser: tensors by name.
-    fn tensors(&self) -> Vec<(String, Tensor)> {
-        Vec::new()
-    }
-
-    /// Takes back what [`tensors`](Self::tensors) gave to the checkpoint that a run goes on from.
-    ///
-    /// # Errors
-    /// Input, for tensors that are not the task's.
-    fn restore(&mut self, _arrays: Vec<Array>, _model: &Model) -> Result<()> {
-        Ok(())
-    }
-
-    /// Forgets what the batches before left behind: they were only gone through on paper.
-    fn forget(&mut self) {}
-
-    /// Where in the data a step begins, for the checkpoint's reader.
-    fn cursor(&self, step: u64) -> Value {
-        json!({ "step": step })
-    }
-}
 
 /// The best evaluation so far.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +37,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         since: saved["since"].as_u64().unwrap_or(0),
     };
     let mut stopped = trainer.state()["stopped"].as_bool().unwrap_or(false);
-    memory::check(trainer, task)?;
+    forecast::check(trainer, task)?;
     task.restore(trainer.take_arrays(), &trainer.model)?;
     if trainer.step() == 0 {
         let samples = task.sample(&trainer.model)?;
@@ -204,7 +116,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
         tokens += micro.tokens;
         graph.backward(&part.loss, &mut grads);
     }
-    let update = trainer.update(&grads, loss)?;
+    let update = trainer.update(&mut grads, loss)?;
     let context = task.time(&trainer.model);
     let flops = trainer.model.flops_per_token(context) * tokens as f64;
     trainer.count(tokens as u64, flops);
@@ -212,7 +124,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     if done.is_multiple_of(trainer.section().log_every) || done == trainer.steps() {
         let (rate, flops) = trainer.rates();
         let mut values = vec![
-            ("loss", loss),
+            ("loss", update.loss),
             ("learning_rate", update.learning_rate),
             ("grad_norm", update.grad_norm),
             ("tokens", trainer.tokens() as f64),
@@ -222,6 +134,7 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
         ];
         values.extend(figures);
         trainer.record_at("train", done, &values)?;
+        let loss = update.loss;
         trainer.message(&format!("loss {loss:.4}  {rate:.0} tok/s  {:.1} GFLOP/s", flops / 1e9));
     }
     Ok(())

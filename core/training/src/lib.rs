@@ -10,22 +10,33 @@
 
 mod average;
 mod fit;
-pub mod memory;
+pub mod forecast;
+mod groups;
 mod model_folder;
 pub mod optimizers;
 mod packing;
+pub mod parallel;
 mod record;
 pub mod schedule;
 mod section;
+mod stage_run;
+mod system;
+mod task;
 mod trainer;
+mod updater;
 mod walk;
 
-pub use fit::{Figures, Loss, Micro, Task, fit};
+pub use fit::fit;
+pub use groups::{Group, Groups};
 pub use model_folder::{
     load_tokenizer, load_writer, save_model, say_left_over, set_tokens, stage_model,
 };
 pub use packing::Packed;
 pub use record::Sample;
 pub use section::{ModelSection, TrainSection};
-pub use trainer::{StageContext, Trainer, Update};
+pub use stage_run::StageContext;
+pub use system::SystemMemory;
+pub use task::{Figures, Loss, Micro, Task};
+pub use trainer::Trainer;
+pub use updater::Update;
 pub use walk::Walk;

@@ -8,9 +8,8 @@ use athanor_store::{Done, Input, Result, Stage, StageKind, StagedDir, Work};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
 use athanor_training::{
-    StageContext, Trainer, load_tokenizer,
-    memory::{SystemMemory, check_weights},
-    save_model, say_left_over, set_tokens,
+    StageContext, SystemMemory, Trainer, forecast::check_weights, load_tokenizer, save_model,
+    say_left_over, set_tokens,
 };
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use athanor_generation::Decoder;
 use athanor_models::Model;
 use athanor_store::Result;
 use athanor_tensor::GradSet;
-use athanor_training::{TrainSection, Trainer, Walk, memory};
+use athanor_training::{TrainSection, Trainer, Walk, forecast};
 
 use crate::{
     evaluate::TOGETHER,
@@ -63,6 +63,6 @@ pub(crate) fn check(
         }
         Ok(())
     };
-    let texts = memory::Writing { texts, least, unit: minibatch };
-    memory::check_writing(trainer, texts, &writing, &learning)
+    let texts = forecast::Writing { texts, least, unit: minibatch };
+    forecast::check_writing(trainer, texts, &writing, &learning)
 }

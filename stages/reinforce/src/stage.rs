@@ -8,8 +8,8 @@ use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha25
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::{ChatTemplate, Message};
 use athanor_training::{
-    StageContext, Trainer, load_tokenizer, load_writer, memory::SystemMemory, save_model,
-    say_left_over, stage_model,
+    StageContext, SystemMemory, Trainer, load_tokenizer, load_writer, save_model, say_left_over,
+    stage_model,
 };
 use serde_json::{Map, Value, json};
 

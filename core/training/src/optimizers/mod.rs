@@ -7,7 +7,10 @@ use athanor_models::Model;
 use athanor_store::{Array, ArrayData, Error, Result};
 use athanor_tensor::{GradSet, Params, Tensor, host};
 
-use crate::section::TrainSection;
+use crate::{
+    groups::{Group, Groups},
+    section::TrainSection,
+};
 
 /// An optimiser: which rule each parameter gets.
 pub struct OptimizerKind {
@@ -64,11 +67,7 @@ const SMALL: usize = 1 << 20;
 struct Slot {
     rule: Box<dyn Rule>,
     state: Vec<Tensor>,
-    decays: bool,
-    /// Share of the learning rate.
-    rate: f64,
-    /// Whether it never changes.
-    frozen: bool,
+    group: Group,
 }
 
 /// All parameters' rules and states.
@@ -79,29 +78,20 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Fresh state for a model.
+    /// Fresh state for the parameters of a model that learn.
     pub fn new(section: &TrainSection, model: &Model) -> Self {
+        let groups = Groups::new(section, model);
         let rule_for = by_name(&section.optimizer).rule;
-        let top = model.sizes().layers + 1;
         let slots = model.params.iter().enumerate().map(|(i, p)| {
-            let rule = rule_for(section, model, i);
-            let state = rule
-                .state()
-                .iter()
-                .map(|_| Tensor::zeros(p.value.device(), *p.value.shape()))
-                .collect();
-            let depth = model.depth(i);
-            let mut rate = if model.is_embedding(i) { section.embedding_rate } else { 1.0 };
-            if section.layer_decay < 1.0 {
-                rate *= section.layer_decay.powi((top - depth.min(top)) as i32);
-            }
-            let frozen = depth < section.freeze;
-            Slot { rule, state, decays: p.value.shape().len() >= 2, rate, frozen }
+            let (rule, group) = (rule_for(section, model, i), groups.of(i));
+            let zeros = |_| Tensor::zeros(p.value.device(), *p.value.shape());
+            let names = if group.learns { rule.state() } else { &[] };
+            Slot { state: names.iter().map(zeros).collect(), rule, group }
         });
         Self { slots: slots.collect(), weight_decay: section.weight_decay, updates: 0 }
     }
 
-    /// One update of every parameter that has a gradient.
+    /// One update of every parameter that learns and has a gradient.
     pub fn update(
         &mut self,
         model: &mut Model,
@@ -115,10 +105,10 @@ impl Optimizer {
         let slots = self.slots.iter_mut().zip(model.params.iter_mut()).zip(gradients);
         let all = slots.filter_map(|((slot, p), g)| Some((slot, &mut p.value, g?)));
         let (small, large): (Vec<_>, Vec<_>) =
-            all.filter(|(slot, ..)| !slot.frozen).partition(|(_, p, _)| p.len() <= SMALL);
+            all.filter(|(slot, ..)| slot.group.learns).partition(|(_, p, _)| p.len() <= SMALL);
         let update = |(slot, p, gradient): (&mut Slot, &mut Tensor, &Tensor), among| {
-            let weight_decay = if slot.decays { self.weight_decay } else { 0.0 };
-            let learning_rate = learning_rate * slot.rate;
+            let weight_decay = if slot.group.decays { self.weight_decay } else { 0.0 };
+            let learning_rate = learning_rate * slot.group.rate;
             let step = StepInfo { learning_rate, grad_scale, weight_decay, updates, among };
             slot.rule.update(p, gradient, &mut slot.state, step);
         };
@@ -137,7 +127,7 @@ impl Optimizer {
             among: false,
         };
         let mut params: Vec<_> = params.iter_mut().collect();
-        for (i, gradient) in grads.iter().filter(|(i, _)| !self.slots[*i].frozen) {
+        for (i, gradient) in grads.iter().filter(|(i, _)| self.slots[*i].group.learns) {
             let slot = &self.slots[i];
             let mut state: Vec<Tensor> = slot.state.iter().map(Tensor::planned).collect();
             slot.rule.update(&mut params[i].value, gradient, &mut state, step);
@@ -147,11 +137,6 @@ impl Optimizer {
     /// Updates done.
     pub fn updates(&self) -> u64 {
         self.updates
-    }
-
-    /// Whether the parameter at `index` changes.
-    pub fn learns(&self, index: usize) -> bool {
-        !self.slots[index].frozen
     }
 
     /// The state as (name, tensor), for a checkpoint.

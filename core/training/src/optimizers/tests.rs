@@ -84,7 +84,7 @@ fn norms_do_not_decay_and_muon_takes_hidden_matrices() {
     let model = model();
     let optimizer = Optimizer::new(&section, &model);
     for (slot, p) in optimizer.slots.iter().zip(model.params.iter()) {
-        assert_eq!(slot.decays, !p.name.contains("norm"), "{}", p.name);
+        assert_eq!(slot.group.decays, !p.name.contains("norm"), "{}", p.name);
         let muon = slot.rule.state().len() == 1;
         assert_eq!(muon, p.name.contains("proj"), "{}", p.name);
     }
@@ -140,7 +140,7 @@ fn lower_layers_learn_slower_and_frozen_ones_not_at_all() {
             // Adam's first step is the learning rate.
             let rate = 0.01 * 0.5f32.powi((top - model.depth(i)) as i32);
             let expected = if model.depth(i) < freeze { 0.0 } else { rate };
-            assert_eq!(optimizer.learns(i), expected > 0.0, "{}", before.name);
+            assert_eq!(optimizer.slots[i].group.learns, expected > 0.0, "{}", before.name);
             // Norms begin at 1, where `pull` leaves them.
             if !before.name.contains("norm") {
                 assert!(

@@ -359,7 +359,7 @@ fn learn(
                     trainer.model.flops_per_token(passed / rows.len().max(1)) * passed as f64;
                 trainer.count(passed as u64, flops);
             }
-            let update = trainer.update(&grads, loss)?;
+            let update = trainer.update(&mut grads, loss)?;
             progress.updates += 1.0;
             progress.grad_norm += update.grad_norm;
             progress.learning_rate = update.learning_rate;

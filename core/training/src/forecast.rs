@@ -1,7 +1,5 @@
-//! What a run will take of the memory, found before it begins: its first and last steps and some between are gone
-//! through on [`Device::Plan`](athanor_tensor::Device::Plan), where nothing is computed and every tensor is counted.
-
-use std::fs;
+//! The memory that a run will take, found before it begins: its first and last steps and some between run
+//! on [`Device::Plan`](athanor_tensor::Device::Plan), where nothing is computed and every tensor is counted.
 
 use athanor_models::Model;
 use athanor_store::{Error, Result};
@@ -9,7 +7,7 @@ use athanor_tensor::{
     GradSet, PoolStats, most_held, plan, planned_stats, pool_stats, release_spare,
 };
 
-use crate::{fit::Task, section::TrainSection, trainer::Trainer};
+use crate::{section::TrainSection, system::SystemMemory, task::Task, trainer::Trainer};
 
 /// Bytes that do not grow with the batch: blocks of logits and of the feed-forward part, one at a time.
 const BLOCKS: u64 = 40 << 20;
@@ -22,58 +20,6 @@ const LOOKS: u64 = 24;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
-
-/// Memory of this process and around it, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SystemMemory {
-    /// What the process holds.
-    pub resident: u64,
-    /// What it may take beyond that.
-    pub free: u64,
-}
-
-impl SystemMemory {
-    /// What Linux says; `None` elsewhere.
-    pub fn now() -> Option<Self> {
-        let free = kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
-        let limit = groups().filter_map(|group| left(&group)).min();
-        Some(Self { resident: status("VmRSS:")?, free: free.min(limit.unwrap_or(u64::MAX)) })
-    }
-
-    /// The most that the process has held so far; `None` where the system does not say.
-    pub fn peak() -> Option<u64> {
-        status("VmHWM:")
-    }
-}
-
-fn status(key: &str) -> Option<u64> {
-    kib(&fs::read_to_string("/proc/self/status").ok()?, key)
-}
-
-/// The bytes of a line "Key:   123 kB".
-fn kib(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix(key))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// The folders of the control groups (version 2) that this process is in, from the innermost out.
-fn groups() -> impl Iterator<Item = std::path::PathBuf> {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let path = own.lines().find_map(|l| l.strip_prefix("0::/")).unwrap_or_default().to_owned();
-    let root = std::path::PathBuf::from("/sys/fs/cgroup");
-    let inner = root.join(path);
-    let above: Vec<_> = inner.ancestors().map(std::path::Path::to_owned).collect();
-    above.into_iter().filter(move |folder| folder.starts_with(&root))
-}
-
-/// What a control group has left: files that were read and could be forgotten count as free.
-fn left(group: &std::path::Path) -> Option<u64> {
-    let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
-    let (most, used) = (number("memory.max")?, number("memory.current")?);
-    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-    let files = stat.lines().find_map(|l| l.strip_prefix("inactive_file ")?.parse::<u64>().ok());
-    Some(most.saturating_sub(used.saturating_sub(files.unwrap_or(0))))
-}
 
 /// What a run is expected to take, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -333,18 +279,6 @@ fn gb(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_the_system_are_read() {
-        let text = "VmPeak:\t  10 kB\nVmRSS:\t  2048 kB\n";
-        assert_eq!(kib(text, "VmRSS:"), Some(2 << 20));
-        assert_eq!(kib(text, "VmHWM:"), None);
-        assert_eq!(kib("VmRSS: many kB", "VmRSS:"), None);
-        if cfg!(target_os = "linux") {
-            let memory = SystemMemory::now().unwrap();
-            assert!(memory.resident > 1 << 20 && memory.free > 1 << 20, "{memory:?}");
-        }
-    }
 
     #[test]
     fn the_batch_that_fits_takes_no_more_than_there_is() {

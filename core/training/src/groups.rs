@@ -1,0 +1,121 @@
+//! Which parameters learn, and how fast: one list of groups from the recipe's keys.
+
+use athanor_models::Model;
+use athanor_tensor::Params;
+
+use crate::section::TrainSection;
+
+/// What a group of parameters does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Share of the learning rate.
+    pub rate: f64,
+    /// Whether weights decay: matrices do, norms and biases do not.
+    pub decays: bool,
+    /// Whether the parameters change at all.
+    pub learns: bool,
+}
+
+/// The group of each parameter, in the model's order.
+#[derive(Clone, Debug)]
+pub struct Groups(Vec<Group>);
+
+impl Groups {
+    /// The groups that a recipe makes of a model's parameters.
+    pub fn new(section: &TrainSection, model: &Model) -> Self {
+        let top = model.sizes().layers + 1;
+        let group = |i: usize| {
+            let depth = model.depth(i);
+            let mut rate = if model.is_embedding(i) { section.embedding_rate } else { 1.0 };
+            if section.layer_decay < 1.0 {
+                rate *= section.layer_decay.powi((top - depth.min(top)) as i32);
+            }
+            (rate, depth >= section.freeze && rate > 0.0)
+        };
+        let groups = model.params.iter().enumerate().map(|(i, p)| {
+            let (rate, learns) = group(i);
+            Group { rate, decays: p.value.shape().len() >= 2, learns }
+        });
+        Self(groups.collect())
+    }
+
+    /// The group of the parameter at `index`.
+    ///
+    /// # Panics
+    /// If there is no such parameter.
+    pub fn of(&self, index: usize) -> Group {
+        self.0[index]
+    }
+
+    /// Marks the parameters that learn.
+    pub fn set_trainable(&self, params: &mut Params) {
+        for (p, group) in params.iter_mut().zip(&self.0) {
+            p.trainable = group.learns;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use athanor_models::{Head, Pass, Shape, families};
+    use athanor_tensor::{Device, GradSet, Graph, Ids, plan};
+
+    use super::*;
+
+    fn model(device: Device) -> Model {
+        let shape = Shape {
+            vocabulary: 30,
+            context: 8,
+            hidden: 16,
+            layers: 3,
+            heads: 2,
+            kv_heads: 2,
+            intermediate: 24,
+            qk_norm: false,
+            qkv_bias: false,
+            sliding_window: None,
+            tied: false,
+            rope_theta: 10_000.0,
+        };
+        let family = families::by_name("llama").unwrap();
+        Model::new(family, &shape, Head::CAUSAL_LM, 1, device).unwrap()
+    }
+
+    /// Gradients of one pass over a row.
+    fn gradients(model: &Model) -> GradSet {
+        let input = model.input(vec![1, 2, 3, 4], 1, 4);
+        let graph = Graph::training(&model.params);
+        let hidden = model.hidden(&mut Pass::new(&graph, &input));
+        let rows = model.rows(&hidden, vec![0, 1, 2]);
+        let targets = Ids::new(model.device(), vec![2, 3, 4], [3]);
+        let (loss, _) = model.token_loss(&graph, &rows, &targets, &[1.0; 3]);
+        let mut grads = GradSet::new();
+        graph.backward(&loss, &mut grads);
+        grads
+    }
+
+    #[test]
+    fn what_is_frozen_costs_neither_gradients_nor_memory() {
+        let mut before: Option<Vec<Option<Vec<f32>>>> = None;
+        let mut peaks = Vec::new();
+        for freeze in [0, 1, 3] {
+            let section = TrainSection { freeze, ..TrainSection::default() };
+            let mut model = model(Device::Cpu);
+            Groups::new(&section, &model).set_trainable(&mut model.params);
+            let grads = gradients(&model);
+            let mut all = vec![None; model.params.len()];
+            grads.iter().for_each(|(i, g)| all[i] = Some(g.to_vec()));
+            for (i, gradient) in all.iter().enumerate() {
+                assert_eq!(gradient.is_some(), model.depth(i) >= freeze, "{freeze}: parameter {i}");
+                if let (Some(whole), Some(own)) = (before.as_ref().map(|b| &b[i]), gradient) {
+                    assert_eq!(whole.as_ref(), Some(own), "the same gradient as without freezing");
+                }
+            }
+            before.get_or_insert(all);
+            let mut planned = self::model(Device::Plan);
+            Groups::new(&section, &planned).set_trainable(&mut planned.params);
+            peaks.push(plan(|| drop(gradients(&planned))).1.peak);
+        }
+        assert!(peaks[0] > peaks[1] && peaks[1] > peaks[2], "{peaks:?}");
+    }
+}
