@@ -56,6 +56,37 @@ pub fn encode_prompt(
     Ok(tokens.into_iter().map(|t| t.0).collect())
 }
 
+/// The token ids that stand between the assistant's last turn, which ends with the token that closes it, and its
+/// next: the rest of that turn in the template, the messages `said`, and the request for the next turn. `before`
+/// is the conversation up to and with the last turn. Nothing that stands there already is encoded again.
+///
+/// # Errors
+/// Input: the template refuses the conversation, or writes what stands there differently when more follows.
+pub fn encode_continuation(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    before: &[Message],
+    said: &[Message],
+) -> Result<Vec<u32>> {
+    let specials = tokenizer.special_added();
+    let all: Vec<Message> = before.iter().chain(said).cloned().collect();
+    let guard = Guard::new(template, &all)?;
+    let all = guard.protect(&all, &specials);
+    let turn = template.render(&all[..before.len()], false)?;
+    let whole = template.render(&all, true)?;
+    let added = whole.strip_prefix(turn.as_str()).ok_or_else(|| {
+        Error::input(format!(
+            "chat template: it writes message {} differently when others follow, so a conversation cannot go on",
+            before.len()
+        ))
+        .hint("use a template that leaves earlier messages as they are")
+    })?;
+    // What the template writes behind the token that closes a turn, such as ChatML's line end.
+    let rest = &turn[turn.trim_end().len()..];
+    let tokens = guard.encode(tokenizer, &specials, &format!("{rest}{added}"))?;
+    Ok(tokens.into_iter().map(|t| t.0).collect())
+}
+
 /// Two characters that occur in no message and not in the template.
 struct Guard {
     /// Breaks special tokens' names in messages.

@@ -29,7 +29,7 @@ mod train;
 mod trie;
 mod wordpiece;
 
-pub use chat::{encode_chat, encode_prompt};
+pub use chat::{encode_chat, encode_continuation, encode_prompt};
 pub use jinja::{FUEL, bound};
 pub use special::{SPECIAL_SETS, SpecialSet, SpecialTokens};
 pub use stream::TextStream;

@@ -1,68 +1,88 @@
-//! The policy on held-out requests: reward, distance from the reference, variety.
+//! The policy on held-out examples: reward, distance from the reference, variety.
 
-use std::collections::HashSet;
-
-use athanor_generation::Sampling;
 use athanor_models::Model;
 use athanor_store::Result;
-use athanor_text::Tokenizer;
 use athanor_training::Sample;
 
 use crate::{
-    prompts::Prompt,
-    rewards::Reward,
-    rollout::{answer, measure},
+    environments::Part,
+    figures::{distinct2, mean_std},
+    rewards::Rewards,
+    rollout::{Generator, episode_log_probs},
 };
 
-/// Requests that are answered at once.
-pub(crate) const TOGETHER: usize = 64;
+/// Episodes that are written at once.
+pub(crate) const WRITE_TOGETHER: usize = 64;
 
-/// What is measured with.
-pub(crate) struct Bench<'a> {
-    pub tokenizer: &'a Tokenizer,
+/// Examples that are shown where the environment has no samples of its own.
+pub(crate) const SHOWN: usize = 4;
+
+/// What the policy is measured with.
+pub(crate) struct Evaluator<'a> {
+    pub generator: Generator<'a>,
     pub reference: &'a Model,
-    pub reward: &'a dyn Reward,
-    pub stops: &'a [u32],
-    pub sampling: Sampling,
+    pub rewards: Rewards,
     pub seed: u64,
+    /// Held-out examples that it is measured on.
+    pub heldout: usize,
 }
 
-/// Figures over held-out requests.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Standing {
+/// Figures over held-out examples.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct PolicyFigures {
     pub reward: f64,
     pub reward_std: f64,
-    /// Mean over answers of Σ ln π - ln π_ref.
+    /// Mean over episodes of Σ ln π - ln π_ref, in nats.
     pub kl: f64,
     /// Different pairs of neighbouring words over all pairs.
     pub distinct2: f64,
+    /// Mean number of tokens that the policy wrote in an episode.
     pub length: f64,
-    /// Share of answers that came to their end.
+    /// Share of episodes that came to their end.
     pub finished: f64,
 }
 
-impl Bench<'_> {
-    /// Answers `prompts` and measures.
-    pub fn stand(&self, model: &Model, prompts: &[Prompt]) -> Result<Standing> {
+impl PolicyFigures {
+    /// By name, for metrics.jsonl.
+    pub fn named(&self) -> [(&'static str, f64); 6] {
+        [
+            ("reward", self.reward),
+            ("reward_std", self.reward_std),
+            ("kl", self.kl),
+            ("distinct2", self.distinct2),
+            ("length", self.length),
+            ("finished", self.finished),
+        ]
+    }
+}
+
+impl Evaluator<'_> {
+    /// Lets `model` go through the held-out examples and measures it.
+    ///
+    /// # Errors
+    /// Those of the environment and the rewards.
+    pub fn evaluate(&self, model: &Model) -> Result<PolicyFigures> {
+        let examples: Vec<usize> = (0..self.heldout).collect();
+        let temperature = self.generator.sampling.temperature;
         let (mut rewards, mut texts, mut kl, mut length, mut finished) =
             (Vec::new(), Vec::new(), 0.0, 0, 0);
-        for (i, chunk) in prompts.chunks(TOGETHER).enumerate() {
-            let chunk: Vec<&Prompt> = chunk.iter().collect();
+        for (i, chunk) in examples.chunks(WRITE_TOGETHER).enumerate() {
             let seed = athanor_tensor::splitmix64(self.seed ^ i as u64);
-            let answers = answer(model, &chunk, self.stops, &self.sampling, seed)?;
-            rewards.extend(self.reward.score(&answers)?);
-            let own = measure(model, &answers, self.sampling.temperature, false);
-            let reference = measure(self.reference, &answers, self.sampling.temperature, false);
-            kl += sum(&own.log_probs) - sum(&reference.log_probs);
-            for a in &answers {
-                length += a.written().len();
-                finished += usize::from(a.finished);
-                texts.push(self.tokenizer.decode(a.written())?);
+            let episodes = self.generator.episodes(model, Part::Heldout, chunk, 1, seed)?;
+            rewards.extend(self.rewards.score(&episodes)?.raw);
+            let own = episode_log_probs(model, &episodes, temperature, false);
+            let reference = episode_log_probs(self.reference, &episodes, temperature, false);
+            kl += own.sum() - reference.sum();
+            for episode in &episodes {
+                length += episode.learned_count();
+                finished += usize::from(episode.is_finished());
+                let turns = episode.turns.iter().filter(|t| t.learned);
+                texts.extend(turns.map(|t| t.message.content.clone()));
             }
         }
         let n = rewards.len().max(1) as f64;
         let (reward, reward_std) = mean_std(&rewards);
-        Ok(Standing {
+        Ok(PolicyFigures {
             reward,
             reward_std,
             kl: kl / n,
@@ -72,79 +92,22 @@ impl Bench<'_> {
         })
     }
 
-    /// Samples with their rewards.
-    pub fn samples(&self, model: &Model, prompts: &[Prompt]) -> Result<Vec<Sample>> {
-        let all: Vec<&Prompt> = prompts.iter().collect();
-        let answers = answer(model, &all, self.stops, &self.sampling, self.seed)?;
-        let rewards = self.reward.score(&answers)?;
-        prompts
-            .iter()
-            .zip(answers.iter().zip(rewards))
-            .map(|(p, (a, r))| {
-                Ok(Sample {
-                    prompt: p.text.clone(),
-                    text: self.tokenizer.decode(a.written())?,
-                    reward: Some(r),
-                })
-            })
-            .collect()
-    }
-}
-
-fn sum(rows: &[Vec<f32>]) -> f64 {
-    rows.iter().flatten().map(|&x| f64::from(x)).sum()
-}
-
-/// Mean and standard deviation (of the sample).
-pub(crate) fn mean_std(x: &[f64]) -> (f64, f64) {
-    let n = x.len().max(1) as f64;
-    let mean = x.iter().sum::<f64>() / n;
-    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    (mean, variance.sqrt())
-}
-
-/// Distinct-2 of Li et al. 2016, "A diversity-promoting objective function": different pairs of
-/// words over the number of pairs, all texts together. A Chinese character counts as a word.
-pub(crate) fn distinct2(texts: &[String]) -> f64 {
-    let mut seen = HashSet::new();
-    let mut pairs = 0usize;
-    for text in texts {
-        let words = words(text);
-        for pair in words.windows(2) {
-            pairs += 1;
-            seen.insert((pair[0].clone(), pair[1].clone()));
-        }
-    }
-    seen.len() as f64 / pairs.max(1) as f64
-}
-
-fn words(text: &str) -> Vec<String> {
-    let spaced: String = text
-        .chars()
-        .flat_map(|c| {
-            let wide = matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}');
-            if wide { vec![' ', c, ' '] } else { vec![c] }
-        })
-        .collect();
-    spaced.split_whitespace().map(str::to_lowercase).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distinct_pairs() {
-        let all = |t: &[&str]| distinct2(&t.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-        assert_eq!(all(&["a b a b"]), 2.0 / 3.0);
-        assert_eq!(all(&["a b", "A B"]), 0.5);
-        assert_eq!(all(&["很好看"]), 1.0);
-        assert_eq!(all(&[""]), 0.0);
-    }
-
-    #[test]
-    fn moments() {
-        assert_eq!(mean_std(&[1.0, 3.0]), (2.0, 2.0f64.sqrt()));
-        assert_eq!(mean_std(&[]), (0.0, 0.0));
+    /// Samples with their rewards: the environment's own, or the first held-out examples.
+    ///
+    /// # Errors
+    /// Those of the environment and the rewards.
+    pub fn samples(&self, model: &Model) -> Result<Vec<Sample>> {
+        let own = self.generator.environment.examples(Part::Sample);
+        let (part, count) =
+            if own > 0 { (Part::Sample, own) } else { (Part::Heldout, SHOWN.min(self.heldout)) };
+        let examples: Vec<usize> = (0..count).collect();
+        let episodes = self.generator.episodes(model, part, &examples, 1, self.seed)?;
+        let rewards = self.rewards.score(&episodes)?.raw;
+        let sample = |(episode, reward): (&crate::episode::Episode, f64)| Sample {
+            prompt: episode.request().to_owned(),
+            text: episode.transcript(),
+            reward: Some(reward),
+        };
+        Ok(episodes.iter().zip(rewards).map(sample).collect())
     }
 }

@@ -3,14 +3,18 @@
 //! An algorithm is one file in `algorithms/`, a reward one file in `rewards/`, each with one line in
 //! its registry.
 
+mod advantages;
+mod episode;
 mod evaluate;
-mod paper;
-mod prompts;
+mod figures;
+mod iterate;
+mod memory;
 mod rollout;
 mod section;
 mod stage;
 
 pub mod algorithms;
+pub mod environments;
 pub mod rewards;
 
 pub use section::ReinforceSection;

@@ -8,7 +8,8 @@ use athanor_training::TrainSection;
 
 use crate::{
     algorithms::{self, PpoSection},
-    rewards,
+    environments,
+    rewards::RewardSection,
 };
 
 section! {
@@ -19,10 +20,10 @@ section! {
         algorithm: String = "ppo".into(),
         /// Model folder of the policy; that of this run's finetune stage if not set.
         model: Option<PathBuf> = None,
-        /// Where rewards come from: model (a reward model).
-        reward: String = "model".into(),
-        /// Folder of the reward model; that of this run's reward stage if not set.
-        reward_model: Option<PathBuf> = None,
+        /// Where rewards come from, a weighted list; the reward model of this run's reward stage if none is named.
+        rewards: Vec<RewardSection> = Vec::new(),
+        /// What the policy talks with: prompts (requests, each answered once).
+        environment: String = "prompts".into(),
         /// Requests that the policy answers; what they say the assistant said is not read.
         prompts: Vec<DialogueSection> = Vec::new(),
         /// Requests held out, of a thousand.
@@ -37,8 +38,6 @@ section! {
         temperature: f64 = 1.0,
         /// Reward of an answer that does not end within its tokens, instead of the model's.
         unfinished_reward: f64 = -1.0,
-        /// Shift and scale rewards so that the first policy's have mean 0 and deviation 1.
-        normalise_rewards: bool = true,
         /// PPO's own keys.
         ppo: PpoSection = PpoSection::default(),
         /// How the policy is trained.
@@ -48,12 +47,22 @@ section! {
     }
 }
 
+impl ReinforceSection {
+    /// The rewards: those that are named, or this run's reward model.
+    pub fn rewards(&self) -> Vec<RewardSection> {
+        match &self.rewards[..] {
+            [] => vec![RewardSection::default()],
+            named => named.to_vec(),
+        }
+    }
+}
+
 impl Check for ReinforceSection {
     fn check(&self) -> Result<(), Problem> {
         let names: Vec<&str> = algorithms::ALGORITHMS.iter().map(|a| a.name).collect();
         Problem::unless_one_of("algorithm", &self.algorithm, &names)?;
-        let names: Vec<&str> = rewards::REWARDS.iter().map(|r| r.name).collect();
-        Problem::unless_one_of("reward", &self.reward, &names)?;
+        let names: Vec<&str> = environments::ENVIRONMENTS.iter().map(|e| e.name).collect();
+        Problem::unless_one_of("environment", &self.environment, &names)?;
         for (key, value) in [
             ("answers", self.answers),
             ("max_new_tokens", self.max_new_tokens),

@@ -1,24 +1,115 @@
-//! Algorithms. One is a file and a line here.
+//! Algorithms. One is a file or folder and a line in [`ALGORITHMS`].
 
 mod ppo;
 
 pub use ppo::{KlSection, PpoSection};
 
-use athanor_store::Result;
-use athanor_training::{Figures, Trainer};
+use athanor_tensor::Var;
+use athanor_training::Figures;
+use serde_json::Value;
 
-use crate::stage::Materials;
+use crate::{
+    ReinforceSection,
+    advantages::Advantages,
+    episode::Episode,
+    rollout::{EpisodeLogProbs, TokenLogProbs},
+};
+
+/// What an algorithm asks of the loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs {
+    /// A value of each token's state, from a head on the policy.
+    pub values: bool,
+    /// The log-probabilities of the reference.
+    pub reference: bool,
+    /// Episodes from each example.
+    pub group: usize,
+    /// Passes over the episodes of an iteration.
+    pub epochs: usize,
+}
+
+/// What was written and measured in an iteration.
+pub(crate) struct Rollouts {
+    pub episodes: Vec<Episode>,
+    /// The policy's own log-probabilities and values, by the training forward pass.
+    pub policy: EpisodeLogProbs,
+    /// The reference's; zeros where the algorithm does not ask for them.
+    pub reference: EpisodeLogProbs,
+    /// What each episode is worth, without the environment's rewards.
+    pub scores: Vec<f64>,
+}
+
+/// Some episodes of an iteration, all of whose tokens stand one after the other: each variable is [tokens].
+pub(crate) struct Minibatch {
+    /// Log-probabilities before the iteration's first update.
+    pub old_log_probs: Var,
+    /// Those of the reference, where the algorithm asks for them.
+    #[allow(dead_code, reason = "for algorithms whose penalty is in the loss")]
+    pub reference_log_probs: Option<Var>,
+    pub advantages: Var,
+    /// Where the algorithm has values.
+    pub values: Option<ValueTargets>,
+    /// Tokens of the whole update, of which this may be a part.
+    pub total_tokens: usize,
+}
+
+/// What values were and what they are to become.
+pub(crate) struct ValueTargets {
+    pub old: Var,
+    pub returns: Var,
+}
+
+/// A loss with its figures.
+pub(crate) struct PolicyLoss {
+    /// The part of the update's loss that these tokens are.
+    pub loss: Var,
+    /// Figures whose sum over the update's parts is the update's.
+    pub figures: Figures,
+}
+
+/// An algorithm whose policy writes what it learns from. The loop ([`iterate`](crate::iterate)) writes, measures
+/// and scores; the algorithm says what that is worth and what the loss is.
+pub(crate) trait Online {
+    /// What it asks of the loop.
+    fn needs(&self) -> Needs;
+
+    /// Advantages and returns of an iteration, by episode and token; with figures of its own.
+    fn advantages(&self, rollouts: &Rollouts) -> (Advantages, Figures);
+
+    /// The loss of a part of an update.
+    fn loss(&self, now: &TokenLogProbs, batch: &Minibatch) -> PolicyLoss;
+
+    /// After the updates of an iteration of `episodes` at `kl` nats an episode from the reference: what the
+    /// algorithm steers by itself.
+    fn after(&mut self, _kl: f64, _episodes: usize) {}
+
+    /// What it steers, for metrics.jsonl and summary.json.
+    fn steered(&self) -> Figures {
+        Vec::new()
+    }
+
+    /// What a checkpoint keeps of it.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+
+    /// Takes back what [`state`](Self::state) gave.
+    fn restore(&mut self, _state: &Value) {}
+}
 
 /// One algorithm.
 pub struct Algorithm {
     /// Its name in a recipe.
     pub name: &'static str,
-    /// Updates that an iteration makes, for the schedule.
-    pub(crate) updates: fn(&crate::ReinforceSection) -> u64,
-    /// Improves the trainer's policy; gives figures for summary.json.
-    pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Figures>,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    pub(crate) open: fn(&ReinforceSection) -> Box<dyn Online>,
 }
 
 /// All algorithms.
-pub static ALGORITHMS: &[Algorithm] =
-    &[Algorithm { name: "ppo", updates: ppo::updates, train: ppo::train }];
+pub static ALGORITHMS: &[Algorithm] = &[ppo::ALGORITHM];
+
+/// The entry of this name; the first, if there is none: the section's check comes before.
+pub(crate) fn by_name(name: &str) -> &'static Algorithm {
+    ALGORITHMS.iter().find(|e| e.name == name).unwrap_or(&ALGORITHMS[0])
+}

@@ -1,40 +1,56 @@
 //! A reward model: the score of the whole conversation, read at the token that closes the answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use athanor_models::{Head, Model, Pass};
-use athanor_store::{Error, Result, Run, sha256_file, sha256_folder};
+use athanor_store::{Error, Recipe, Result, Run, sha256_file, sha256_folder};
 use athanor_tensor::{Device, Graph};
 use athanor_text::{SpecialTokens, Tokenizer};
 use athanor_training::{Packed, stage_model};
 
-use super::Reward;
-use crate::{rollout::Answer, section::ReinforceSection};
+use super::{Reward, RewardKind, RewardSection};
+use crate::episode::Episode;
+
+/// The reward's line in the registry.
+pub(super) const REWARD: RewardKind = RewardKind {
+    name: "model",
+    about: "a reward model, such as RUN/reward/model",
+    normalise: true,
+    open,
+    hash,
+    check_files,
+};
+
+/// Episodes that are read at once.
+const READ_TOGETHER: usize = 64;
 
 struct RewardModel {
     model: Model,
     end: u32,
 }
 
-fn folder(run: &Run, section: &ReinforceSection) -> Result<PathBuf> {
-    stage_model(run, "reward", "reinforce.reward_model", section.reward_model.as_deref())
+fn folder(run: &Run, section: &RewardSection) -> Result<PathBuf> {
+    stage_model(run, "reward", "reinforce.rewards.model", section.model.as_deref())
 }
 
-pub(super) fn hash(run: &Run, section: &ReinforceSection) -> Result<String> {
-    sha256_folder(&folder(run, section)?)
+fn hash(run: &Run, section: &RewardSection) -> Result<Option<String>> {
+    sha256_folder(&folder(run, section)?).map(Some)
 }
 
-pub(super) fn open(
-    run: &Run,
-    section: &ReinforceSection,
-    tokenizer: &Tokenizer,
-) -> Result<Box<dyn Reward>> {
+fn check_files(recipe: &Recipe, run: &Path, i: usize, section: &RewardSection) -> Result<()> {
+    match &section.model {
+        Some(path) => recipe.needs_file(&format!("reinforce.rewards.{i}.model"), path),
+        None => recipe.needs_stage(run, crate::NAME, "reward", "rewards.model"),
+    }
+}
+
+fn open(run: &Run, section: &RewardSection, tokenizer: &Tokenizer) -> Result<Box<dyn Reward>> {
     let dir = folder(run, section)?;
     let model = Model::load(&dir, Device::Cpu)?;
     if model.head() != Head::SCALAR {
         return Err(Error::input("the model has no head with one score")
             .at(dir.display())
-            .hint("reward_model must name a reward model, such as RUN/reward/model"));
+            .hint("reinforce.rewards.model must name a reward model, such as RUN/reward/model"));
     }
     let same = athanor_store::sha256_bytes(tokenizer.to_json()?.as_bytes());
     let own = athanor_store::sha256_bytes(Tokenizer::load(&dir)?.to_json()?.as_bytes());
@@ -50,36 +66,33 @@ pub(super) fn open(
     Ok(Box::new(RewardModel { model, end: tokenizer.require(SpecialTokens::END)? }))
 }
 
+/// The scores of conversations, read at their last tokens, a few rows at a time.
+pub(crate) fn scores(model: &Model, rows: &[&[u32]]) -> Vec<f32> {
+    let mut scores = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(READ_TOGETHER) {
+        let packed = Packed::new(rows, model.sizes().context, model.device());
+        let last = packed.starts.iter().zip(rows).map(|(s, r)| (s + r.len() - 1) as i32).collect();
+        let graph = Graph::inference(&model.params);
+        let hidden = model.hidden(&mut Pass::new(&graph, &packed.input));
+        scores.extend(model.logits(&graph, &model.rows(&hidden, last)).value().to_vec());
+    }
+    scores
+}
+
 impl Reward for RewardModel {
-    fn planned(&self) -> Result<Box<dyn Reward>> {
-        Ok(Box::new(Self { model: self.model.planned()?, end: self.end }))
+    fn score(&self, episodes: &[Episode]) -> Result<Vec<Option<f64>>> {
+        let closed: Vec<Vec<u32>> = episodes
+            .iter()
+            .map(|e| {
+                let open = e.tokens.last() != Some(&self.end);
+                e.tokens.iter().copied().chain(open.then_some(self.end)).collect()
+            })
+            .collect();
+        let rows: Vec<&[u32]> = closed.iter().map(Vec::as_slice).collect();
+        Ok(scores(&self.model, &rows).into_iter().map(|x| Some(f64::from(x))).collect())
     }
 
-    fn longest(&self) -> usize {
-        // The token that closes an answer comes behind one that was cut off.
-        self.model.sizes().context - 1
-    }
-
-    fn score(&self, answers: &[Answer]) -> Result<Vec<f64>> {
-        let mut scores = Vec::with_capacity(answers.len());
-        for chunk in answers.chunks(64) {
-            let closed: Vec<Vec<u32>> = chunk
-                .iter()
-                .map(|a| {
-                    let open = a.tokens.last() != Some(&self.end);
-                    a.tokens.iter().copied().chain(open.then_some(self.end)).collect()
-                })
-                .collect();
-            let rows: Vec<&[u32]> = closed.iter().map(Vec::as_slice).collect();
-            let packed = Packed::new(&rows, self.model.sizes().context, self.model.device());
-            let last =
-                packed.starts.iter().zip(&rows).map(|(s, r)| (s + r.len() - 1) as i32).collect();
-            let graph = Graph::inference(&self.model.params);
-            let hidden = self.model.hidden(&mut Pass::new(&graph, &packed.input));
-            let values =
-                self.model.logits(&graph, &self.model.rows(&hidden, last)).value().to_vec();
-            scores.extend(values.into_iter().map(f64::from));
-        }
-        Ok(scores)
+    fn models(&self) -> Vec<&Model> {
+        vec![&self.model]
     }
 }

@@ -1,0 +1,358 @@
+//! The loop of reinforcement learning, whatever the algorithm: write, measure, score, learn, steer.
+
+use athanor_data::Shuffle;
+use athanor_models::Model;
+use athanor_store::{Error, Result};
+use athanor_tensor::{GradSet, Graph, Tensor, Var};
+use athanor_training::{Figures, Trainer, Walk};
+use serde_json::{Value, json};
+
+use crate::{
+    advantages::Advantages,
+    algorithms::{Minibatch, Online, PolicyLoss, Rollouts, ValueTargets},
+    environments::Part,
+    episode::Episode,
+    evaluate::{Evaluator, PolicyFigures, WRITE_TOGETHER},
+    figures::mean_std,
+    memory,
+    rollout::{Batch, EpisodeLogProbs, episode_log_probs, token_log_probs},
+    section::ReinforceSection,
+};
+
+/// Episodes from which the scale of rewards is taken.
+const SCALE_EPISODES: usize = 256;
+
+/// What the loop keeps in a checkpoint, beside weights and optimiser.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct LoopState {
+    /// The reference on held-out examples.
+    before: PolicyFigures,
+    /// Factor and shift of each reward.
+    scales: Vec<(f64, f64)>,
+    /// Greatest difference of a token's log-probability between writing and learning, and the sum of the
+    /// iterations' means.
+    gap_max: f64,
+    gap_sum: f64,
+    /// The algorithm's own.
+    algorithm: Value,
+}
+
+/// Improves the trainer's policy; gives figures for summary.json.
+///
+/// # Errors
+/// Interrupted after a checkpoint; those of the environment, the rewards and of writing.
+pub(crate) fn iterate(
+    trainer: &mut Trainer<'_>,
+    section: &ReinforceSection,
+    evaluator: &mut Evaluator<'_>,
+    algorithm: &mut dyn Online,
+) -> Result<Figures> {
+    let needs = algorithm.needs();
+    memory::check(trainer, section, evaluator, algorithm)?;
+    let mut state = begin(trainer, evaluator, algorithm)?;
+    let evaluator = &*evaluator;
+    let environment = evaluator.generator.environment;
+    let mut walk = Walk::new(environment.examples(Part::Train), evaluator.seed);
+    let starts = section.answers / needs.group;
+    while trainer.step() < trainer.steps() {
+        // 1. The policy writes.
+        let step = trainer.step();
+        let examples = walk.items(step, starts);
+        let seed = trainer.rng("answers").at(step).below(0, u64::MAX);
+        let generator = &evaluator.generator;
+        let episodes =
+            generator.episodes(&trainer.model, Part::Train, &examples, needs.group, seed)?;
+
+        // 2. Each token's log-probability under policy and reference, each state's value, and each
+        //    episode's score.
+        let measure = |model: &Model, values: bool| {
+            episode_log_probs(model, &episodes, section.temperature, values)
+        };
+        let policy = measure(&trainer.model, needs.values);
+        let reference = match needs.reference {
+            true => measure(evaluator.reference, false),
+            false => EpisodeLogProbs::zeros(&episodes),
+        };
+        let given = evaluator.rewards.score(&episodes)?;
+        let learned = given.learned.iter().zip(&episodes);
+        let scores = learned
+            .map(|(score, e)| if e.is_finished() { *score } else { section.unfinished_reward });
+        let rollouts = Rollouts { scores: scores.collect(), policy, reference, episodes };
+        let (gap, mean_gap) = log_prob_gap(&rollouts);
+        state.gap_max = f64::max(state.gap_max, gap);
+        // JSON has no NaN, and a checkpoint must be read again.
+        state.gap_sum += if mean_gap.is_finite() { mean_gap } else { 0.0 };
+
+        // 3. Advantages, then several epochs of updates over the same episodes.
+        let (advantages, figures) = algorithm.advantages(&rollouts);
+        let steered = algorithm.steered();
+        let progress = learn(trainer, section, algorithm, &rollouts, &advantages)?;
+
+        // 4. The algorithm steers.
+        let kl = rollouts.kl();
+        algorithm.after(kl, rollouts.episodes.len());
+
+        let done = step + 1;
+        let last = done == trainer.steps();
+        if done.is_multiple_of(section.train.log_every) || last {
+            let names: Vec<String> = evaluator.rewards.names().map(str::to_owned).collect();
+            let mut values = rollouts.figures(&given.raw, kl);
+            values.extend(progress);
+            values.extend(figures.into_iter().chain(steered));
+            values.push(("logprob_gap", gap));
+            record(trainer, done, values, &names, &given.apart)?;
+        }
+        let every = |n: u64| n > 0 && done.is_multiple_of(n) && !last;
+        if every(section.train.eval_every) {
+            let figures = evaluator.evaluate(&trainer.model)?;
+            trainer.record_at("eval", done, &figures.named())?;
+            trainer.reset_rates();
+        }
+        if every(section.train.sample_every) {
+            let samples = evaluator.samples(&trainer.model)?;
+            trainer.sample_at(done, &samples)?;
+            trainer.reset_rates();
+        }
+        state.algorithm = algorithm.state();
+        let mut kept = json!(state);
+        kept["cursor"] = json!(walk.cursor(done, starts));
+        trainer.end_step(kept)?;
+    }
+    finish(trainer, evaluator, algorithm, &state)
+}
+
+/// Where the loop begins: the reference's figures and the rewards' scales, taken from the checkpoint or
+/// measured.
+fn begin(
+    trainer: &mut Trainer<'_>,
+    evaluator: &mut Evaluator<'_>,
+    algorithm: &mut dyn Online,
+) -> Result<LoopState> {
+    if !trainer.state().is_null() {
+        let wrong = |e: serde_json::Error| {
+            Error::input(format!("the checkpoint's state is not reinforcement learning's: {e}"))
+                .hint("--force begins anew")
+        };
+        let state: LoopState = serde_json::from_value(trainer.state().clone()).map_err(wrong)?;
+        evaluator.rewards.set_scales(&state.scales);
+        algorithm.restore(&state.algorithm);
+        return Ok(state);
+    }
+    if evaluator.rewards.normalises() {
+        fit_scales(evaluator)?;
+    }
+    let before = evaluator.evaluate(evaluator.reference)?;
+    trainer.record_at("eval", 0, &before.named())?;
+    let samples = evaluator.samples(&trainer.model)?;
+    trainer.sample(&samples)?;
+    let scales = evaluator.rewards.scales();
+    Ok(LoopState { before, scales, gap_max: 0.0, gap_sum: 0.0, algorithm: algorithm.state() })
+}
+
+/// Scales rewards by the first policy's episodes.
+fn fit_scales(evaluator: &mut Evaluator<'_>) -> Result<()> {
+    let count = evaluator.generator.environment.examples(Part::Train);
+    let examples: Vec<usize> = (0..count).cycle().take(SCALE_EPISODES).collect();
+    let mut scores: Vec<Vec<Option<f64>>> = Vec::new();
+    for (i, chunk) in examples.chunks(WRITE_TOGETHER).enumerate() {
+        let seed = athanor_tensor::splitmix64(!evaluator.seed ^ i as u64);
+        let generator = &evaluator.generator;
+        let episodes = generator.episodes(evaluator.reference, Part::Train, chunk, 1, seed)?;
+        let apart = evaluator.rewards.score(&episodes)?.apart;
+        scores.resize_with(apart.len(), Vec::new);
+        scores.iter_mut().zip(apart).for_each(|(all, more)| all.extend(more));
+    }
+    evaluator.rewards.fit_scales(&scores);
+    Ok(())
+}
+
+/// The last figures and samples.
+fn finish(
+    trainer: &mut Trainer<'_>,
+    evaluator: &Evaluator<'_>,
+    algorithm: &dyn Online,
+    state: &LoopState,
+) -> Result<Figures> {
+    let before = &state.before;
+    let after = evaluator.evaluate(&trainer.model)?;
+    trainer.record("eval", &after.named())?;
+    let samples = evaluator.samples(&trainer.model)?;
+    trainer.sample(&samples)?;
+    let mut figures = vec![
+        ("reward_before", before.reward),
+        ("reward_std_before", before.reward_std),
+        ("reward_after", after.reward),
+        ("reward_std_after", after.reward_std),
+        ("kl", after.kl),
+        ("distinct2_before", before.distinct2),
+        ("distinct2_after", after.distinct2),
+        ("finished_before", before.finished),
+        ("finished_after", after.finished),
+        ("length_before", before.length),
+        ("length_after", after.length),
+    ];
+    figures.extend(algorithm.steered());
+    figures.push(("logprob_gap_max", state.gap_max));
+    figures.push(("logprob_gap_mean", state.gap_sum / trainer.steps().max(1) as f64));
+    Ok(figures)
+}
+
+impl Rollouts {
+    /// Mean over episodes of Σ ln π - ln π_ref, in nats.
+    fn kl(&self) -> f64 {
+        (self.policy.sum() - self.reference.sum()) / self.episodes.len().max(1) as f64
+    }
+
+    fn figures(&self, rewards: &[f64], kl: f64) -> Figures {
+        let n = self.episodes.len().max(1) as f64;
+        let (mean, deviation) = mean_std(rewards);
+        let finished = self.episodes.iter().filter(|e| e.is_finished()).count() as f64 / n;
+        let length = self.episodes.iter().map(Episode::learned_count).sum::<usize>() as f64 / n;
+        vec![
+            ("reward", mean),
+            ("reward_std", deviation),
+            ("kl", kl),
+            ("entropy", self.policy.entropy),
+            ("length", length),
+            ("finished", finished),
+        ]
+    }
+}
+
+/// Writes an iteration's figures, those of several rewards apart.
+fn record(
+    trainer: &mut Trainer<'_>,
+    step: u64,
+    mut values: Figures,
+    names: &[String],
+    apart: &[Vec<Option<f64>>],
+) -> Result<()> {
+    let (rate, flops) = trainer.rates();
+    values.extend([("tokens_per_second", rate), ("flops_per_second", flops)]);
+    let figure = |name: &str| values.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
+    trainer.message(&format!(
+        "reward {:+.3}  KL {:.2}  entropy {:.2}  {rate:.0} tok/s",
+        figure("reward"),
+        figure("kl"),
+        figure("entropy")
+    ));
+    let named: Vec<(String, f64)> = match names {
+        [_] => Vec::new(),
+        _ => names
+            .iter()
+            .zip(apart)
+            .map(|(name, scores)| {
+                let scores: Vec<f64> = scores.iter().copied().flatten().collect();
+                (format!("reward.{name}"), mean_std(&scores).0)
+            })
+            .collect(),
+    };
+    let all = values.iter().map(|(n, v)| (*n, *v));
+    let all: Vec<(&str, f64)> = all.chain(named.iter().map(|(n, v)| (n.as_str(), *v))).collect();
+    trainer.record_at("train", step, &all)
+}
+
+/// Greatest and mean |difference| between a token's log-probability as it was drawn and as the
+/// training forward pass has it.
+fn log_prob_gap(rollouts: &Rollouts) -> (f64, f64) {
+    let drawn = rollouts.episodes.iter().flat_map(|e| &e.log_probs);
+    let (mut max, mut sum, mut n) = (0.0f64, 0.0, 0usize);
+    for (a, b) in drawn.zip(rollouts.policy.log_probs.iter().flatten()) {
+        let gap = f64::from((a - b).abs());
+        max = max.max(gap);
+        sum += gap;
+        n += 1;
+    }
+    (max, sum / n.max(1) as f64)
+}
+
+/// Epochs of minibatches in a shuffled order. Gives the means of the figures over the updates.
+fn learn(
+    trainer: &mut Trainer<'_>,
+    section: &ReinforceSection,
+    algorithm: &dyn Online,
+    rollouts: &Rollouts,
+    advantages: &Advantages,
+) -> Result<Figures> {
+    let (micro, accumulate) = (section.train.batch_size, section.train.accumulate);
+    let seed = trainer.rng("minibatches").at(trainer.step()).below(0, u64::MAX);
+    let learner = Learner { section, algorithm, rollouts, advantages };
+    let mut sums = Figures::new();
+    let (mut updates, mut learning_rate) = (0.0, 0.0);
+    let mut add = |name: &'static str, value: f64| match sums.iter_mut().find(|(n, _)| *n == name) {
+        Some((_, sum)) => *sum += value,
+        None => sums.push((name, value)),
+    };
+    let episodes = &rollouts.episodes;
+    for epoch in 0..algorithm.needs().epochs {
+        let order = Shuffle::new(episodes.len(), seed, epoch as u64);
+        for minibatch in order.as_slice().chunks(micro * accumulate) {
+            let tokens: usize = minibatch.iter().map(|&i| episodes[i].learned_count()).sum();
+            let mut grads = GradSet::new();
+            let mut loss = 0.0;
+            for rows in minibatch.chunks(micro) {
+                let graph = section.train.graph(&trainer.model.params);
+                let (own, figures) = learner.loss(&trainer.model, graph, rows, tokens, &mut grads);
+                loss += own;
+                figures.into_iter().for_each(|(name, value)| add(name, value));
+                let passed: usize = rows.iter().map(|&i| episodes[i].tokens.len()).sum();
+                let flops =
+                    trainer.model.flops_per_token(passed / rows.len().max(1)) * passed as f64;
+                trainer.count(passed as u64, flops);
+            }
+            let update = trainer.update(&mut grads, loss)?;
+            updates += 1.0;
+            learning_rate = update.learning_rate;
+            add("grad_norm", update.grad_norm);
+        }
+    }
+    sums.iter_mut().for_each(|(_, sum)| *sum /= f64::max(updates, 1.0));
+    sums.push(("learning_rate", learning_rate));
+    Ok(sums)
+}
+
+/// What an iteration's updates have in common.
+pub(crate) struct Learner<'a> {
+    pub section: &'a ReinforceSection,
+    pub algorithm: &'a dyn Online,
+    pub rollouts: &'a Rollouts,
+    pub advantages: &'a Advantages,
+}
+
+impl Learner<'_> {
+    /// The loss of the episodes at `rows`, a part of an update of `tokens` tokens, and its figures; adds its
+    /// gradients.
+    pub fn loss(
+        &self,
+        model: &Model,
+        graph: Graph<'_>,
+        rows: &[usize],
+        tokens: usize,
+        grads: &mut GradSet,
+    ) -> (f64, Figures) {
+        let Self { rollouts, advantages, .. } = self;
+        let needs = self.algorithm.needs();
+        let episodes: Vec<&Episode> = rows.iter().map(|&i| &rollouts.episodes[i]).collect();
+        let batch = Batch::new(model, &episodes);
+        let gather = |from: &[Vec<f32>]| {
+            let flat: Vec<f32> = rows.iter().flat_map(|&i| from[i].iter().copied()).collect();
+            Var::constant(Tensor::from_slice(model.device(), &flat, [flat.len()]))
+        };
+        let minibatch = Minibatch {
+            old_log_probs: gather(&rollouts.policy.log_probs),
+            reference_log_probs: needs.reference.then(|| gather(&rollouts.reference.log_probs)),
+            advantages: gather(&advantages.advantages),
+            values: needs.values.then(|| ValueTargets {
+                old: gather(&rollouts.policy.values),
+                returns: gather(&advantages.returns),
+            }),
+            total_tokens: tokens,
+        };
+        let temperature = self.section.temperature;
+        let now = token_log_probs(model, &graph, &batch, temperature, needs.values);
+        let PolicyLoss { loss, figures } = self.algorithm.loss(&now, &minibatch);
+        let value = f64::from(loss.value().item());
+        graph.backward(&loss, grads);
+        (value, figures)
+    }
+}
