@@ -141,7 +141,7 @@ fn recipes() {
     file("unrewarded.toml", format!("{head}{tail}"));
     let told = run("unrewarded.toml");
     assert!(told.contains("[reinforce] works on the result of [reward]"), "{told}");
-    assert!(told.contains("help: add [reward], or name a folder with reinforce.reward_model"));
+    assert!(told.contains("help: add [reward], or name a folder with reinforce.rewards.model.path"));
     let line = text.lines().position(|l| l.starts_with("dialogue.path")).unwrap() + 1;
     file("astray.toml", text.replacen("dialogue.path = \"ratings", "dialogue.path = \"rating", 1));
     let told = run("astray.toml");
@@ -432,7 +432,7 @@ fn model_folders() {
         2,
         "reinforce",
         "rewarded",
-        &["--set", &format!("reinforce.reward_model={judge}")],
+        &["--set", &format!("reinforce.rewards=[{{model={{path=\"{judge}\"}}}}]")],
         &parts,
     );
     let parts = ["the model has no head with one score", "such as RUN/reward/model"];
@@ -440,7 +440,7 @@ fn model_folders() {
         2,
         "reinforce",
         "rewarded",
-        &["--set", "reinforce.reward_model=done/finetune/model"],
+        &["--set", "reinforce.rewards=[{model={path=\"done/finetune/model\"}}]"],
         &parts,
     );
 }

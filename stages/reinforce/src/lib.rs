@@ -8,6 +8,7 @@ mod episode;
 mod evaluate;
 mod figures;
 mod iterate;
+mod learn;
 mod memory;
 mod rollout;
 mod section;

@@ -14,7 +14,7 @@ use crate::{
     environments::Part,
     episode::{Episode, Turn},
     evaluate::{Evaluator, WRITE_TOGETHER},
-    iterate::Learner,
+    learn::Learner,
     rewards,
     rollout::{EpisodeLogProbs, Generator, episode_log_probs},
     section::ReinforceSection,

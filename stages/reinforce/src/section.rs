@@ -3,27 +3,23 @@
 use std::path::PathBuf;
 
 use athanor_data::DialogueSection;
-use athanor_store::{Check, Problem, section};
+use athanor_store::{Check, Choice, Problem, section};
 use athanor_training::TrainSection;
 
-use crate::{
-    algorithms::{self, PpoSection},
-    environments,
-    rewards::RewardSection,
-};
+use crate::{algorithms::Algorithm, environments::EnvironmentKind, rewards::RewardSection};
 
 section! {
     /// Reinforcement learning. train.steps counts iterations, each of which writes answers and learns
     /// from them; train.batch_size times train.accumulate answers make one update.
     pub struct ReinforceSection {
-        /// The algorithm: ppo.
-        algorithm: String = "ppo".into(),
+        /// The algorithm.
+        algorithm: Choice<Algorithm> = "ppo".into(),
         /// Model folder of the policy; that of this run's finetune stage if not set.
         model: Option<PathBuf> = None,
         /// Where rewards come from, a weighted list; the reward model of this run's reward stage if none is named.
         rewards: Vec<RewardSection> = Vec::new(),
-        /// What the policy talks with: prompts (requests, each answered once).
-        environment: String = "prompts".into(),
+        /// What the policy talks with.
+        environment: Choice<EnvironmentKind> = "prompts".into(),
         /// Requests that the policy answers; what they say the assistant said is not read.
         prompts: Vec<DialogueSection> = Vec::new(),
         /// Requests held out, of a thousand.
@@ -38,8 +34,6 @@ section! {
         temperature: f64 = 1.0,
         /// Reward of an answer that does not end within its tokens, instead of the model's.
         unfinished_reward: f64 = -1.0,
-        /// PPO's own keys.
-        ppo: PpoSection = PpoSection::default(),
         /// How the policy is trained.
         train: TrainSection = TrainSection::default(),
         /// Requests that show what the policy does.
@@ -59,10 +53,6 @@ impl ReinforceSection {
 
 impl Check for ReinforceSection {
     fn check(&self) -> Result<(), Problem> {
-        let names: Vec<&str> = algorithms::ALGORITHMS.iter().map(|a| a.name).collect();
-        Problem::unless_one_of("algorithm", &self.algorithm, &names)?;
-        let names: Vec<&str> = environments::ENVIRONMENTS.iter().map(|e| e.name).collect();
-        Problem::unless_one_of("environment", &self.environment, &names)?;
         for (key, value) in [
             ("answers", self.answers),
             ("max_new_tokens", self.max_new_tokens),

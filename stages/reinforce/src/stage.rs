@@ -14,11 +14,10 @@ use athanor_training::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    algorithms,
-    environments::{self, Part, Setup},
+    environments::{Part, Setup},
     evaluate::Evaluator,
     iterate::iterate,
-    rewards::{self, Rewards},
+    rewards::Rewards,
     rollout::Generator,
     section::ReinforceSection,
 };
@@ -54,7 +53,8 @@ pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
         recipe.needs_file(&format!("{NAME}.prompts.{i}.path"), &prompts.path)?;
     }
     for (i, reward) in section.rewards().iter().enumerate() {
-        (rewards::by_name(&reward.kind).check_files)(recipe, run, i, reward)?;
+        let key = format!("{NAME}.rewards.{i}");
+        (reward.kind.entry()?.check_files)(recipe, run, [NAME, &key], &reward.kind)?;
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ pub fn run(run: &Run) -> Result<()> {
     let folder = stage_model(run, "finetune", "reinforce.model", section.model.as_deref())?;
     let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
     for (i, reward) in section.rewards().iter().enumerate() {
-        if let Some(hash) = (rewards::by_name(&reward.kind).hash)(run, reward)? {
+        if let Some(hash) = (reward.kind.entry()?.hash)(run, &reward.kind)? {
             fingerprint = fingerprint.input(&format!("rewards.{i}"), hash);
         }
     }
@@ -77,7 +77,7 @@ pub fn run(run: &Run) -> Result<()> {
             .input(&format!("prompts.{i}"), sha256_file(&run.recipe.resolve(&source.path))?);
     }
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
-    let mut algorithm = (algorithms::by_name(&section.algorithm).open)(&section);
+    let mut algorithm = (section.algorithm.entry()?.open)(&section.algorithm);
     let needs = algorithm.needs();
 
     let mut policy = load_writer(&folder)?;
@@ -92,9 +92,19 @@ pub fn run(run: &Run) -> Result<()> {
     // The token that closes a turn comes behind one that was cut off.
     let judges = rewards.models().into_iter().map(|m| m.sizes().context - 1).min();
     let longest = policy.sizes().context.min(judges.unwrap_or(usize::MAX));
-    let setup =
-        Setup { run, section: &section, tokenizer: &tokenizer, template: &template, longest };
-    let environment = (environments::by_name(&section.environment).open)(&setup)?;
+    let setup = Setup {
+        run,
+        choice: &section.environment,
+        tokenizer: &tokenizer,
+        template: &template,
+        longest,
+        max_new_tokens: section.max_new_tokens,
+        heldout_per_thousand: section.heldout_per_thousand,
+        heldout_prompts: section.heldout_prompts,
+        prompts: &section.prompts,
+        sample_prompts: &section.sample_prompts,
+    };
+    let environment = (section.environment.entry()?.open)(&setup)?;
     let generator = Generator {
         environment: &*environment,
         tokenizer: &tokenizer,

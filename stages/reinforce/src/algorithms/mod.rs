@@ -2,14 +2,12 @@
 
 mod ppo;
 
-pub use ppo::{KlSection, PpoSection};
-
+use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry};
 use athanor_tensor::Var;
 use athanor_training::Figures;
 use serde_json::Value;
 
 use crate::{
-    ReinforceSection,
     advantages::Advantages,
     episode::Episode,
     rollout::{EpisodeLogProbs, TokenLogProbs},
@@ -99,17 +97,31 @@ pub(crate) trait Online {
 
 /// One algorithm.
 pub struct Algorithm {
-    /// Its name in a recipe.
-    pub name: &'static str,
-    /// What it is, in a few words.
-    pub about: &'static str,
-    pub(crate) open: fn(&ReinforceSection) -> Box<dyn Online>,
+    name: &'static str,
+    about: &'static str,
+    keys: OwnKeys,
+    pub(crate) open: fn(&Choice<Algorithm>) -> Box<dyn Online>,
 }
 
 /// All algorithms.
-pub static ALGORITHMS: &[Algorithm] = &[ppo::ALGORITHM];
+pub static ALGORITHMS: Registry<Algorithm> = Registry::new("algorithm", &[ppo::ALGORITHM]);
 
-/// The entry of this name; the first, if there is none: the section's check comes before.
-pub(crate) fn by_name(name: &str) -> &'static Algorithm {
-    ALGORITHMS.iter().find(|e| e.name == name).unwrap_or(&ALGORITHMS[0])
+impl Entry for Algorithm {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        Some(self.keys)
+    }
+}
+
+impl Registered for Algorithm {
+    fn registry() -> &'static Registry<Self> {
+        &ALGORITHMS
+    }
 }

@@ -5,11 +5,9 @@ mod prompts;
 
 use std::sync::Arc;
 
-use athanor_data::Record;
-use athanor_store::{Result, Run};
+use athanor_data::{DialogueSection, Record};
+use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry, Result, Run};
 use athanor_text::{ChatTemplate, Message, Tokenizer};
-
-use crate::section::ReinforceSection;
 
 /// What examples are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,26 +76,53 @@ impl Reply {
 /// What an environment is opened with.
 pub(crate) struct Setup<'a> {
     pub run: &'a Run,
-    pub section: &'a ReinforceSection,
+    /// The environment's name and its own keys.
+    #[allow(dead_code, reason = "for environments with keys of their own")]
+    pub choice: &'a Choice<EnvironmentKind>,
     pub tokenizer: &'a Tokenizer,
     pub template: &'a ChatTemplate,
     /// Tokens that a conversation has at most.
     pub longest: usize,
+    /// Tokens that a turn of the policy has at most.
+    pub max_new_tokens: usize,
+    /// Examples held out, of a thousand.
+    pub heldout_per_thousand: usize,
+    /// Held-out examples that are wanted.
+    pub heldout_prompts: usize,
+    /// Requests of the recipe.
+    pub prompts: &'a [DialogueSection],
+    /// Requests that show what the policy does.
+    pub sample_prompts: &'a [String],
 }
 
 /// A kind of environment.
 pub struct EnvironmentKind {
-    /// Its name in a recipe.
-    pub name: &'static str,
-    /// What it is, in a few words.
-    pub about: &'static str,
+    name: &'static str,
+    about: &'static str,
+    keys: Option<OwnKeys>,
     pub(crate) open: fn(&Setup<'_>) -> Result<Box<dyn Environment>>,
 }
 
 /// All kinds.
-pub static ENVIRONMENTS: &[EnvironmentKind] = &[prompts::ENVIRONMENT];
+pub static ENVIRONMENTS: Registry<EnvironmentKind> =
+    Registry::new("environment", &[prompts::ENVIRONMENT]);
 
-/// The entry of this name; the first, if there is none: the section's check comes before.
-pub(crate) fn by_name(name: &str) -> &'static EnvironmentKind {
-    ENVIRONMENTS.iter().find(|e| e.name == name).unwrap_or(&ENVIRONMENTS[0])
+impl Entry for EnvironmentKind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        self.keys
+    }
+}
+
+impl Registered for EnvironmentKind {
+    fn registry() -> &'static Registry<Self> {
+        &ENVIRONMENTS
+    }
 }

@@ -12,6 +12,7 @@ use super::{Environment, EnvironmentKind, Part, Reply, Session, Setup, Start};
 pub(super) const ENVIRONMENT: EnvironmentKind = EnvironmentKind {
     name: "prompts",
     about: "requests of [[reinforce.prompts]], each answered once",
+    keys: None,
     open,
 };
 
@@ -30,19 +31,18 @@ struct Prompts {
 
 /// Reads all requests. Those that leave no room for an answer are left out, and their number is told.
 fn open(setup: &Setup<'_>) -> Result<Box<dyn Environment>> {
-    let section = setup.section;
-    if section.prompts.is_empty() {
+    if setup.prompts.is_empty() {
         return Err(Error::input("there are no requests to answer")
             .at(format!("{}: [reinforce]", setup.run.recipe.name()))
             .hint("add [[reinforce.prompts]] path = \"requests.jsonl\""));
     }
     let fits = |messages: &[Message]| -> Result<Option<usize>> {
         let tokens = encode_prompt(setup.tokenizer, setup.template, messages)?.len();
-        Ok((tokens + section.max_new_tokens > setup.longest).then_some(tokens))
+        Ok((tokens + setup.max_new_tokens > setup.longest).then_some(tokens))
     };
     let (mut train, mut heldout, mut read, mut left_out) = (Vec::new(), Vec::new(), 0, 0);
-    for source in &section.prompts {
-        for dialogue in source.read(&setup.run.recipe, section.heldout_per_thousand as u32)? {
+    for source in setup.prompts {
+        for dialogue in source.read(&setup.run.recipe, setup.heldout_per_thousand as u32)? {
             let Dialogue { mut messages, heldout: held, record, .. } = dialogue;
             while messages.last().is_some_and(|m| m.role == "assistant") {
                 messages.pop();
@@ -58,13 +58,13 @@ fn open(setup: &Setup<'_>) -> Result<Box<dyn Environment>> {
     }
     // Spread over the sources, whatever their order.
     let order = Shuffle::new(heldout.len(), 0, 0);
-    let chosen = order.as_slice().iter().take(section.heldout_prompts);
+    let chosen = order.as_slice().iter().take(setup.heldout_prompts);
     let heldout: Vec<Prompt> = chosen.map(|&i| heldout[i].clone()).collect();
     for (list, what) in [(&train, "to learn from"), (&heldout, "held out")] {
         if list.is_empty() {
             return Err(Error::input(format!(
                 "there is no request {what} that has, with max_new_tokens = {}, at most {} tokens",
-                section.max_new_tokens, setup.longest
+                setup.max_new_tokens, setup.longest
             ))
             .at("reinforce.prompts")
             .hint("add shorter requests, lower max_new_tokens, or change heldout_per_thousand"));
@@ -74,7 +74,7 @@ fn open(setup: &Setup<'_>) -> Result<Box<dyn Environment>> {
         setup.run.console.say(&format!(
             "reinforce: {left_out} of {read} requests were left out: they are empty, or longer than {} tokens \
              with an answer of max_new_tokens = {}",
-            setup.longest, section.max_new_tokens
+            setup.longest, setup.max_new_tokens
         ));
     }
     let sample = |text: &String| {
@@ -82,14 +82,14 @@ fn open(setup: &Setup<'_>) -> Result<Box<dyn Environment>> {
         if let Some(tokens) = fits(&messages)? {
             return Err(Error::input(format!(
                 "{text:?} has {tokens} tokens, with max_new_tokens = {} more than {}",
-                section.max_new_tokens, setup.longest
+                setup.max_new_tokens, setup.longest
             ))
             .at("reinforce.sample_prompts")
             .hint("shorten the request or max_new_tokens"));
         }
         Ok(Prompt { messages: messages.into(), record: None })
     };
-    let samples = section.sample_prompts.iter().map(sample).collect::<Result<_>>()?;
+    let samples = setup.sample_prompts.iter().map(sample).collect::<Result<_>>()?;
     Ok(Box::new(Prompts { train, heldout, samples }))
 }
 

@@ -2,19 +2,23 @@
 
 mod model;
 
+use std::path::Path;
+
 use athanor_models::Model;
-use athanor_store::{Check, Problem, Result, Run, section};
+use athanor_store::{
+    Check, Choice, Entry, OwnKeys, Problem, Recipe, Registered, Registry, Result, Run, section,
+};
 use athanor_text::Tokenizer;
 
 pub(crate) use model::scores as read;
 
-use crate::episode::Episode;
+use crate::{episode::Episode, figures::mean_std};
 
 section! {
     /// A reward, one of a weighted list.
     pub struct RewardSection {
-        /// Where it comes from: model (a reward model).
-        kind: String = "model".into(),
+        /// Where it comes from.
+        kind: Choice<RewardKind> = "model".into(),
         /// Its name in figures; that of its kind if not set.
         name: String = String::new(),
         /// Its weight in the sum.
@@ -24,15 +28,11 @@ section! {
         normalise: Option<bool> = None,
         /// Largest size that it counts with, after shift and scale; 0 has no bound.
         clip: f64 = 0.0,
-        /// Folder of the reward model; that of this run's reward stage if not set.
-        model: Option<std::path::PathBuf> = None,
     }
 }
 
 impl Check for RewardSection {
     fn check(&self) -> std::result::Result<(), Problem> {
-        let names: Vec<&str> = REWARDS.iter().map(|r| r.name).collect();
-        Problem::unless_one_of("kind", &self.kind, &names)?;
         Problem::unless(self.weight.is_finite(), "weight", "must be a number")?;
         Problem::unless(self.clip >= 0.0 && self.clip.is_finite(), "clip", "must be 0 or more")
     }
@@ -54,26 +54,40 @@ pub(crate) trait Reward {
 
 /// A kind of reward.
 pub struct RewardKind {
-    /// Its name in a recipe.
-    pub name: &'static str,
-    /// What it is, in a few words.
-    pub about: &'static str,
+    name: &'static str,
+    about: &'static str,
+    keys: OwnKeys,
     /// Whether it is shifted and scaled where the recipe does not say.
-    pub(crate) normalise: bool,
-    pub(crate) open: fn(&Run, &RewardSection, &Tokenizer) -> Result<Box<dyn Reward>>,
-    /// SHA-256 of what it is made from, for the fingerprint.
-    pub(crate) hash: fn(&Run, &RewardSection) -> Result<Option<String>>,
-    /// Fails unless the files that it needs are there or will be.
-    pub(crate) check_files:
-        fn(&athanor_store::Recipe, &std::path::Path, usize, &RewardSection) -> Result<()>,
+    normalise: bool,
+    open: fn(&Run, &Choice<RewardKind>, &Tokenizer) -> Result<Box<dyn Reward>>,
+    /// SHA-256 of the files that it is made from, for the fingerprint.
+    pub(crate) hash: fn(&Run, &Choice<RewardKind>) -> Result<Option<String>>,
+    /// Fails unless the files that it needs are there or will be. Texts are the stage's name and the key
+    /// of the reward.
+    pub(crate) check_files: fn(&Recipe, &Path, [&str; 2], &Choice<RewardKind>) -> Result<()>,
 }
 
 /// All kinds.
-pub static REWARDS: &[RewardKind] = &[model::REWARD];
+pub static REWARDS: Registry<RewardKind> = Registry::new("reward", &[model::REWARD]);
 
-/// The kind of a section, which was checked.
-pub(crate) fn by_name(name: &str) -> &'static RewardKind {
-    REWARDS.iter().find(|r| r.name == name).unwrap_or(&REWARDS[0])
+impl Entry for RewardKind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        Some(self.keys)
+    }
+}
+
+impl Registered for RewardKind {
+    fn registry() -> &'static Registry<Self> {
+        &REWARDS
+    }
 }
 
 /// A reward with its part in the sum.
@@ -110,14 +124,14 @@ impl Rewards {
     /// Those of each.
     pub fn open(run: &Run, sections: &[RewardSection], tokenizer: &Tokenizer) -> Result<Self> {
         let open = |section: &RewardSection| {
-            let kind = by_name(&section.kind);
+            let kind = section.kind.entry()?;
             Ok(Weighted {
                 name: if section.name.is_empty() { kind.name.into() } else { section.name.clone() },
                 weight: section.weight,
                 clip: if section.clip > 0.0 { section.clip } else { f64::INFINITY },
                 normalise: section.normalise.unwrap_or(kind.normalise),
                 scale: (1.0, 0.0),
-                reward: (kind.open)(run, section, tokenizer)?,
+                reward: (kind.open)(run, &section.kind, tokenizer)?,
             })
         };
         Ok(Self { all: sections.iter().map(open).collect::<Result<_>>()? })
@@ -152,7 +166,7 @@ impl Rewards {
     pub fn fit_scales(&mut self, scores: &[Vec<Option<f64>>]) {
         for (reward, scores) in self.all.iter_mut().zip(scores).filter(|(r, _)| r.normalise) {
             let scores: Vec<f64> = scores.iter().copied().flatten().collect();
-            let (mean, deviation) = crate::figures::mean_std(&scores);
+            let (mean, deviation) = mean_std(&scores);
             reward.scale = (1.0 / deviation.max(1e-6), mean);
         }
     }

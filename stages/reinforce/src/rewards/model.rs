@@ -3,21 +3,34 @@
 use std::path::{Path, PathBuf};
 
 use athanor_models::{Head, Model, Pass};
-use athanor_store::{Error, Recipe, Result, Run, sha256_file, sha256_folder};
+use athanor_store::{
+    Check, Choice, Error, OwnKeys, Recipe, Result, Run, section, sha256_file, sha256_folder,
+};
 use athanor_tensor::{Device, Graph};
 use athanor_text::{SpecialTokens, Tokenizer};
 use athanor_training::{Packed, stage_model};
 
-use super::{Reward, RewardKind, RewardSection};
+use super::{Reward, RewardKind};
 use crate::episode::Episode;
+
+section! {
+    /// A reward model.
+    pub struct ModelRewardSection {
+        /// Its folder; that of this run's reward stage if not set.
+        path: Option<PathBuf> = None,
+    }
+}
+
+impl Check for ModelRewardSection {}
 
 /// The reward's line in the registry.
 pub(super) const REWARD: RewardKind = RewardKind {
     name: "model",
     about: "a reward model, such as RUN/reward/model",
+    keys: OwnKeys::of::<ModelRewardSection>(),
     normalise: true,
     open,
-    hash,
+    hash: |run, choice| sha256_folder(&folder(run, choice)?).map(Some),
     check_files,
 };
 
@@ -29,28 +42,30 @@ struct RewardModel {
     end: u32,
 }
 
-fn folder(run: &Run, section: &RewardSection) -> Result<PathBuf> {
-    stage_model(run, "reward", "reinforce.rewards.model", section.model.as_deref())
+fn folder(run: &Run, choice: &Choice<RewardKind>) -> Result<PathBuf> {
+    let keys: ModelRewardSection = choice.own();
+    stage_model(run, "reward", "reinforce.rewards.model.path", keys.path.as_deref())
 }
 
-fn hash(run: &Run, section: &RewardSection) -> Result<Option<String>> {
-    sha256_folder(&folder(run, section)?).map(Some)
-}
-
-fn check_files(recipe: &Recipe, run: &Path, i: usize, section: &RewardSection) -> Result<()> {
-    match &section.model {
-        Some(path) => recipe.needs_file(&format!("reinforce.rewards.{i}.model"), path),
-        None => recipe.needs_stage(run, crate::NAME, "reward", "rewards.model"),
+fn check_files(
+    recipe: &Recipe,
+    run: &Path,
+    [stage, key]: [&str; 2],
+    choice: &Choice<RewardKind>,
+) -> Result<()> {
+    match choice.own::<ModelRewardSection>().path {
+        Some(path) => recipe.needs_file(&format!("{key}.model.path"), &path),
+        None => recipe.needs_stage(run, stage, "reward", "rewards.model.path"),
     }
 }
 
-fn open(run: &Run, section: &RewardSection, tokenizer: &Tokenizer) -> Result<Box<dyn Reward>> {
-    let dir = folder(run, section)?;
+fn open(run: &Run, choice: &Choice<RewardKind>, tokenizer: &Tokenizer) -> Result<Box<dyn Reward>> {
+    let dir = folder(run, choice)?;
     let model = Model::load(&dir, Device::Cpu)?;
     if model.head() != Head::SCALAR {
-        return Err(Error::input("the model has no head with one score")
-            .at(dir.display())
-            .hint("reinforce.rewards.model must name a reward model, such as RUN/reward/model"));
+        return Err(Error::input("the model has no head with one score").at(dir.display()).hint(
+            "reinforce.rewards.model.path must name a reward model, such as RUN/reward/model",
+        ));
     }
     let same = athanor_store::sha256_bytes(tokenizer.to_json()?.as_bytes());
     let own = athanor_store::sha256_bytes(Tokenizer::load(&dir)?.to_json()?.as_bytes());

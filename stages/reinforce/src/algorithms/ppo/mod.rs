@@ -25,6 +25,7 @@
 
 mod section;
 
+use athanor_store::OwnKeys;
 use athanor_tensor::{Var, ops};
 use athanor_training::Figures;
 use serde_json::{Value, json};
@@ -35,13 +36,17 @@ use crate::{
     rollout::TokenLogProbs,
 };
 
-pub use section::{KlSection, PpoSection};
+use section::PpoSection;
 
 /// The algorithm's line in the registry.
 pub(super) const ALGORITHM: Algorithm = Algorithm {
     name: "ppo",
     about: "proximal policy optimisation, with values and a steered penalty",
-    open: |section| Box::new(Ppo { keys: section.ppo.clone(), beta: section.ppo.kl.coefficient }),
+    keys: OwnKeys::of::<PpoSection>(),
+    open: |choice| {
+        let keys: PpoSection = choice.own();
+        Box::new(Ppo { beta: keys.kl.coefficient, keys })
+    },
 };
 
 struct Ppo {
