@@ -141,7 +141,9 @@ fn recipes() {
     file("unrewarded.toml", format!("{head}{tail}"));
     let told = run("unrewarded.toml");
     assert!(told.contains("[reinforce] works on the result of [reward]"), "{told}");
-    assert!(told.contains("help: add [reward], or name a folder with reinforce.rewards.model.path"));
+    assert!(
+        told.contains("help: add [reward], or name a folder with reinforce.rewards.model.path")
+    );
     let line = text.lines().position(|l| l.starts_with("dialogue.path")).unwrap() + 1;
     file("astray.toml", text.replacen("dialogue.path = \"ratings", "dialogue.path = \"rating", 1));
     let told = run("astray.toml");

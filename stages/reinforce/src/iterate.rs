@@ -87,8 +87,10 @@ pub(crate) fn iterate(
         let progress = learn(trainer, section, algorithm, &rollouts, &advantages)?;
 
         // 4. The algorithm steers.
-        let kl = rollouts.kl();
-        algorithm.after(kl, rollouts.episodes.len());
+        let kl = needs.reference.then(|| rollouts.kl());
+        if let Some(kl) = kl {
+            algorithm.after(kl, rollouts.episodes.len());
+        }
 
         let done = step + 1;
         let last = done == trainer.steps();
@@ -201,19 +203,20 @@ impl Rollouts {
         (self.policy.sum() - self.reference.sum()) / self.episodes.len().max(1) as f64
     }
 
-    fn figures(&self, rewards: &[f64], kl: f64) -> Figures {
+    fn figures(&self, rewards: &[f64], kl: Option<f64>) -> Figures {
         let n = self.episodes.len().max(1) as f64;
         let (mean, deviation) = mean_std(rewards);
         let finished = self.episodes.iter().filter(|e| e.is_finished()).count() as f64 / n;
         let length = self.episodes.iter().map(Episode::learned_count).sum::<usize>() as f64 / n;
-        vec![
+        let mut figures = vec![
             ("reward", mean),
             ("reward_std", deviation),
-            ("kl", kl),
             ("entropy", self.policy.entropy),
             ("length", length),
             ("finished", finished),
-        ]
+        ];
+        figures.extend(kl.map(|kl| ("kl", kl)));
+        figures
     }
 }
 
@@ -228,10 +231,11 @@ fn record(
     let (rate, flops) = trainer.rates();
     values.extend([("tokens_per_second", rate), ("flops_per_second", flops)]);
     let figure = |name: &str| values.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
+    let kl = figure("kl");
+    let kl = if kl.is_nan() { String::new() } else { format!("  KL {kl:.2}") };
     trainer.message(&format!(
-        "reward {:+.3}  KL {:.2}  entropy {:.2}  {rate:.0} tok/s",
+        "reward {:+.3}{kl}  entropy {:.2}  {rate:.0} tok/s",
         figure("reward"),
-        figure("kl"),
         figure("entropy")
     ));
     let named: Vec<(String, f64)> = match names {

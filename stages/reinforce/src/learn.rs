@@ -8,7 +8,7 @@ use athanor_training::{Figures, Trainer};
 
 use crate::{
     advantages::Advantages,
-    algorithms::{Minibatch, Online, PolicyLoss, Rollouts, ValueTargets},
+    algorithms::{Minibatch, Online, PolicyLoss, Rollouts, UpdateSize, ValueTargets},
     episode::Episode,
     rollout::{Batch, token_log_probs},
     section::ReinforceSection,
@@ -35,12 +35,13 @@ pub(crate) fn learn(
     for epoch in 0..algorithm.needs().epochs {
         let order = Shuffle::new(episodes.len(), seed, epoch as u64);
         for minibatch in order.as_slice().chunks(micro * accumulate) {
-            let tokens: usize = minibatch.iter().map(|&i| episodes[i].learned_count()).sum();
+            let tokens = minibatch.iter().map(|&i| episodes[i].learned_count()).sum();
+            let update = UpdateSize { tokens, episodes: minibatch.len() };
             let mut grads = GradSet::new();
             let mut loss = 0.0;
             for rows in minibatch.chunks(micro) {
                 let graph = section.train.graph(&trainer.model.params);
-                let (own, figures) = learner.loss(&trainer.model, graph, rows, tokens, &mut grads);
+                let (own, figures) = learner.loss(&trainer.model, graph, rows, update, &mut grads);
                 loss += own;
                 figures.into_iter().for_each(|(name, value)| add(name, value));
                 let passed: usize = rows.iter().map(|&i| episodes[i].tokens.len()).sum();
@@ -68,14 +69,14 @@ pub(crate) struct Learner<'a> {
 }
 
 impl Learner<'_> {
-    /// The loss of the episodes at `rows`, a part of an update of `tokens` tokens, and its figures; adds its
+    /// The loss of the episodes at `rows`, a part of an update, and its figures; adds its
     /// gradients.
     pub fn loss(
         &self,
         model: &Model,
         graph: Graph<'_>,
         rows: &[usize],
-        tokens: usize,
+        update: UpdateSize,
         grads: &mut GradSet,
     ) -> (f64, Figures) {
         let Self { rollouts, advantages, .. } = self;
@@ -94,7 +95,8 @@ impl Learner<'_> {
                 old: gather(&rollouts.policy.values),
                 returns: gather(&advantages.returns),
             }),
-            total_tokens: tokens,
+            lengths: episodes.iter().map(|e| e.learned_count()).collect(),
+            update,
         };
         let temperature = self.section.temperature;
         let now = token_log_probs(model, &graph, &batch, temperature, needs.values);

@@ -10,7 +10,7 @@ use athanor_training::{TrainSection, Trainer, Walk, forecast};
 
 use crate::{
     advantages::Advantages,
-    algorithms::{Online, Rollouts},
+    algorithms::{Online, Rollouts, UpdateSize},
     environments::Part,
     episode::{Episode, Turn},
     evaluate::{Evaluator, WRITE_TOGETHER},
@@ -79,7 +79,13 @@ pub(crate) fn check(
             let mut grads = GradSet::new();
             for rows in update.chunks(train.batch_size) {
                 let graph = train.graph(&policy.params);
-                learner.loss(&policy, graph, rows, 1, &mut grads);
+                learner.loss(
+                    &policy,
+                    graph,
+                    rows,
+                    UpdateSize { tokens: 1, episodes: 1 },
+                    &mut grads,
+                );
             }
             trainer.plan_update(&mut params, &grads);
         }

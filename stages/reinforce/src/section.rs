@@ -42,10 +42,11 @@ section! {
 }
 
 impl ReinforceSection {
-    /// The rewards: those that are named, or this run's reward model.
+    /// The rewards: those that are named; for requests without any, this run's reward model. Other
+    /// environments reward by themselves.
     pub fn rewards(&self) -> Vec<RewardSection> {
         match &self.rewards[..] {
-            [] => vec![RewardSection::default()],
+            [] if self.environment.name() == "prompts" => vec![RewardSection::default()],
             named => named.to_vec(),
         }
     }
@@ -76,6 +77,17 @@ impl Check for ReinforceSection {
                 self.answers
             ),
         )?;
+        if let Ok(algorithm) = self.algorithm.entry() {
+            let group = (algorithm.open)(&self.algorithm).needs().group;
+            Problem::unless(
+                group == 0 || self.answers.is_multiple_of(group),
+                "answers",
+                format!(
+                    "is {}, it must be a multiple of the answers to a request ({group})",
+                    self.answers
+                ),
+            )?;
+        }
         Problem::unless(
             self.train.patience == 0 && !self.train.keep_best && self.train.average == 0.0,
             "train",

@@ -1,5 +1,7 @@
 //! Algorithms. One is a file or folder and a line in [`ALGORITHMS`].
 
+#[cfg(test)]
+mod fixtures;
 mod ppo;
 
 use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry};
@@ -42,13 +44,21 @@ pub(crate) struct Minibatch {
     /// Log-probabilities before the iteration's first update.
     pub old_log_probs: Var,
     /// Those of the reference, where the algorithm asks for them.
-    #[allow(dead_code, reason = "for algorithms whose penalty is in the loss")]
     pub reference_log_probs: Option<Var>,
     pub advantages: Var,
     /// Where the algorithm has values.
     pub values: Option<ValueTargets>,
-    /// Tokens of the whole update, of which this may be a part.
-    pub total_tokens: usize,
+    /// Tokens of each episode.
+    pub lengths: Vec<usize>,
+    /// The whole update, of which this may be a part.
+    pub update: UpdateSize,
+}
+
+/// How much an update learns from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UpdateSize {
+    pub tokens: usize,
+    pub episodes: usize,
 }
 
 /// What values were and what they are to become.

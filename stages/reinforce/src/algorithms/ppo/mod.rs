@@ -74,7 +74,7 @@ impl Online for Ppo {
     /// over the tokens of an update.
     fn loss(&self, now: &TokenLogProbs, batch: &Minibatch) -> PolicyLoss {
         let keys = &self.keys;
-        let share = 1.0 / batch.total_tokens.max(1) as f32;
+        let share = 1.0 / batch.update.tokens.max(1) as f32;
         let mean = |x: &Var| ops::scale(&ops::sum(x), share);
 
         // -min(ratio·A, clip(ratio)·A)
@@ -94,7 +94,7 @@ impl Online for Ppo {
         let figures = vec![
             ("policy_loss", f64::from(policy_loss.value().item())),
             ("value_loss", f64::from(value_loss.value().item())),
-            ("clip_fraction", outside as f64 / batch.total_tokens.max(1) as f64),
+            ("clip_fraction", outside as f64 / batch.update.tokens.max(1) as f64),
         ];
         PolicyLoss { loss, figures }
     }
@@ -128,3 +128,6 @@ fn value_error(values: &Var, targets: &ValueTargets, clip: f64) -> Var {
     let error = |v: &Var| ops::square(&ops::sub(v, &targets.returns));
     ops::scale(&ops::maximum(&error(values), &error(&near)), 0.5)
 }
+
+#[cfg(test)]
+mod tests;
