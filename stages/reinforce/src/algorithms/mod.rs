@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod fixtures;
+mod grpo;
 mod ppo;
 
 use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry};
@@ -114,7 +115,8 @@ pub struct Algorithm {
 }
 
 /// All algorithms.
-pub static ALGORITHMS: Registry<Algorithm> = Registry::new("algorithm", &[ppo::ALGORITHM]);
+pub static ALGORITHMS: Registry<Algorithm> =
+    Registry::new("algorithm", &[ppo::ALGORITHM, grpo::ALGORITHM]);
 
 impl Entry for Algorithm {
     fn name(&self) -> &'static str {
