@@ -1,5 +1,6 @@
 //! Where rewards come from. One is a file and a line in [`REWARDS`]; a recipe weighs several.
 
+mod exact_match;
 mod model;
 
 use std::path::Path;
@@ -68,7 +69,8 @@ pub struct RewardKind {
 }
 
 /// All kinds.
-pub static REWARDS: Registry<RewardKind> = Registry::new("reward", &[model::REWARD]);
+pub static REWARDS: Registry<RewardKind> =
+    Registry::new("reward", &[model::REWARD, exact_match::REWARD]);
 
 impl Entry for RewardKind {
     fn name(&self) -> &'static str {
