@@ -1,6 +1,7 @@
 //! Environments: where a policy's episodes begin, and what answers it. One is a file or folder and a line in
 //! [`ENVIRONMENTS`].
 
+mod bandit;
 mod prompts;
 
 use std::sync::Arc;
@@ -105,7 +106,7 @@ pub struct EnvironmentKind {
 
 /// All kinds.
 pub static ENVIRONMENTS: Registry<EnvironmentKind> =
-    Registry::new("environment", &[prompts::ENVIRONMENT]);
+    Registry::new("environment", &[prompts::ENVIRONMENT, bandit::ENVIRONMENT]);
 
 impl Entry for EnvironmentKind {
     fn name(&self) -> &'static str {
