@@ -1,7 +1,7 @@
 //! Algorithms. One is a file or folder and a line in [`ALGORITHMS`].
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod grpo;
 mod ppo;
 

@@ -1,0 +1,98 @@
+//! Reinforcement learning from the command line: each algorithm learns a bandit whose arms pay differently.
+
+mod small;
+
+use std::fs;
+
+use serde_json::Value;
+use small::{Small, good};
+
+/// A model that names one of three arms by chance, and what it learns when the second pays best.
+const RECIPE: &str = r#"
+[run]
+name = "toy"
+
+[corpus]
+heldout_per_thousand = 100
+tokenizer.vocab_size = 300
+[[corpus.sources]]
+name = "arms"
+path = "arms.jsonl"
+text = "{{ messages[0].content }} {{ messages[1].content }}"
+
+[pretrain.model]
+family = "llama"
+hidden_size = 16
+layers = 1
+heads = 2
+context = 48
+[pretrain.train]
+steps = 30
+batch_size = 4
+warmup_steps = 2
+
+[finetune]
+[[finetune.data]]
+dialogue.path = "arms.jsonl"
+[finetune.train]
+steps = 120
+batch_size = 16
+learning_rate = 4e-3
+warmup_steps = 5
+
+[reinforce]
+environment = "bandit"
+bandit.arms = [0.2, 1.0, 0.4]
+answers = 32
+max_new_tokens = 4
+heldout_prompts = 64
+[reinforce.ppo]
+epochs = 2
+[reinforce.grpo]
+epochs = 2
+[reinforce.train]
+steps = 20
+batch_size = 32
+learning_rate = 1e-2
+warmup_steps = 0
+schedule = "constant"
+weight_decay = 0.0
+"#;
+
+#[test]
+fn every_algorithm_learns_which_arm_pays() {
+    let small = Small::new(1);
+    let mut lines = String::new();
+    for i in 0..240 {
+        let arm = ["a", "b", "c"][i % 3];
+        let line = serde_json::json!({ "messages": [
+            { "role": "user", "content": "Which arm: a, b, c?" },
+            { "role": "assistant", "content": arm },
+        ], "id": i });
+        lines += &format!("{line}\n");
+    }
+    fs::write(small.path("arms.jsonl"), lines).unwrap();
+    fs::write(small.path("small.toml"), RECIPE).unwrap();
+    for stage in ["corpus", "pretrain", "finetune"] {
+        good(&small.command(stage, "toy", &[]).output().unwrap());
+    }
+    let model = format!("reinforce.model={:?}", small.path("toy/finetune/model"));
+    for algorithm in ["ppo", "grpo"] {
+        for seed in 1..=5 {
+            let out = format!("{algorithm}-{seed}");
+            let (set, seed) =
+                (format!("reinforce.algorithm=\"{algorithm}\""), format!("run.seed={seed}"));
+            let more = ["--set", &set, "--set", &seed, "--set", &model];
+            good(&small.command("reinforce", &out, &more).output().unwrap());
+            let summary = small.path(&out).join("reinforce/summary.json");
+            let summary: Value =
+                serde_json::from_str(&fs::read_to_string(summary).unwrap()).unwrap();
+            let figure = |name: &str| summary[name].as_f64().unwrap();
+            let (before, after) = (figure("reward_before"), figure("reward_after"));
+            // The arms pay 0.53 in the mean.
+            assert!((0.3..0.75).contains(&before), "{out}: {before}");
+            assert!(after > 0.9, "{out}: {before} to {after}");
+            assert!(figure("logprob_gap_max") < 1e-4, "{out}: {summary}");
+        }
+    }
+}
