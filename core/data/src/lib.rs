@@ -11,6 +11,7 @@ mod heldout;
 pub mod labelled;
 mod order;
 mod packing;
+pub mod preferences;
 pub mod records;
 mod shard_writer;
 mod shards;

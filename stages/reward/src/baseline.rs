@@ -29,7 +29,7 @@ pub(crate) fn tfidf(texts: &Texts) -> Vec<f64> {
         .map(|(i, (term, &df))| (*term, (i as u32, ((1.0 + n) / (1.0 + df as f64)).ln() + 1.0)))
         .collect();
     let rows: Vec<Row> = grams.iter().map(|g| vector(g, &vocabulary)).collect();
-    let targets: Vec<f64> = train.iter().map(|&i| texts.all[i].mean).collect();
+    let targets: Vec<f64> = train.iter().map(|&i| texts.all[i].judgement.worth()).collect();
     let mean = targets.iter().sum::<f64>() / n.max(1.0);
     let centred: Vec<f64> = targets.iter().map(|y| y - mean).collect();
     let train_rows: Vec<&Row> = train.iter().map(|&i| &rows[i]).collect();

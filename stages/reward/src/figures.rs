@@ -1,10 +1,10 @@
-//! What is told of a reward model: accuracy by gap, calibration.
+//! Figures of a reward model: accuracy by gap, calibration.
 
+use athanor_data::preferences::Comparison;
 use athanor_tensor::Rng;
 use serde_json::{Value, json};
 
 use crate::{
-    pairs::{Pair, preference},
     task::Scores,
     texts::{Split, Texts},
 };
@@ -13,21 +13,21 @@ use crate::{
 const GAPS: [f64; 6] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0];
 
 /// Share of pairs for which `right` holds.
-pub(crate) fn accuracy(pairs: &[Pair], right: impl Fn(&Pair) -> bool) -> f64 {
+pub(crate) fn accuracy(pairs: &[Comparison], right: impl Fn(&Comparison) -> bool) -> f64 {
     pairs.iter().filter(|p| right(p)).count() as f64 / pairs.len().max(1) as f64
 }
 
 /// Accuracy by size of gap, ours and the baseline's.
 pub(crate) fn by_gap(
-    pairs: &[Pair],
-    ours: impl Fn(&Pair) -> bool + Copy,
-    baseline: impl Fn(&Pair) -> bool + Copy,
+    pairs: &[Comparison],
+    ours: impl Fn(&Comparison) -> bool + Copy,
+    baseline: impl Fn(&Comparison) -> bool + Copy,
 ) -> Vec<Value> {
     let ends = GAPS.iter().skip(1).copied().chain([f64::INFINITY]);
     GAPS.into_iter()
         .zip(ends)
         .filter_map(|(from, to)| {
-            let inside: Vec<Pair> =
+            let inside: Vec<Comparison> =
                 pairs.iter().copied().filter(|p| p.gap >= from && p.gap < to).collect();
             (!inside.is_empty()).then(|| {
                 json!({
@@ -59,7 +59,7 @@ pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Val
                 let predicted = 1.0 / (1.0 + (scores.get(b) - scores.get(a)).exp());
                 let bin = &mut bins[((predicted * BINS as f64) as usize).min(BINS - 1)];
                 bin.0 += predicted;
-                bin.1 += preference(&texts.all[a], &texts.all[b]);
+                bin.1 += texts.preference(a, b);
                 bin.2 += 1;
             }
         }

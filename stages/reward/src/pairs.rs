@@ -1,68 +1,38 @@
-//! Pairs of rated texts, and how sure one may be of their order.
+//! Held-out pairs of texts whose order is sure enough to be measured on.
 
 use std::{io::Write, path::Path};
 
+use athanor_data::preferences::Comparison;
 use athanor_store::{Error, Result, write_atomic_with};
 use athanor_tensor::Rng;
 use serde_json::json;
 
 use crate::{
     section::RewardSection,
-    texts::{Split, Text, Texts},
+    texts::{Split, Texts},
 };
 
-/// Probability that the first text's true mean rating is above the second's: Φ of the gap over its
-/// standard error, both means being about normal.
-pub(crate) fn confidence(a: &Text, b: &Text) -> f64 {
-    above(a.mean - b.mean, a.error + b.error)
-}
-
-/// Probability that one rater, drawn at random, rates the first text above what another rates the
-/// second: Φ of the gap over the spread of both.
-pub(crate) fn preference(a: &Text, b: &Text) -> f64 {
-    above(a.mean - b.mean, a.variance + b.variance)
-}
-
-/// Φ(gap / √variance).
-fn above(gap: f64, variance: f64) -> f64 {
-    if variance > 0.0 {
-        return normal_cdf(gap / variance.sqrt());
-    }
-    if gap > 0.0 {
-        1.0
-    } else if gap < 0.0 {
-        0.0
-    } else {
-        0.5
-    }
-}
-
-/// Φ(x) within 1e-7: Abramowitz and Stegun 7.1.26.
-fn normal_cdf(x: f64) -> f64 {
-    let z = x.abs() / std::f64::consts::SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let p = ((((1.061_405_429 * t - 1.453_152_027) * t + 1.421_413_741) * t - 0.284_496_736) * t
-        + 0.254_829_592)
-        * t;
-    let erf = 1.0 - p * (-z * z).exp();
-    0.5 * (1.0 + erf.copysign(x))
-}
-
-/// A pair in the order of its mean ratings.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pair {
-    pub better: usize,
-    pub worse: usize,
-    pub gap: f64,
-    pub confidence: f64,
-}
-
-/// Pairs of a split within groups, drawn at random until enough are sure enough; groups count as they
-/// are large.
-pub(crate) fn draw(texts: &Texts, split: Split, section: &RewardSection, seed: u64) -> Vec<Pair> {
-    let groups: Vec<Vec<usize>> =
+/// Pairs of a split that are sure enough: all of them where there are no more than wanted, else drawn at
+/// random; sets count as they are large.
+pub(crate) fn draw(
+    texts: &Texts,
+    split: Split,
+    section: &RewardSection,
+    seed: u64,
+) -> Vec<Comparison> {
+    let sets: Vec<Vec<usize>> =
         texts.indices(split).into_values().filter(|g| g.len() > 1).collect();
-    let total: u64 = groups.iter().map(|g| g.len() as u64).sum();
+    let possible: usize = sets.iter().map(|s| s.len() * (s.len() - 1) / 2).sum();
+    if possible <= section.heldout_pairs {
+        let within = |set: &Vec<usize>| -> Vec<Comparison> {
+            let places = set.iter().enumerate();
+            let all = places.flat_map(|(i, &a)| set[i + 1..].iter().map(move |&b| (a, b)));
+            all.map(|(a, b)| compare(texts, a, b)).collect()
+        };
+        let all = sets.iter().flat_map(within);
+        return all.filter(|pair| is_sure(pair, section)).collect();
+    }
+    let total: u64 = sets.iter().map(|g| g.len() as u64).sum();
     let rng = Rng::new(seed).fork("heldout pairs");
     let mut pairs = Vec::new();
     let mut seen = std::collections::HashSet::new();
@@ -72,7 +42,7 @@ pub(crate) fn draw(texts: &Texts, split: Split, section: &RewardSection, seed: u
             break;
         }
         let mut place = rng.at(i).below(0, total);
-        let Some(group) = groups.iter().find(|g| {
+        let Some(set) = sets.iter().find(|g| {
             let inside = place < g.len() as u64;
             if !inside {
                 place -= g.len() as u64;
@@ -81,24 +51,28 @@ pub(crate) fn draw(texts: &Texts, split: Split, section: &RewardSection, seed: u
         }) else {
             break;
         };
-        let a = group[place as usize];
-        let b = group[rng.at(i).below(1, group.len() as u64) as usize];
-        let (better, worse) = if texts.all[a].mean > texts.all[b].mean { (a, b) } else { (b, a) };
-        let gap = texts.all[better].mean - texts.all[worse].mean;
-        let confidence = confidence(&texts.all[better], &texts.all[worse]);
-        if gap > 0.0
-            && gap >= section.heldout_gap
-            && confidence >= section.heldout_confidence
-            && seen.insert((better, worse))
-        {
-            pairs.push(Pair { better, worse, gap, confidence });
+        let a = set[place as usize];
+        let b = set[rng.at(i).below(1, set.len() as u64) as usize];
+        let pair = compare(texts, a, b);
+        if is_sure(&pair, section) && seen.insert((pair.better, pair.worse)) {
+            pairs.push(pair);
         }
     }
     pairs
 }
 
+fn compare(texts: &Texts, a: usize, b: usize) -> Comparison {
+    Comparison::new([a, b], [&texts.all[a].judgement, &texts.all[b].judgement])
+}
+
+fn is_sure(pair: &Comparison, section: &RewardSection) -> bool {
+    pair.gap > 0.0
+        && pair.gap >= section.heldout_gap
+        && pair.confidence >= section.heldout_confidence
+}
+
 /// Writes pairs.heldout.jsonl.
-pub(crate) fn write(path: &Path, texts: &Texts, pairs: &[Pair]) -> Result<()> {
+pub(crate) fn write(path: &Path, texts: &Texts, pairs: &[Comparison]) -> Result<()> {
     write_atomic_with(path, |w: &mut dyn Write| {
         for p in pairs {
             let (better, worse) = (&texts.all[p.better].id, &texts.all[p.worse].id);
@@ -107,18 +81,4 @@ pub(crate) fn write(path: &Path, texts: &Texts, pairs: &[Pair]) -> Result<()> {
         }
         Ok(())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_normal_distribution() {
-        for (x, want) in
-            [(0.0, 0.5), (1.0, 0.841_344_7), (-1.959_964, 0.025), (3.0, 0.998_650_1), (-8.0, 0.0)]
-        {
-            assert!((normal_cdf(x) - want).abs() < 2e-7, "{x}");
-        }
-    }
 }

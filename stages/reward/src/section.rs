@@ -2,42 +2,24 @@
 
 use std::path::PathBuf;
 
-use athanor_data::{DialogueSection, Expression, Template};
+use athanor_data::preferences::PreferenceSection;
 use athanor_store::{Check, Problem, section};
 use athanor_training::TrainSection;
-
-section! {
-    /// A source of texts with ratings.
-    pub struct RatedSection {
-        /// The conversations that were rated.
-        dialogue: DialogueSection = DialogueSection::default(),
-        /// Expression that gives the list of ratings, one for each rater.
-        ratings: String = "ratings".into(),
-        /// Template of the group within which texts are compared; all of the source if empty.
-        group: String = String::new(),
-    }
-}
-
-impl Check for RatedSection {
-    fn check(&self) -> Result<(), Problem> {
-        Expression::new(&self.ratings).map_err(|e| Problem::new("ratings", e.to_string()))?;
-        Template::new(&self.group).map(drop).map_err(|e| Problem::new("group", e.to_string()))
-    }
-}
 
 section! {
     /// Reward modelling.
     pub struct RewardSection {
         /// Model folder whose trunk is taken; that of this run's finetune stage if not set.
         model: Option<PathBuf> = None,
-        /// Sources of rated texts.
-        data: Vec<RatedSection> = Vec::new(),
+        /// Sources of judged texts.
+        data: Vec<PreferenceSection> = Vec::new(),
         /// Texts held out, of a thousand.
         heldout_per_thousand: usize = 100,
         /// Of the others, texts of a thousand that choose the best weights (train.keep_best) and are not
         /// learned from; the held-out ones only measure.
         validation_per_thousand: usize = 50,
         /// Texts compared with each other in one go, all pairs of them; train.batch_size counts these groups.
+        /// Pairs and rankings are groups of their own.
         texts_per_group: usize = 16,
         /// Held-out pairs that accuracy is taken over.
         heldout_pairs: usize = 4000,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use athanor_data::preferences::Comparison;
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::Device;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     baseline,
     figures::{accuracy, by_gap, calibration},
-    pairs::{self, Pair},
+    pairs,
     section::RewardSection,
     task::{Comparisons, Scores},
     texts::{Split, Texts},
@@ -79,6 +80,13 @@ pub fn run(run: &Run) -> Result<()> {
     let most = model.sizes().context;
     let limit = if section.context == 0 { most } else { section.context.min(most) };
     let texts = Texts::read(&section, &run.recipe, &tokenizer, &template, limit)?;
+    if texts.left_out > 0 {
+        run.console.say(&format!(
+            "{NAME}: {} of {} texts were left out: they have no tokens, or more than {limit}",
+            texts.left_out,
+            texts.left_out + texts.all.len()
+        ));
+    }
     let held = pairs::draw(&texts, Split::Heldout, &section, run.seed);
     if held.is_empty() {
         return Err(Error::input("no held-out pair is sure enough")
@@ -98,8 +106,8 @@ pub fn run(run: &Run) -> Result<()> {
 
     let scores = Scores::of_heldout(&trainer.model, &texts);
     let tfidf = baseline::tfidf(&texts);
-    let ours = |p: &Pair| scores.margin(p) > 0.0;
-    let theirs = |p: &Pair| tfidf[p.better] > tfidf[p.worse];
+    let ours = |p: &Comparison| scores.margin(p) > 0.0;
+    let theirs = |p: &Comparison| tfidf[p.better] > tfidf[p.worse];
     let (table, ece) = calibration(&texts, &scores, run.seed);
     let (own, other) = (accuracy(&held, ours), accuracy(&held, theirs));
     let groups: Vec<Value> = texts
@@ -107,7 +115,7 @@ pub fn run(run: &Run) -> Result<()> {
         .iter()
         .enumerate()
         .map(|(g, name)| {
-            let inside: Vec<Pair> = held.iter().copied().filter(|p| texts.all[p.better].group == g).collect();
+            let inside: Vec<Comparison> = held.iter().copied().filter(|p| texts.all[p.better].group == g).collect();
             json!({ "name": name, "pairs": inside.len(), "accuracy": accuracy(&inside, ours), "tfidf": accuracy(&inside, theirs) })
         })
         .collect();
@@ -122,6 +130,7 @@ pub fn run(run: &Run) -> Result<()> {
         "seconds": seconds,
         "parameters": parameters,
         "tokens": tokens,
+        "texts_left_out": texts.left_out,
         "texts_train": texts.all.iter().filter(|t| t.split == Split::Train).count(),
         "texts_validation": texts.all.iter().filter(|t| t.split == Split::Validation).count(),
         "texts_heldout": texts.all.iter().filter(|t| t.split == Split::Heldout).count(),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use athanor_data::Cursor;
+use athanor_data::{Cursor, preferences::Comparison};
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{
@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 use crate::{
     figures::accuracy,
-    pairs::{Pair, preference},
     section::RewardSection,
     texts::{Split, Text, Texts},
 };
@@ -58,7 +57,7 @@ impl Batch {
 
 pub(crate) struct Comparisons<'a> {
     pub texts: &'a Texts,
-    pub pairs: &'a [Pair],
+    pub pairs: &'a [Comparison],
     pub section: &'a RewardSection,
     /// The token that stands for a hidden one.
     pub hidden: u32,
@@ -71,7 +70,7 @@ pub(crate) struct Comparisons<'a> {
 impl<'a> Comparisons<'a> {
     pub fn new(
         texts: &'a Texts,
-        pairs: &'a [Pair],
+        pairs: &'a [Comparison],
         section: &'a RewardSection,
         hidden: u32,
         seed: u64,
@@ -112,7 +111,7 @@ impl<'a> Comparisons<'a> {
                 for j in i + 1..group.len() {
                     batch.left.push(base + i as i32);
                     batch.right.push(base + j as i32);
-                    let p = preference(&self.texts.all[group[i]], &self.texts.all[group[j]]);
+                    let p = self.texts.preference(group[i], group[j]);
                     batch.targets.push(p as f32);
                 }
             }
@@ -219,7 +218,7 @@ impl Task for Comparisons<'_> {
         let pairs = &self.pairs[..self.pairs.len().min(self.section.train.eval_items)];
         let places: BTreeSet<usize> = pairs.iter().flat_map(|p| [p.better, p.worse]).collect();
         let scores = Scores::of(model, self.texts, places.into_iter().collect());
-        let surprise = |p: &Pair| (1.0 + (-scores.margin(p)).exp()).ln();
+        let surprise = |p: &Comparison| (1.0 + (-scores.margin(p)).exp()).ln();
         let loss = pairs.iter().map(surprise).sum::<f64>() / pairs.len().max(1) as f64;
         Ok(vec![("loss", loss), ("accuracy", accuracy(pairs, |p| scores.margin(p) > 0.0))])
     }
@@ -299,7 +298,7 @@ impl Scores {
         self.0.get(&text).copied().map_or(0.0, f64::from)
     }
 
-    pub fn margin(&self, pair: &Pair) -> f64 {
+    pub fn margin(&self, pair: &Comparison) -> f64 {
         self.get(pair.better) - self.get(pair.worse)
     }
 }
