@@ -75,22 +75,22 @@ impl Online for Grpo {
     }
 
     fn advantages(&self, r: &Rollouts) -> (Advantages, Figures) {
-        let worth = r.scores.iter().zip(&r.episodes).map(|(s, e)| s + e.environment_reward());
-        let worth: Vec<f64> = worth.collect();
-        let (mut advantages, mut silent) = (Vec::with_capacity(worth.len()), 0usize);
-        for (scores, episodes) in
-            worth.chunks(self.keys.group).zip(r.episodes.chunks(self.keys.group))
-        {
-            let (mean, deviation) = mean_std(scores);
-            silent += usize::from(deviation == 0.0);
+        let (mut advantages, mut silent, mut groups) = (Vec::new(), 0.0, 0.0);
+        let mut from = 0;
+        for group in r.episodes.chunk_by(|a, b| a.group == b.group) {
+            let scores = r.scores[from..from + group.len()].iter().zip(group);
+            let scores: Vec<f64> = scores.map(|(s, e)| s + e.environment_reward()).collect();
+            from += group.len();
+            let (mean, deviation) = mean_std(&scores);
+            groups += 1.0;
+            silent += if deviation == 0.0 { 1.0 } else { 0.0 };
             let scale = if self.keys.scale { 1.0 / (deviation + EPSILON) } else { 1.0 };
-            advantages.extend(scores.iter().zip(episodes).map(|(score, episode)| {
+            advantages.extend(scores.iter().zip(group).map(|(score, episode)| {
                 vec![((score - mean) * scale) as f32; episode.learned_count()]
             }));
         }
-        let groups = (worth.len() / self.keys.group).max(1) as f64;
         let all = Advantages { advantages, returns: Vec::new() };
-        (all, vec![("silent_groups", silent as f64 / groups)])
+        (all, vec![("silent_groups", silent / f64::max(groups, 1.0))])
     }
 
     fn loss(&self, now: &TokenLogProbs, batch: &Minibatch) -> PolicyLoss {
