@@ -1,12 +1,16 @@
 //! The stage's keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use athanor_data::DialogueSection;
+use athanor_data::{DialogueSection, preferences::PreferenceSection};
 use athanor_store::{Check, Choice, Problem, section};
 use athanor_training::TrainSection;
 
-use crate::{algorithms::Algorithm, environments::EnvironmentKind, rewards::RewardSection};
+use crate::{
+    algorithms::{Algorithm, Method},
+    environments::EnvironmentKind,
+    rewards::RewardSection,
+};
 
 section! {
     /// Reinforcement learning. train.steps counts iterations, each of which writes answers and learns
@@ -20,6 +24,10 @@ section! {
         rewards: Vec<RewardSection> = Vec::new(),
         /// What the policy talks with.
         environment: Choice<EnvironmentKind> = "prompts".into(),
+        /// Judged answers, for methods that learn from fixed comparisons.
+        preferences: Vec<PreferenceSection> = Vec::new(),
+        /// How sure the order of two answers must be, as a probability, for a method to learn from it.
+        preference_confidence: f64 = 0.75,
         /// Requests that the policy answers; what they say the assistant said is not read.
         prompts: Vec<DialogueSection> = Vec::new(),
         /// Requests held out, of a thousand.
@@ -42,6 +50,16 @@ section! {
 }
 
 impl ReinforceSection {
+    /// The files that it names, with their keys.
+    pub fn files(&self) -> Vec<(String, &Path)> {
+        let prompts = self.prompts.iter().enumerate();
+        let prompts = prompts.map(|(i, s)| (format!("prompts.{i}.path"), s.path.as_path()));
+        let preferences = self.preferences.iter().enumerate();
+        let preferences = preferences
+            .map(|(i, s)| (format!("preferences.{i}.dialogue.path"), s.dialogue.path.as_path()));
+        prompts.chain(preferences).collect()
+    }
+
     /// The rewards: those that are named; for requests without any, this run's reward model. Other
     /// environments reward by themselves.
     pub fn rewards(&self) -> Vec<RewardSection> {
@@ -67,27 +85,34 @@ impl Check for ReinforceSection {
             "heldout_per_thousand",
             "must be below 1000",
         )?;
+        let share = (0.5..=1.0).contains(&self.preference_confidence);
+        Problem::unless(share, "preference_confidence", "must be 0.5 to 1")?;
+        Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")?;
+        match self.algorithm.entry().map(|entry| (entry.open)(&self.algorithm)) {
+            Ok(Method::Online(algorithm)) => self.check_online(algorithm.needs().group),
+            Ok(Method::Direct(_)) => self.check_direct(),
+            // An unknown name is told by the key's own check.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl ReinforceSection {
+    /// What a method that writes needs: whole updates, whole groups, a fixed policy.
+    fn check_online(&self, group: usize) -> Result<(), Problem> {
         let minibatch = self.train.batch_size * self.train.accumulate;
-        let fits = self.answers.is_multiple_of(minibatch);
-        Problem::unless(
-            fits,
-            "answers",
-            format!(
-                "is {}, it must be a multiple of train.batch_size times train.accumulate ({minibatch})",
-                self.answers
-            ),
-        )?;
-        if let Ok(algorithm) = self.algorithm.entry() {
-            let group = (algorithm.open)(&self.algorithm).needs().group;
+        for (unit, what) in [
+            (minibatch, "train.batch_size times train.accumulate"),
+            (group, "the answers to a request"),
+        ] {
             Problem::unless(
-                group == 0 || self.answers.is_multiple_of(group),
+                unit == 0 || self.answers.is_multiple_of(unit),
                 "answers",
-                format!(
-                    "is {}, it must be a multiple of the answers to a request ({group})",
-                    self.answers
-                ),
+                format!("is {}, it must be a multiple of {what} ({unit})", self.answers),
             )?;
         }
+        let none = self.preferences.is_empty();
+        Problem::unless(none, "preferences", self.has_no_meaning())?;
         Problem::unless(
             self.train.patience == 0 && !self.train.keep_best && self.train.average == 0.0,
             "train",
@@ -97,7 +122,27 @@ impl Check for ReinforceSection {
             self.train.dropout == 0.0,
             "train.dropout",
             "must be 0: the ratio of probabilities needs a fixed policy",
+        )
+    }
+
+    /// What a method that learns from fixed comparisons needs.
+    fn check_direct(&self) -> Result<(), Problem> {
+        Problem::unless(
+            !self.preferences.is_empty(),
+            "preferences",
+            format!("is empty: {} learns from [[reinforce.preferences]]", self.algorithm),
         )?;
-        Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
+        for (key, none) in [
+            ("rewards", self.rewards.is_empty()),
+            ("prompts", self.prompts.is_empty()),
+            ("environment", self.environment.name() == "prompts"),
+        ] {
+            Problem::unless(none, key, self.has_no_meaning())?;
+        }
+        Ok(())
+    }
+
+    fn has_no_meaning(&self) -> String {
+        format!("has no meaning for algorithm = \"{}\"", self.algorithm)
     }
 }

@@ -2,18 +2,25 @@
 
 use std::path::Path;
 
-use athanor_generation::{Sampling, text::stops};
+use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Head, Model};
 use athanor_store::{Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
 use athanor_tensor::pool_stats;
-use athanor_text::ChatTemplate;
+use athanor_text::{ChatTemplate, Message, Tokenizer, encode_prompt};
 use athanor_training::{
-    Figures, StageContext, SystemMemory, Trainer, load_tokenizer, load_writer, save_model,
-    say_left_over, stage_model,
+    Figures, Sample, StageContext, SystemMemory, Task, Trainer, fit, load_tokenizer, load_writer,
+    save_model, say_left_over, stage_model,
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
+    algorithms::{
+        Method, Online,
+        direct::{
+            Direct,
+            task::{Comparisons, Preferences},
+        },
+    },
     environments::{Part, Setup},
     evaluate::Evaluator,
     iterate::iterate,
@@ -49,8 +56,11 @@ pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
         Some(path) => recipe.needs_file("reinforce.model", path)?,
         None => recipe.needs_stage(run, NAME, "finetune", "model")?,
     }
-    for (i, prompts) in section.prompts.iter().enumerate() {
-        recipe.needs_file(&format!("{NAME}.prompts.{i}.path"), &prompts.path)?;
+    for (key, path) in section.files() {
+        recipe.needs_file(&format!("{NAME}.{key}"), path)?;
+    }
+    if matches!((section.algorithm.entry()?.open)(&section.algorithm), Method::Direct(_)) {
+        return Ok(());
     }
     for (i, reward) in section.rewards().iter().enumerate() {
         let key = format!("{NAME}.rewards.{i}");
@@ -66,92 +76,172 @@ pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
 pub fn run(run: &Run) -> Result<()> {
     let section: ReinforceSection = run.recipe.section(NAME)?;
     let folder = stage_model(run, "finetune", "reinforce.model", section.model.as_deref())?;
+    let method = (section.algorithm.entry()?.open)(&section.algorithm);
     let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
-    for (i, reward) in section.rewards().iter().enumerate() {
-        if let Some(hash) = (reward.kind.entry()?.hash)(run, &reward.kind)? {
-            fingerprint = fingerprint.input(&format!("rewards.{i}"), hash);
+    if let Method::Online(_) = &method {
+        for (i, reward) in section.rewards().iter().enumerate() {
+            if let Some(hash) = (reward.kind.entry()?.hash)(run, &reward.kind)? {
+                fingerprint = fingerprint.input(&format!("rewards.{i}"), hash);
+            }
         }
     }
-    for (i, source) in section.prompts.iter().enumerate() {
-        fingerprint = fingerprint
-            .input(&format!("prompts.{i}"), sha256_file(&run.recipe.resolve(&source.path))?);
+    for (key, path) in section.files() {
+        fingerprint = fingerprint.input(&key, sha256_file(&run.recipe.resolve(path))?);
     }
     let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
-    let mut algorithm = (section.algorithm.entry()?.open)(&section.algorithm);
-    let needs = algorithm.needs();
-
-    let mut policy = load_writer(&folder)?;
+    let policy = load_writer(&folder)?;
     say_left_over(&*run.console, &folder, &policy);
-    if needs.values {
-        policy.add_head(Head::VALUE, Some(&folder))?;
-    }
-    let reference = Model::load(&folder, context.device())?;
     let tokenizer = load_tokenizer(&folder, &policy)?;
     let template = ChatTemplate::load(&folder).unwrap_or_default();
-    let rewards = Rewards::open(run, &section.rewards(), &tokenizer)?;
-    // The token that closes a turn comes behind one that was cut off.
-    let judges = rewards.models().into_iter().map(|m| m.sizes().context - 1).min();
-    let longest = policy.sizes().context.min(judges.unwrap_or(usize::MAX));
-    let setup = Setup {
-        run,
-        choice: &section.environment,
-        tokenizer: &tokenizer,
-        template: &template,
-        longest,
-        max_new_tokens: section.max_new_tokens,
-        heldout_per_thousand: section.heldout_per_thousand,
-        heldout_prompts: section.heldout_prompts,
-        prompts: &section.prompts,
-        sample_prompts: &section.sample_prompts,
+    let stage = Stage {
+        context: &context,
+        section: &section,
+        reference: Model::load(&folder, context.device())?,
+        folder: &folder,
+        tokenizer,
+        template,
     };
-    let environment = (section.environment.entry()?.open)(&setup)?;
-    let generator = Generator {
-        environment: &*environment,
-        tokenizer: &tokenizer,
-        template: &template,
-        stops: &stops(&tokenizer),
-        sampling: Sampling {
-            temperature: section.temperature,
-            max_new_tokens: section.max_new_tokens,
-            ..Sampling::default()
-        },
-        longest,
-    };
-    let heldout = environment.examples(Part::Heldout).min(section.heldout_prompts);
-    let mut evaluator =
-        Evaluator { generator, reference: &reference, rewards, seed: run.seed, heldout };
-    let parameters = policy.params.count();
-    let steps = section.train.steps;
-    let minibatch = section.train.batch_size * section.train.accumulate;
-    let updates = steps * (section.answers / minibatch * needs.epochs) as u64;
-    let mut trainer = Trainer::open(&context, &section.train, policy, steps, updates)?;
-    let figures = iterate(&mut trainer, &section, &mut evaluator, &mut *algorithm)?;
-
-    let summary = summary(&trainer, parameters, &figures);
-    let seconds = trainer.seconds();
-    let mut model = trainer.close(&last_word(&figures))?;
-    save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
-    context.folder.finish(&context.fingerprint, seconds, &summary)
+    match method {
+        Method::Online(mut algorithm) => stage.online(policy, &mut *algorithm),
+        Method::Direct(method) => stage.direct(policy, &*method),
+    }
 }
 
-/// What the progress bar ends with.
-fn last_word(figures: &Figures) -> String {
-    let figure =
-        |name: &str| figures.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
-    format!(
-        "held-out reward {:+.3} → {:+.3} at {:.1} nats",
-        figure("reward_before"),
-        figure("reward_after"),
-        figure("kl")
-    )
+/// What every method works with.
+struct Stage<'a> {
+    context: &'a StageContext<'a>,
+    section: &'a ReinforceSection,
+    folder: &'a Path,
+    /// The policy as it was.
+    reference: Model,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+}
+
+impl Stage<'_> {
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.section.temperature,
+            max_new_tokens: self.section.max_new_tokens,
+            ..Sampling::default()
+        }
+    }
+
+    /// Learns from what the policy writes.
+    fn online(&self, mut policy: Model, algorithm: &mut dyn Online) -> Result<()> {
+        let (section, run, needs) = (self.section, self.context.run, algorithm.needs());
+        if needs.values {
+            policy.add_head(Head::VALUE, Some(self.folder))?;
+        }
+        let rewards = Rewards::open(run, &section.rewards(), &self.tokenizer)?;
+        // The token that closes a turn comes behind one that was cut off.
+        let judges = rewards.models().into_iter().map(|m| m.sizes().context - 1).min();
+        let longest = policy.sizes().context.min(judges.unwrap_or(usize::MAX));
+        let setup = Setup {
+            run,
+            choice: &section.environment,
+            tokenizer: &self.tokenizer,
+            template: &self.template,
+            longest,
+            max_new_tokens: section.max_new_tokens,
+            heldout_per_thousand: section.heldout_per_thousand,
+            heldout_prompts: section.heldout_prompts,
+            prompts: &section.prompts,
+            sample_prompts: &section.sample_prompts,
+        };
+        let environment = (section.environment.entry()?.open)(&setup)?;
+        let generator = Generator {
+            environment: &*environment,
+            tokenizer: &self.tokenizer,
+            template: &self.template,
+            stops: &stops(&self.tokenizer),
+            sampling: self.sampling(),
+            longest,
+        };
+        let heldout = environment.examples(Part::Heldout).min(section.heldout_prompts);
+        let reference = &self.reference;
+        let mut evaluator = Evaluator { generator, reference, rewards, seed: run.seed, heldout };
+        let (train, steps) = (&section.train, section.train.steps);
+        let minibatch = train.batch_size * train.accumulate;
+        let updates = steps * (section.answers / minibatch * needs.epochs) as u64;
+        let mut trainer = Trainer::open(self.context, train, policy, steps, updates)?;
+        let figures = iterate(&mut trainer, section, &mut evaluator, algorithm)?;
+        let figure =
+            |name: &str| figures.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
+        let last_word = format!(
+            "held-out reward {:+.3} → {:+.3} at {:.1} nats",
+            figure("reward_before"),
+            figure("reward_after"),
+            figure("kl")
+        );
+        self.finish(trainer, &figures, &last_word)
+    }
+
+    /// Learns from fixed comparisons.
+    fn direct(&self, policy: Model, method: &dyn Direct) -> Result<()> {
+        let (section, run) = (self.section, self.context.run);
+        let mut judged = Vec::new();
+        for source in &section.preferences {
+            judged.extend(source.read(&run.recipe, section.heldout_per_thousand as u32)?);
+        }
+        let (tokenizer, template) = (&self.tokenizer, &self.template);
+        let (confidence, longest) = (section.preference_confidence, policy.sizes().context);
+        let console = &*run.console;
+        let mut preferences =
+            Preferences::new(&judged, confidence, tokenizer, template, longest, console)?;
+        preferences.measure(&self.reference);
+        let prompts = section
+            .sample_prompts
+            .iter()
+            .map(|p| encode_prompt(tokenizer, template, &[Message::user(p)]))
+            .collect::<Result<Vec<_>>>()?;
+        let (ends, sampling) = (stops(tokenizer), self.sampling());
+        let sample = |model: &Model| {
+            let written = generate(model, &prompts, &ends, &sampling, run.seed)?;
+            let texts = section.sample_prompts.iter().zip(written);
+            texts
+                .map(|(prompt, c)| {
+                    let text = tokenizer.decode(&c.tokens)?;
+                    Ok(Sample { prompt: prompt.clone(), text, reward: None })
+                })
+                .collect()
+        };
+        let (train, steps) = (&section.train, section.train.steps);
+        let mut task = Comparisons::new(method, &preferences, train, run.seed, sample);
+        let before = task.evaluate(&policy)?;
+        let mut trainer = Trainer::open(self.context, train, policy, steps, steps)?;
+        let after = fit(&mut trainer, &mut task)?;
+        let figure = |all: &Figures, name: &str| {
+            all.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v)
+        };
+        let (loss, accuracy) = (figure(&after, "loss"), figure(&after, "accuracy"));
+        let figures = vec![
+            ("heldout_loss_before", figure(&before, "loss")),
+            ("heldout_loss", loss),
+            ("heldout_accuracy", accuracy),
+            ("heldout_margin", figure(&after, "margin")),
+        ];
+        let last_word = format!("held-out loss {loss:.4}, accuracy {:.1} %", 100.0 * accuracy);
+        self.finish(trainer, &figures, &last_word)
+    }
+
+    /// Writes the model and the summary.
+    fn finish(&self, trainer: Trainer<'_>, figures: &Figures, last_word: &str) -> Result<()> {
+        let summary = summary(&trainer, figures);
+        let seconds = trainer.seconds();
+        let mut model = trainer.close(last_word)?;
+        let folder = &self.context.folder;
+        save_model(&folder.path("model"), &mut model, &self.tokenizer, Some(&self.template))?;
+        folder.finish(&self.context.fingerprint, seconds, &summary)
+    }
 }
 
 /// summary.json.
-fn summary(trainer: &Trainer<'_>, parameters: usize, figures: &Figures) -> Value {
+fn summary(trainer: &Trainer<'_>, figures: &Figures) -> Value {
     let mut summary = Map::new();
     for (name, value) in [
         ("seconds", json!(trainer.seconds())),
-        ("parameters", json!(parameters)),
+        ("parameters", json!(trainer.model.params.count())),
         ("tokens", json!(trainer.tokens())),
         ("expected_memory_bytes", json!(trainer.memory().map(|m| m.total()))),
         ("resident_memory_bytes", json!(SystemMemory::peak())),

@@ -16,7 +16,7 @@ use athanor_store::{Check, OwnKeys, Problem, section};
 use athanor_tensor::{Tensor, Var, ops};
 use athanor_training::Figures;
 
-use super::{Algorithm, Minibatch, Needs, Online, PolicyLoss, Rollouts};
+use super::{Algorithm, Method, Minibatch, Needs, Online, PolicyLoss, Rollouts};
 use crate::{advantages::Advantages, figures::mean_std, rollout::TokenLogProbs};
 
 /// Added to a group's deviation, as in TRL.
@@ -61,7 +61,7 @@ pub(super) const ALGORITHM: Algorithm = Algorithm {
     name: "grpo",
     about: "group relative policy optimisation, without values",
     keys: OwnKeys::of::<GrpoSection>(),
-    open: |choice| Box::new(Grpo { keys: choice.own() }),
+    open: |choice| Method::Online(Box::new(Grpo { keys: choice.own() })),
 };
 
 struct Grpo {

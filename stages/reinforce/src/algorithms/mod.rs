@@ -1,5 +1,6 @@
 //! Algorithms. One is a file or folder and a line in [`ALGORITHMS`].
 
+pub(crate) mod direct;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod grpo;
@@ -10,6 +11,7 @@ use athanor_tensor::Var;
 use athanor_training::Figures;
 use serde_json::Value;
 
+use self::direct::Direct;
 use crate::{
     advantages::Advantages,
     episode::Episode,
@@ -106,17 +108,25 @@ pub(crate) trait Online {
     fn restore(&mut self, _state: &Value) {}
 }
 
+/// How a policy learns.
+pub(crate) enum Method {
+    /// From what it writes.
+    Online(Box<dyn Online>),
+    /// From fixed comparisons.
+    Direct(Box<dyn Direct>),
+}
+
 /// One algorithm.
 pub struct Algorithm {
     name: &'static str,
     about: &'static str,
     keys: OwnKeys,
-    pub(crate) open: fn(&Choice<Algorithm>) -> Box<dyn Online>,
+    pub(crate) open: fn(&Choice<Algorithm>) -> Method,
 }
 
 /// All algorithms.
 pub static ALGORITHMS: Registry<Algorithm> =
-    Registry::new("algorithm", &[ppo::ALGORITHM, grpo::ALGORITHM]);
+    Registry::new("algorithm", &[ppo::ALGORITHM, grpo::ALGORITHM, direct::dpo::ALGORITHM]);
 
 impl Entry for Algorithm {
     fn name(&self) -> &'static str {

@@ -32,6 +32,12 @@ impl Batch {
         let count = targets.len();
         Self { input, places, targets: Ids::new(model.device(), targets, [count]) }
     }
+
+    /// Log-probability of each token, [tokens], at temperature 1; `pass` is one over the batch's input.
+    pub fn log_probs(&self, model: &Model, graph: &Graph<'_>, pass: &mut Pass<'_>) -> Var {
+        let rows = model.rows(&model.hidden(pass), self.places.clone());
+        ops::linear_log_prob(&rows, &model.output(graph), &self.targets, 1.0).log_prob
+    }
 }
 
 /// A model's view of the tokens of a batch, each [tokens].

@@ -30,7 +30,7 @@ use athanor_tensor::{Var, ops};
 use athanor_training::Figures;
 use serde_json::{Value, json};
 
-use super::{Algorithm, Minibatch, Needs, Online, PolicyLoss, Rollouts, ValueTargets};
+use super::{Algorithm, Method, Minibatch, Needs, Online, PolicyLoss, Rollouts, ValueTargets};
 use crate::{
     advantages::{Advantages, explained_variance, gae, token_rewards, whiten},
     rollout::TokenLogProbs,
@@ -45,7 +45,7 @@ pub(super) const ALGORITHM: Algorithm = Algorithm {
     keys: OwnKeys::of::<PpoSection>(),
     open: |choice| {
         let keys: PpoSection = choice.own();
-        Box::new(Ppo { beta: keys.kl.coefficient, keys })
+        Method::Online(Box::new(Ppo { beta: keys.kl.coefficient, keys }))
     },
 };
 
