@@ -11,24 +11,8 @@ pub static STAGES: Registry<StageKind> = Registry::new(
         athanor_corpus::STAGE,
         athanor_pretrain::STAGE,
         athanor_finetune::STAGE,
-        StageKind {
-            name: athanor_reward::NAME,
-            about: "Train a reward model on human comparisons and ratings",
-            keys: athanor_reward::keys,
-            resolved: athanor_reward::resolved,
-            check_files: athanor_reward::check_files,
-            shares_work: false,
-            run: athanor_reward::run,
-        },
-        StageKind {
-            name: athanor_reinforce::NAME,
-            about: "Improve the model by reinforcement learning",
-            keys: athanor_reinforce::keys,
-            resolved: athanor_reinforce::resolved,
-            check_files: athanor_reinforce::check_files,
-            shares_work: false,
-            run: athanor_reinforce::run,
-        },
+        athanor_reward::STAGE,
+        athanor_reinforce::STAGE,
     ],
 );
 

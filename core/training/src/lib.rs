@@ -28,9 +28,7 @@ mod walk;
 
 pub use fit::fit;
 pub use groups::{Group, Groups};
-pub use model_folder::{
-    load_tokenizer, load_writer, save_model, say_left_over, set_tokens, stage_model,
-};
+pub use model_folder::{load_tokenizer, load_writer, save_model, say_left_over, set_tokens};
 pub use packing::Packed;
 pub use record::Sample;
 pub use section::{ModelSection, TrainSection};

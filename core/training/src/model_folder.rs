@@ -1,6 +1,6 @@
 //! Model folders that stages hand on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use athanor_models::{Head, Model};
 use athanor_store::{Console, Error, Result, StagedDir};
@@ -73,29 +73,6 @@ pub fn set_tokens(model: &mut Model, tokenizer: &Tokenizer) -> Result<()> {
     let pad = tokenizer.pad_id().or_else(|| tokenizer.id(SpecialTokens::PAD)).unwrap_or(eos);
     model.set_tokens(bos, eos, pad);
     Ok(())
-}
-
-/// The model folder that an earlier stage of the run made, or the one that the recipe names with
-/// `key`.
-///
-/// # Errors
-/// Input, if it is not there.
-pub fn stage_model(
-    run: &athanor_store::Run,
-    stage: &str,
-    key: &str,
-    named: Option<&Path>,
-) -> Result<PathBuf> {
-    if let Some(path) = named {
-        return Ok(run.recipe.resolve(path));
-    }
-    let path = run.stage(stage).path("model");
-    if path.join("config.json").exists() {
-        return Ok(path);
-    }
-    Err(Error::input(format!("the stage {stage} has made no model yet"))
-        .at(path.display())
-        .hint(format!("run `athanor {stage}` first, or name a model folder with {key}")))
 }
 
 /// The tokenizer of a model folder.

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use athanor_store::{Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run, StageFolder};
+use athanor_store::{
+    Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run, StageFolder, Work,
+};
 use athanor_tensor::{Device, Rng};
 use serde_json::{Value, json};
 
@@ -22,17 +24,9 @@ pub struct StageContext<'r> {
 }
 
 impl<'r> StageContext<'r> {
-    /// Opens the stage `name`; `None` if its work is done already.
-    ///
-    /// # Errors
-    /// Those of [`StageFolder::is_done`].
-    pub fn open(run: &'r Run, name: &str, fingerprint: Fingerprint) -> Result<Option<Self>> {
-        let folder = run.stage(name);
-        if folder.is_done(&fingerprint)? {
-            run.console.say(&format!("{name}: done already ({})", folder.dir().display()));
-            return Ok(None);
-        }
-        Ok(Some(Self { run, folder, fingerprint }))
+    /// Of a stage's work.
+    pub fn of<S>(work: &Work<'r, S>) -> Self {
+        Self { run: work.run, folder: work.folder.clone(), fingerprint: work.fingerprint.clone() }
     }
 
     /// Where models of this run live.

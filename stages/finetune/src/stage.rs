@@ -97,8 +97,7 @@ impl Stage for Finetune {
                 .at(format!("{}: [finetune]", run.recipe.name()))
                 .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
         }
-        let (folder, fingerprint) = (work.folder.clone(), work.fingerprint.clone());
-        let context = StageContext { run, folder, fingerprint };
+        let context = StageContext::of(work);
         let job = Job { run, section, context: &context, folder: work.place("model") };
         (section.task.entry()?.run)(&job)
     }

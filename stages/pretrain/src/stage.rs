@@ -54,8 +54,7 @@ pub const STAGE: StageKind = StageKind::of::<Pretrain>();
 /// Pretrains a model and writes RUN/pretrain/model.
 fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     let Work { run, section, .. } = work;
-    let (folder, fingerprint) = (work.folder.clone(), work.fingerprint.clone());
-    let context = StageContext { run, folder, fingerprint };
+    let context = StageContext::of(work);
     let (corpus, init) = (work.place("corpus"), work.optional("init"));
     let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
     let objective = section.objective.entry()?;

@@ -19,4 +19,4 @@ pub mod environments;
 pub mod rewards;
 
 pub use section::ReinforceSection;
-pub use stage::{NAME, check_files, keys, resolved, run};
+pub use stage::STAGE;

@@ -61,10 +61,11 @@ impl ReinforceSection {
     }
 
     /// The rewards: those that are named; for requests without any, this run's reward model. Other
-    /// environments reward by themselves.
+    /// environments reward by themselves, and methods that learn from comparisons need none.
     pub fn rewards(&self) -> Vec<RewardSection> {
+        let writes = self.preferences.is_empty() && self.environment.name() == "prompts";
         match &self.rewards[..] {
-            [] if self.environment.name() == "prompts" => vec![RewardSection::default()],
+            [] if writes => vec![RewardSection::default()],
             named => named.to_vec(),
         }
     }

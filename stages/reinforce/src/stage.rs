@@ -1,15 +1,13 @@
 //! The stage: from a policy, rewards and an environment to a better policy.
 
-use std::path::Path;
-
 use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Head, Model};
-use athanor_store::{Key, Recipe, Result, Run, Section, sha256_file, sha256_folder};
+use athanor_store::{Done, Input, Result, Stage, StageKind, Work};
 use athanor_tensor::pool_stats;
 use athanor_text::{ChatTemplate, Message, Tokenizer, encode_prompt};
 use athanor_training::{
     Figures, Sample, StageContext, SystemMemory, Task, Trainer, fit, load_tokenizer, load_writer,
-    save_model, say_left_over, stage_model,
+    save_model, say_left_over,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,116 +22,73 @@ use crate::{
     environments::{Part, Setup},
     evaluate::Evaluator,
     iterate::iterate,
-    rewards::Rewards,
+    rewards::{self, Rewards},
     rollout::Generator,
     section::ReinforceSection,
 };
 
-/// The stage's name.
-pub const NAME: &str = "reinforce";
+/// The stage's entry.
+pub const STAGE: StageKind = StageKind::of::<Reinforce>();
 
-/// The stage's keys.
-pub fn keys() -> Vec<Key> {
-    ReinforceSection::keys()
-}
+struct Reinforce;
 
-/// The stage's section with every key, checked.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn resolved(recipe: &Recipe) -> Result<Value> {
-    Ok(athanor_store::recipe::json(&recipe.section::<ReinforceSection>(NAME)?))
-}
+impl Stage for Reinforce {
+    type Section = ReinforceSection;
+    const NAME: &'static str = "reinforce";
+    const ABOUT: &'static str = "Improve the model by reinforcement learning";
 
-/// Fails unless the files, and the earlier stages' results, that the stage works on are there or
-/// will be: asked before the first stage of a recipe begins.
-///
-/// # Errors
-/// Input, with the key's place.
-pub fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
-    let section = recipe.section::<ReinforceSection>(NAME)?;
-    match &section.model {
-        Some(path) => recipe.needs_file("reinforce.model", path)?,
-        None => recipe.needs_stage(run, NAME, "finetune", "model")?,
+    fn inputs(section: &ReinforceSection) -> Vec<Input> {
+        let mut all = vec![Input::model("model", section.model.as_deref(), "finetune")];
+        all.extend(section.files().into_iter().map(|(key, path)| Input::file(&key, &key, path)));
+        all.extend(rewards::inputs(&section.rewards()));
+        all
     }
-    for (key, path) in section.files() {
-        recipe.needs_file(&format!("{NAME}.{key}"), path)?;
-    }
-    if matches!((section.algorithm.entry()?.open)(&section.algorithm), Method::Direct(_)) {
-        return Ok(());
-    }
-    for (i, reward) in section.rewards().iter().enumerate() {
-        let key = format!("{NAME}.rewards.{i}");
-        (reward.kind.entry()?.check_files)(recipe, run, [NAME, &key], &reward.kind)?;
-    }
-    Ok(())
-}
 
-/// Improves a policy and writes RUN/reinforce/model.
-///
-/// # Errors
-/// Input for a wrong recipe, model or data, Interrupted after a checkpoint, Failed otherwise.
-pub fn run(run: &Run) -> Result<()> {
-    let section: ReinforceSection = run.recipe.section(NAME)?;
-    let folder = stage_model(run, "finetune", "reinforce.model", section.model.as_deref())?;
-    let method = (section.algorithm.entry()?.open)(&section.algorithm);
-    let mut fingerprint = run.fingerprint(&section).input("model", sha256_folder(&folder)?);
-    if let Method::Online(_) = &method {
-        for (i, reward) in section.rewards().iter().enumerate() {
-            if let Some(hash) = (reward.kind.entry()?.hash)(run, &reward.kind)? {
-                fingerprint = fingerprint.input(&format!("rewards.{i}"), hash);
-            }
+    fn work(work: &Work<'_, ReinforceSection>) -> Result<Done> {
+        let Work { run, section, .. } = work;
+        let context = StageContext::of(work);
+        let folder = work.place("model");
+        let policy = load_writer(folder)?;
+        say_left_over(&*run.console, folder, &policy);
+        let tokenizer = load_tokenizer(folder, &policy)?;
+        let template = ChatTemplate::load(folder).unwrap_or_default();
+        let reference = Model::load(folder, context.device())?;
+        let stage = Improvement { work, context: &context, reference, tokenizer, template };
+        match (section.algorithm.entry()?.open)(&section.algorithm) {
+            Method::Online(mut algorithm) => stage.online(policy, &mut *algorithm),
+            Method::Direct(method) => stage.direct(policy, &*method),
         }
-    }
-    for (key, path) in section.files() {
-        fingerprint = fingerprint.input(&key, sha256_file(&run.recipe.resolve(path))?);
-    }
-    let Some(context) = StageContext::open(run, NAME, fingerprint)? else { return Ok(()) };
-    let policy = load_writer(&folder)?;
-    say_left_over(&*run.console, &folder, &policy);
-    let tokenizer = load_tokenizer(&folder, &policy)?;
-    let template = ChatTemplate::load(&folder).unwrap_or_default();
-    let stage = Stage {
-        context: &context,
-        section: &section,
-        reference: Model::load(&folder, context.device())?,
-        folder: &folder,
-        tokenizer,
-        template,
-    };
-    match method {
-        Method::Online(mut algorithm) => stage.online(policy, &mut *algorithm),
-        Method::Direct(method) => stage.direct(policy, &*method),
     }
 }
 
 /// What every method works with.
-struct Stage<'a> {
+struct Improvement<'a> {
+    work: &'a Work<'a, ReinforceSection>,
     context: &'a StageContext<'a>,
-    section: &'a ReinforceSection,
-    folder: &'a Path,
     /// The policy as it was.
     reference: Model,
     tokenizer: Tokenizer,
     template: ChatTemplate,
 }
 
-impl Stage<'_> {
+impl Improvement<'_> {
     fn sampling(&self) -> Sampling {
         Sampling {
-            temperature: self.section.temperature,
-            max_new_tokens: self.section.max_new_tokens,
+            temperature: self.work.section.temperature,
+            max_new_tokens: self.work.section.max_new_tokens,
             ..Sampling::default()
         }
     }
 
     /// Learns from what the policy writes.
-    fn online(&self, mut policy: Model, algorithm: &mut dyn Online) -> Result<()> {
-        let (section, run, needs) = (self.section, self.context.run, algorithm.needs());
+    fn online(&self, mut policy: Model, algorithm: &mut dyn Online) -> Result<Done> {
+        let (section, run, needs) = (&self.work.section, self.work.run, algorithm.needs());
         if needs.values {
-            policy.add_head(Head::VALUE, Some(self.folder))?;
+            policy.add_head(Head::VALUE, Some(self.work.place("model")))?;
         }
-        let rewards = Rewards::open(run, &section.rewards(), &self.tokenizer)?;
+        let place = |input: &str| self.work.place(input).to_owned();
+        let device = self.context.device();
+        let rewards = Rewards::open(&section.rewards(), &self.tokenizer, device, &place)?;
         // The token that closes a turn comes behind one that was cut off.
         let judges = rewards.models().into_iter().map(|m| m.sizes().context - 1).min();
         let longest = policy.sizes().context.min(judges.unwrap_or(usize::MAX));
@@ -178,8 +133,8 @@ impl Stage<'_> {
     }
 
     /// Learns from fixed comparisons.
-    fn direct(&self, policy: Model, method: &dyn Direct) -> Result<()> {
-        let (section, run) = (self.section, self.context.run);
+    fn direct(&self, policy: Model, method: &dyn Direct) -> Result<Done> {
+        let (section, run) = (&self.work.section, self.work.run);
         let mut judged = Vec::new();
         for source in &section.preferences {
             judged.extend(source.read(&run.recipe, section.heldout_per_thousand as u32)?);
@@ -225,14 +180,14 @@ impl Stage<'_> {
         self.finish(trainer, &figures, &last_word)
     }
 
-    /// Writes the model and the summary.
-    fn finish(&self, trainer: Trainer<'_>, figures: &Figures, last_word: &str) -> Result<()> {
+    /// Writes the model.
+    fn finish(&self, trainer: Trainer<'_>, figures: &Figures, last_word: &str) -> Result<Done> {
         let summary = summary(&trainer, figures);
         let seconds = trainer.seconds();
         let mut model = trainer.close(last_word)?;
-        let folder = &self.context.folder;
-        save_model(&folder.path("model"), &mut model, &self.tokenizer, Some(&self.template))?;
-        folder.finish(&self.context.fingerprint, seconds, &summary)
+        let path = self.context.folder.path("model");
+        save_model(&path, &mut model, &self.tokenizer, Some(&self.template))?;
+        Ok(Done { seconds, summary })
     }
 }
 

@@ -11,4 +11,4 @@ mod task;
 mod texts;
 
 pub use section::RewardSection;
-pub use stage::{NAME, check_files, keys, resolved, run};
+pub use stage::STAGE;

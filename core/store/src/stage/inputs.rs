@@ -60,23 +60,23 @@ impl Input {
 
     /// A model folder: the one that the recipe names with `key`, or the one that the stage `before` of this
     /// run makes.
-    pub fn model(key: &'static str, path: Option<&Path>, before: &'static str) -> Self {
+    pub fn model(key: impl Into<String>, path: Option<&Path>, before: &'static str) -> Self {
         Self::product(key, path, before, Product::Model)
     }
 
     /// A folder of token shards, likewise.
-    pub fn shards(key: &'static str, path: Option<&Path>, before: &'static str) -> Self {
+    pub fn shards(key: impl Into<String>, path: Option<&Path>, before: &'static str) -> Self {
         Self::product(key, path, before, Product::Shards)
     }
 
     fn product(
-        key: &'static str,
+        key: impl Into<String>,
         path: Option<&Path>,
         before: &'static str,
         product: Product,
     ) -> Self {
-        let path = path.map(Path::to_owned);
-        Self { name: key.into(), key: key.into(), path, of: Some((before, product)) }
+        let (key, path) = (key.into(), path.map(Path::to_owned));
+        Self { name: key.clone(), key, path, of: Some((before, product)) }
     }
 
     /// Its name in the fingerprint.

@@ -29,13 +29,12 @@ pub(super) const REWARD: RewardKind = RewardKind {
     about: "1 where the answer is the expected one, 0 elsewhere",
     keys: OwnKeys::of::<ExactMatchSection>(),
     normalise: false,
-    open: |_, choice, _| {
-        let keys: ExactMatchSection = choice.own();
+    open: |setup| {
+        let keys: ExactMatchSection = setup.choice.own();
         let expected = Template::new(&keys.expected)?;
         Ok(Box::new(ExactMatch { expected, ignore_case: keys.ignore_case }))
     },
-    hash: |_, _| Ok(None),
-    check_files: |_, _, _, _| Ok(()),
+    inputs: |_, _| Vec::new(),
 };
 
 struct ExactMatch {

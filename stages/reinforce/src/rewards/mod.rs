@@ -3,12 +3,13 @@
 mod exact_match;
 mod model;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use athanor_models::Model;
 use athanor_store::{
-    Check, Choice, Entry, OwnKeys, Problem, Recipe, Registered, Registry, Result, Run, section,
+    Check, Choice, Entry, Input, OwnKeys, Problem, Registered, Registry, Result, section,
 };
+use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 
 pub(crate) use model::scores as read;
@@ -60,12 +61,21 @@ pub struct RewardKind {
     keys: OwnKeys,
     /// Whether it is shifted and scaled where the recipe does not say.
     normalise: bool,
-    open: fn(&Run, &Choice<RewardKind>, &Tokenizer) -> Result<Box<dyn Reward>>,
-    /// SHA-256 of the files that it is made from, for the fingerprint.
-    pub(crate) hash: fn(&Run, &Choice<RewardKind>) -> Result<Option<String>>,
-    /// Fails unless the files that it needs are there or will be. Texts are the stage's name and the key
-    /// of the reward.
-    pub(crate) check_files: fn(&Recipe, &Path, [&str; 2], &Choice<RewardKind>) -> Result<()>,
+    open: fn(&Setup<'_>) -> Result<Box<dyn Reward>>,
+    /// What it is made from; the text is the key of the reward in the stage's section.
+    inputs: fn(&str, &Choice<RewardKind>) -> Vec<Input>,
+}
+
+/// What a reward is opened with.
+pub(crate) struct Setup<'a> {
+    /// The reward's name and its own keys.
+    choice: &'a Choice<RewardKind>,
+    /// The reward's key in the stage's section.
+    key: &'a str,
+    /// Where an input is, by its name.
+    place: &'a dyn Fn(&str) -> PathBuf,
+    device: Device,
+    tokenizer: &'a Tokenizer,
 }
 
 /// All kinds.
@@ -90,6 +100,20 @@ impl Registered for RewardKind {
     fn registry() -> &'static Registry<Self> {
         &REWARDS
     }
+}
+
+/// The key of the reward at a place of the list.
+fn key(i: usize) -> String {
+    format!("rewards.{i}")
+}
+
+/// What the rewards of a recipe are made from.
+pub(crate) fn inputs(sections: &[RewardSection]) -> Vec<Input> {
+    let own = |(i, section): (usize, &RewardSection)| {
+        let kind = section.kind.entry();
+        kind.map_or(Vec::new(), |kind| (kind.inputs)(&key(i), &section.kind))
+    };
+    sections.iter().enumerate().flat_map(own).collect()
 }
 
 /// A reward with its part in the sum.
@@ -124,19 +148,25 @@ impl Rewards {
     ///
     /// # Errors
     /// Those of each.
-    pub fn open(run: &Run, sections: &[RewardSection], tokenizer: &Tokenizer) -> Result<Self> {
-        let open = |section: &RewardSection| {
-            let kind = section.kind.entry()?;
+    pub fn open(
+        sections: &[RewardSection],
+        tokenizer: &Tokenizer,
+        device: Device,
+        place: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<Self> {
+        let open = |(i, section): (usize, &RewardSection)| {
+            let (kind, key) = (section.kind.entry()?, key(i));
+            let setup = Setup { choice: &section.kind, key: &key, place, device, tokenizer };
             Ok(Weighted {
                 name: if section.name.is_empty() { kind.name.into() } else { section.name.clone() },
                 weight: section.weight,
                 clip: if section.clip > 0.0 { section.clip } else { f64::INFINITY },
                 normalise: section.normalise.unwrap_or(kind.normalise),
                 scale: (1.0, 0.0),
-                reward: (kind.open)(run, &section.kind, tokenizer)?,
+                reward: (kind.open)(&setup)?,
             })
         };
-        Ok(Self { all: sections.iter().map(open).collect::<Result<_>>()? })
+        Ok(Self { all: sections.iter().enumerate().map(open).collect::<Result<_>>()? })
     }
 
     /// Their names.

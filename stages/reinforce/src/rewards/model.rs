@@ -1,16 +1,14 @@
 //! A reward model: the score of the whole conversation, read at the token that closes the answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use athanor_models::{Head, Model, Pass};
-use athanor_store::{
-    Check, Choice, Error, OwnKeys, Recipe, Result, Run, section, sha256_file, sha256_folder,
-};
-use athanor_tensor::{Device, Graph};
+use athanor_store::{Check, Error, Input, OwnKeys, Result, section, sha256_file};
+use athanor_tensor::Graph;
 use athanor_text::{SpecialTokens, Tokenizer};
-use athanor_training::{Packed, stage_model};
+use athanor_training::Packed;
 
-use super::{Reward, RewardKind};
+use super::{Reward, RewardKind, Setup};
 use crate::episode::Episode;
 
 section! {
@@ -30,8 +28,10 @@ pub(super) const REWARD: RewardKind = RewardKind {
     keys: OwnKeys::of::<ModelRewardSection>(),
     normalise: true,
     open,
-    hash: |run, choice| sha256_folder(&folder(run, choice)?).map(Some),
-    check_files,
+    inputs: |key, choice| {
+        let path = choice.own::<ModelRewardSection>().path;
+        vec![Input::model(format!("{key}.model.path"), path.as_deref(), "reward")]
+    },
 };
 
 /// Episodes that are read at once.
@@ -42,26 +42,9 @@ struct RewardModel {
     end: u32,
 }
 
-fn folder(run: &Run, choice: &Choice<RewardKind>) -> Result<PathBuf> {
-    let keys: ModelRewardSection = choice.own();
-    stage_model(run, "reward", "reinforce.rewards.model.path", keys.path.as_deref())
-}
-
-fn check_files(
-    recipe: &Recipe,
-    run: &Path,
-    [stage, key]: [&str; 2],
-    choice: &Choice<RewardKind>,
-) -> Result<()> {
-    match choice.own::<ModelRewardSection>().path {
-        Some(path) => recipe.needs_file(&format!("{key}.model.path"), &path),
-        None => recipe.needs_stage(run, stage, "reward", "rewards.model.path"),
-    }
-}
-
-fn open(run: &Run, choice: &Choice<RewardKind>, tokenizer: &Tokenizer) -> Result<Box<dyn Reward>> {
-    let dir = folder(run, choice)?;
-    let model = Model::load(&dir, Device::Cpu)?;
+fn open(setup: &Setup<'_>) -> Result<Box<dyn Reward>> {
+    let dir = (setup.place)(&format!("{}.model.path", setup.key));
+    let (tokenizer, model) = (setup.tokenizer, Model::load(&dir, setup.device)?);
     if model.head() != Head::SCALAR {
         return Err(Error::input("the model has no head with one score").at(dir.display()).hint(
             "reinforce.rewards.model.path must name a reward model, such as RUN/reward/model",
