@@ -281,6 +281,15 @@ class Windows:
 # ------------------------------------------------------------------------- optimiser and schedule
 
 
+def flat(train):
+    """[pretrain.train] of a run's recipe with the keys of its tables beside the others."""
+    optimizer, schedule = train["optimizer"], train["schedule"]
+    keys = {k: v for k, v in train.items() if not isinstance(v, dict)}
+    keys |= optimizer["adamw"] | optimizer["muon"] | {"weight_decay": optimizer["weight_decay"], "optimizer": optimizer["name"]}
+    keys |= schedule["wsd"] | {"schedule": schedule["name"]}
+    return keys | {k: schedule[k] for k in ["warmup_steps", "final_share"]}
+
+
 def learning_rate(step, t):
     """The rate of step 0, 1, … as in core/training: linear warm-up, then cosine, linear, wsd
     (warm-up, stable, decay) or constant."""
@@ -301,7 +310,7 @@ def learning_rate(step, t):
         return peak + (last - peak) * share(max(steps - decay, warmup))
     if t["schedule"] == "constant":
         return peak
-    sys.exit(f"recipe.toml: pretrain.train.schedule: this peer does not know {t['schedule']!r}")
+    sys.exit(f"recipe.toml: pretrain.train.schedule.name: this peer does not know {t['schedule']!r}")
 
 
 def newton_schulz(g, steps=5, eps=1e-7):
@@ -356,7 +365,7 @@ def make_optimizers(names, t, muon_scale):
     if t["optimizer"] == "muon":
         return [adam, Muon(hidden, t["momentum"], t["weight_decay"], muon_scale)]
     if t["optimizer"] != "adamw":
-        sys.exit(f"recipe.toml: pretrain.train.optimizer: this peer does not know {t['optimizer']!r}")
+        sys.exit(f"recipe.toml: pretrain.train.optimizer.name: this peer does not know {t['optimizer']!r}")
     return [adam]
 
 
@@ -366,7 +375,7 @@ def make_optimizers(names, t, muon_scale):
 def train(arguments):
     run = arguments.run
     section = tomllib.loads((run / "recipe.toml").read_text())["pretrain"]
-    t = section["train"]
+    t = flat(section["train"])
     if arguments.optimizer:
         t["optimizer"] = arguments.optimizer
     if t["dropout"] > 0:

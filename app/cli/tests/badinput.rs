@@ -584,7 +584,7 @@ fn a_loss_that_is_no_number() {
         "--set",
         "pretrain.train.steps=20",
         "--set",
-        "pretrain.train.warmup_steps=0",
+        "pretrain.train.schedule.warmup_steps=0",
         "--set",
         "pretrain.train.learning_rate=1e30",
     ];

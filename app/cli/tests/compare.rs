@@ -109,13 +109,13 @@ fn texts_and_the_time_to_quality() {
     recipes(&small);
     fs::write(small.path("some.txt"), "It was a good day for the jury.\n".repeat(20)).unwrap();
     let toml = "[comparison]\nseeds = [1, 2]\nreach = \"slow\"\n\
-         set = [\"pretrain.train.warmup_steps=3\"]\n\
+         set = [\"pretrain.train.schedule.warmup_steps=3\"]\n\
          [[comparison.models]]\nname = \"slow\"\nrecipe = \"gpt.toml\"\n\
          set = [\"corpus.write_texts=true\", \"pretrain.train.learning_rate=1e-4\"]\n\
          [[comparison.models]]\nname = \"quick\"\nrecipe = \"gpt.toml\"\ntokenizer_of = \"slow\"\n\
-         set = [\"pretrain.train.learning_rate=1e-2\", \"pretrain.train.eval_every=5\"]\n\
+         set = [\"pretrain.train.learning_rate=1e-2\", \"pretrain.train.evaluate.every=5\"]\n\
          [[comparison.models]]\nname = \"once\"\nrecipe = \"gpt.toml\"\nseeds = 1\n\
-         set = [\"pretrain.train.warmup_steps=5\"]\n\
+         set = [\"pretrain.train.schedule.warmup_steps=5\"]\n\
          [[comparison.texts]]\nname = \"held out\"\nheldout_of = \"slow\"\n\
          only = \"source == 'brown'\"\nlimit = 5\n\
          [[comparison.texts]]\nname = \"a file\"\npath = \"some.txt\"\n";

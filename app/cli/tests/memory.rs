@@ -20,7 +20,7 @@ const LARGE: [&str; 12] = [
     "--set",
     "pretrain.train.steps=2",
     "--set",
-    "pretrain.train.eval_items=4",
+    "pretrain.train.evaluate.items=4",
 ];
 
 fn summary(small: &Small, run: &str) -> Value {

@@ -29,7 +29,7 @@ context = 48
 [pretrain.train]
 steps = 30
 batch_size = 4
-warmup_steps = 2
+schedule.warmup_steps = 2
 
 [finetune]
 [[finetune.data]]
@@ -38,14 +38,13 @@ dialogue.path = "arms.jsonl"
 steps = 120
 batch_size = 16
 learning_rate = 4e-3
-warmup_steps = 5
+schedule.warmup_steps = 5
 
 [reinforce]
 environment = "bandit"
 bandit.arms = [0.2, 1.0, 0.4]
 answers = 32
 max_new_tokens = 4
-heldout_prompts = 64
 [reinforce.ppo]
 epochs = 2
 [reinforce.grpo]
@@ -54,9 +53,10 @@ epochs = 2
 steps = 20
 batch_size = 32
 learning_rate = 1e-2
-warmup_steps = 0
-schedule = "constant"
-weight_decay = 0.0
+evaluate.items = 64
+optimizer.weight_decay = 0.0
+schedule.name = "constant"
+schedule.warmup_steps = 0
 "#;
 
 #[test]

@@ -50,20 +50,24 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
         let last = done == trainer.steps();
         // Figures and samples belong to the step that is ending: the bar moves in end_step.
         let mut after = |trainer: &mut Trainer<'_>| -> Result<()> {
-            if section.eval_every > 0 && done.is_multiple_of(section.eval_every) && !last {
+            if section.evaluate.every > 0 && done.is_multiple_of(section.evaluate.every) && !last {
                 let figures = evaluate_at(trainer, task, done)?;
                 if let Some((_, loss)) = figures.first() {
                     best.since += 1;
                     if *loss < best.loss {
                         best = Best { loss: *loss, step: done, since: 0 };
-                        if section.keep_best {
+                        if section.evaluate.keep_best {
                             save_best(trainer)?;
                         }
                     }
-                    stopped = section.patience > 0 && best.since >= section.patience;
+                    stopped =
+                        section.evaluate.patience > 0 && best.since >= section.evaluate.patience;
                 }
             }
-            if section.sample_every > 0 && done.is_multiple_of(section.sample_every) && !last {
+            if section.evaluate.sample_every > 0
+                && done.is_multiple_of(section.evaluate.sample_every)
+                && !last
+            {
                 let samples = task.sample(&trainer.model)?;
                 trainer.sample_at(done, &samples)?;
                 trainer.reset_rates();
@@ -79,7 +83,7 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
     trainer.settle_average();
     let mut figures = evaluate(trainer, task)?;
     let worse = figures.first().is_some_and(|(_, loss)| best.loss < *loss || loss.is_nan());
-    if section.keep_best && worse && best.loss.is_finite() {
+    if section.evaluate.keep_best && worse && best.loss.is_finite() {
         let path = trainer.context.folder.path(BEST_FILE);
         restore_weights(&mut trainer.model, load_arrays(&path)?)?;
         trainer.context.run.console.say(&format!(

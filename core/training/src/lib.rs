@@ -9,10 +9,12 @@
 //! step depends on the step alone, so a checkpoint needs neither RNG state nor history.
 
 mod average;
+mod checks;
 mod fit;
 pub mod forecast;
 mod groups;
 mod model_folder;
+mod model_section;
 pub mod optimizers;
 mod packing;
 pub mod parallel;
@@ -29,12 +31,15 @@ mod walk;
 pub use fit::fit;
 pub use groups::{Group, Groups};
 pub use model_folder::{load_tokenizer, load_writer, save_model, say_left_over, set_tokens};
+pub use model_section::ModelSection;
 pub use packing::Packed;
 pub use record::Sample;
-pub use section::{ModelSection, TrainSection};
+pub use section::{
+    EvaluateSection, GroupSection, LearnsSection, OptimizerSection, ScheduleSection, TrainSection,
+};
 pub use stage_run::StageContext;
 pub use system::SystemMemory;
 pub use task::{Figures, Loss, Micro, Task};
 pub use trainer::Trainer;
-pub use updater::Update;
+pub use updater::{Update, optimizer};
 pub use walk::Walk;

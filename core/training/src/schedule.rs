@@ -1,78 +1,93 @@
 //! Learning rates by step.
 
-use crate::section::TrainSection;
+use athanor_store::{Check, Choice, Entry, OwnKeys, Problem, Registered, Registry, section};
 
 /// A way from the peak to the last learning rate.
 pub struct Schedule {
-    /// Its name in a recipe.
-    pub name: &'static str,
-    /// Share of the way down (0 at the peak, 1 at the end) at `step` of the `steps` after the
-    /// warm-up, given `decay_share`'s number of steps.
-    down: fn(step: u64, steps: u64, decay: u64) -> f64,
+    name: &'static str,
+    about: &'static str,
+    keys: Option<OwnKeys>,
+    /// Share of the way down (0 at the peak, 1 at the end) at `step` of the `steps` after the warm-up; `all` are
+    /// the steps with it.
+    down: fn(&Choice<Schedule>, step: u64, steps: u64, all: u64) -> f64,
 }
 
 /// All schedules.
-pub static SCHEDULES: &[Schedule] = &[
-    // Half a cosine: Loshchilov and Hutter 2017, "SGDR".
-    Schedule {
-        name: "cosine",
-        down: |step, steps, _| 0.5 - 0.5 * (std::f64::consts::PI * share(step, steps)).cos(),
+pub static SCHEDULES: Registry<Schedule> =
+    Registry::new("schedule", &[COSINE, LINEAR, WSD, CONSTANT]);
+
+impl Entry for Schedule {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        self.keys
+    }
+}
+
+impl Registered for Schedule {
+    fn registry() -> &'static Registry<Self> {
+        &SCHEDULES
+    }
+}
+
+/// Loshchilov and Hutter 2017, "SGDR".
+const COSINE: Schedule = Schedule {
+    name: "cosine",
+    about: "half a cosine",
+    keys: None,
+    down: |_, step, steps, _| 0.5 - 0.5 * (std::f64::consts::PI * share(step, steps)).cos(),
+};
+
+const LINEAR: Schedule = Schedule {
+    name: "linear",
+    about: "a straight line",
+    keys: None,
+    down: |_, step, steps, _| share(step, steps),
+};
+
+section! {
+    /// Warm-up, stable, decay.
+    pub struct WsdSection {
+        /// Share of the steps in which the rate goes down.
+        decay_share: f64 = 0.2,
+    }
+}
+
+impl Check for WsdSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless((0.0..=1.0).contains(&self.decay_share), "decay_share", "must be 0 to 1")
+    }
+}
+
+/// Hu et al. 2024, "MiniCPM".
+const WSD: Schedule = Schedule {
+    name: "wsd",
+    about: "flat, then straight down to the end",
+    keys: Some(OwnKeys::of::<WsdSection>()),
+    down: |choice, step, steps, all| {
+        let WsdSection { decay_share } = choice.own_of(WSD.name);
+        let decay = (all as f64 * decay_share).round() as u64;
+        let flat = steps.saturating_sub(decay);
+        share(step.saturating_sub(flat), steps - flat)
     },
-    Schedule { name: "linear", down: |step, steps, _| share(step, steps) },
-    // Flat, then straight down: Hu et al. 2024, "MiniCPM".
-    Schedule {
-        name: "wsd",
-        down: |step, steps, decay| {
-            let flat = steps.saturating_sub(decay);
-            share(step.saturating_sub(flat), steps - flat)
-        },
-    },
-    Schedule { name: "constant", down: |_, _, _| 0.0 },
-];
+};
+
+const CONSTANT: Schedule =
+    Schedule { name: "constant", about: "the peak to the end", keys: None, down: |_, _, _, _| 0.0 };
 
 /// How far `step` is on its way to the last of `steps`.
 fn share(step: u64, steps: u64) -> f64 {
     (step as f64 / steps.saturating_sub(1).max(1) as f64).clamp(0.0, 1.0)
 }
 
-/// Learning rate of step `step` (from 0) of `steps`: linear warm-up to the peak, reached at step
-/// `warmup_steps`, then the schedule down to the final share of the peak.
-pub fn learning_rate(section: &TrainSection, step: u64, steps: u64) -> f64 {
-    let peak = section.peak_learning_rate();
-    let warmup = section.warmup_steps.min(steps);
-    if step < warmup {
-        return peak * (step + 1) as f64 / (warmup + 1) as f64;
-    }
-    let schedule = SCHEDULES.iter().find(|s| s.name == section.schedule).unwrap_or(&SCHEDULES[0]);
-    let decay = (steps as f64 * section.decay_share).round() as u64;
-    let down = (schedule.down)(step - warmup, steps - warmup, decay);
-    peak + peak * (section.final_share - 1.0) * down
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schedules_have_their_shapes() {
-        for name in SCHEDULES.iter().map(|s| s.name) {
-            let s = TrainSection {
-                schedule: name.into(),
-                warmup_steps: 10,
-                learning_rate: Some(1.0),
-                final_share: 0.1,
-                ..TrainSection::default()
-            };
-            let rate: Vec<f64> = (0..110).map(|i| learning_rate(&s, i, 110)).collect();
-            assert!(rate[..=10].is_sorted() && rate[0] > 0.0, "{name}");
-            assert!((rate[10] - 1.0).abs() < 1e-12, "{name}");
-            assert!(rate[10..].windows(2).all(|w| w[1] <= w[0] + 1e-12), "{name}");
-            let last = if name == "constant" { 1.0 } else { 0.1 };
-            assert!((rate[109] - last).abs() < 1e-12, "{name}: {}", rate[109]);
-            let flat = rate[60] > 0.999;
-            assert_eq!(flat, matches!(name, "wsd" | "constant"), "{name}");
-        }
-        let none = TrainSection { warmup_steps: 0, ..TrainSection::default() };
-        assert!(learning_rate(&none, 0, 1) > 0.0 && learning_rate(&none, 0, 0) > 0.0);
-    }
+/// The chosen schedule's share of the way down at `step` of the `steps` after the warm-up; `all` are the steps
+/// with it.
+pub(crate) fn down(choice: &Choice<Schedule>, step: u64, steps: u64, all: u64) -> f64 {
+    choice.entry().map_or(0.0, |schedule| (schedule.down)(choice, step, steps, all))
 }

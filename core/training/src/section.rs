@@ -1,99 +1,125 @@
-//! Recipe sections that stages share.
+//! The keys of training, which all stages share.
 
-use athanor_models::{Shape, families};
-use athanor_store::{Check, Problem, section};
+use athanor_store::{Check, Choice, Problem, section};
 use athanor_tensor::{Graph, Params};
 
-use crate::{optimizers, schedule};
+use crate::{
+    checks::{below_one, not_negative},
+    optimizers::OptimizerKind,
+    schedule::{self, Schedule},
+};
 
 section! {
-    /// The model's family and sizes.
-    pub struct ModelSection {
-        /// Family: gpt2 (learned positions, LayerNorm, GELU), llama (rotary, RMS norm, SwiGLU) or gemma3 (local and global layers, GeGLU).
-        family: String = "llama".into(),
-        /// Width of the residual stream.
-        hidden_size: usize = 256,
-        /// Number of blocks.
-        layers: usize = 4,
-        /// Query heads.
-        heads: usize = 4,
-        /// Key and value heads; 0 takes as many as query heads.
-        kv_heads: usize = 0,
-        /// Inner width of the feed-forward part; 0 takes 4 times the width (gpt2, gemma3) or 8/3, rounded up to 64 (llama).
-        intermediate_size: usize = 0,
-        /// Longest context, in tokens.
-        context: usize = 256,
-        /// RMS norm on queries and keys (llama only): steadier at high learning rates.
-        qk_norm: bool = false,
-        /// Biases on queries, keys and values (llama only): Qwen2's.
-        qkv_bias: bool = false,
-        /// How many places a query sees, its own among them (llama, gemma3's local layers); 0 is all.
-        sliding_window: usize = 0,
-        /// Share the input and output embeddings.
-        tied: bool = true,
-        /// Base of the rotary angles.
-        rope_theta: f64 = 10_000.0,
+    /// How gradients change weights. `optimizer = "muon"` is short for `optimizer.name = "muon"`.
+    pub struct OptimizerSection {
+        /// The rule.
+        name: Choice<OptimizerKind> = "adamw".into(),
+        /// Decoupled weight decay of matrices; norms and biases have none.
+        weight_decay: f64 = 0.1,
     }
 }
 
-impl Check for ModelSection {
+impl Check for OptimizerSection {
     fn check(&self) -> Result<(), Problem> {
-        let names: Vec<&str> = families::FAMILIES.iter().map(|f| f.name).collect();
-        Problem::unless_one_of("family", &self.family, &names)?;
-        for (key, size) in [
-            ("hidden_size", self.hidden_size),
-            ("layers", self.layers),
-            ("heads", self.heads),
-            ("context", self.context),
-        ] {
-            Problem::unless(
-                size > 0 && size < 1 << 24,
-                key,
-                format!("is {size}, it must be 1 to 16777215"),
-            )?;
-        }
-        Problem::unless(
-            self.hidden_size.is_multiple_of(self.heads),
-            "hidden_size",
-            format!("is {}, it must be a multiple of heads ({})", self.hidden_size, self.heads),
-        )?;
-        let divides = self.kv_heads == 0
-            || (self.kv_heads <= self.heads && self.heads.is_multiple_of(self.kv_heads));
-        Problem::unless(
-            divides,
-            "kv_heads",
-            format!("is {}, it must divide heads ({})", self.kv_heads, self.heads),
-        )?;
-        let refused = families::by_name(&self.family).ok().and_then(|f| (f.refuse)(&self.shape(1)));
-        Problem::unless(refused.is_none(), "family", refused.unwrap_or_default())
+        not_negative([("weight_decay", self.weight_decay)])
     }
 }
 
-impl ModelSection {
-    /// The shape, for a vocabulary.
-    pub fn shape(&self, vocabulary: usize) -> Shape {
-        let family = families::by_name(&self.family);
-        let default = family.map_or(4 * self.hidden_size, |f| (f.intermediate)(self.hidden_size));
-        Shape {
-            vocabulary,
-            context: self.context,
-            hidden: self.hidden_size,
-            layers: self.layers,
-            heads: self.heads,
-            kv_heads: if self.kv_heads == 0 { self.heads } else { self.kv_heads },
-            intermediate: if self.intermediate_size == 0 {
-                default
-            } else {
-                self.intermediate_size
-            },
-            qk_norm: self.qk_norm,
-            qkv_bias: self.qkv_bias,
-            sliding_window: Some(self.sliding_window).filter(|&n| n > 0),
-            tied: self.tied,
-            rope_theta: self.rope_theta,
-        }
+section! {
+    /// The learning rate by step. `schedule = "linear"` is short for `schedule.name = "linear"`.
+    pub struct ScheduleSection {
+        /// The way down after the warm-up.
+        name: Choice<Schedule> = "cosine".into(),
+        /// Steps of linear warm-up.
+        warmup_steps: u64 = 50,
+        /// Last learning rate, as a share of the peak.
+        final_share: f64 = 0.1,
     }
 }
+
+impl Check for ScheduleSection {
+    fn check(&self) -> Result<(), Problem> {
+        not_negative([("final_share", self.final_share)])
+    }
+}
+
+impl ScheduleSection {
+    /// Learning rate of step `step` (from 0) of `steps`: linear warm-up to `peak`, reached at step
+    /// `warmup_steps`, then the schedule down to the final share of the peak.
+    pub fn learning_rate(&self, peak: f64, step: u64, steps: u64) -> f64 {
+        let warmup = self.warmup_steps.min(steps);
+        if step < warmup {
+            return peak * (step + 1) as f64 / (warmup + 1) as f64;
+        }
+        let down = schedule::down(&self.name, step - warmup, steps - warmup, steps);
+        peak + peak * (self.final_share - 1.0) * down
+    }
+}
+
+section! {
+    /// Parameters that learn at a rate of their own, or not at all.
+    pub struct GroupSection {
+        /// Pattern of their names as in model.safetensors: * stands for any characters.
+        names: String = String::new(),
+        /// Learning rate, as a share of that of the others.
+        rate: f64 = 1.0,
+        /// Whether they learn.
+        learns: bool = true,
+    }
+}
+
+impl Check for GroupSection {
+    fn check(&self) -> Result<(), Problem> {
+        glob::Pattern::new(&self.names).map_err(|e| Problem::new("names", e.msg))?;
+        Problem::unless(!self.names.is_empty(), "names", "is missing")?;
+        not_negative([("rate", self.rate)])
+    }
+}
+
+section! {
+    /// Which parameters learn, and how fast. A parameter that does not learn costs no gradient, and neither does
+    /// anything below the lowest that does.
+    pub struct LearnsSection {
+        /// How much of the model stays as it is: 1 the embeddings, 2 the first block as well, and so on; 0
+        /// nothing.
+        freeze: usize = 0,
+        /// The embeddings' learning rate, as a share of the others'. Adam moves a rare word's row as far as a
+        /// common one's, so on few labels a small share keeps rare words from learning by heart; 0 leaves
+        /// the embeddings as they are.
+        embedding_rate: f64 = 1.0,
+        /// Learning rate of a block, as a share of that of the block above; the embeddings are below the first
+        /// block, the head above the last (Clark et al. 2020, "ELECTRA", appendix B; also Howard and Ruder 2018).
+        layer_decay: f64 = 1.0,
+        /// Parameters by name; a later entry overrides an earlier one and the keys above.
+        groups: Vec<GroupSection> = Vec::new(),
+    }
+}
+
+impl Check for LearnsSection {
+    fn check(&self) -> Result<(), Problem> {
+        let decays = self.layer_decay > 0.0 && self.layer_decay <= 1.0;
+        Problem::unless(decays, "layer_decay", "must be above 0 and at most 1")?;
+        not_negative([("embedding_rate", self.embedding_rate)])
+    }
+}
+
+section! {
+    /// What is looked at while the model learns.
+    pub struct EvaluateSection {
+        /// Steps between evaluations on held-out data; 0 evaluates at the end only.
+        every: u64 = 100,
+        /// Most sequences (or pairs) that an evaluation takes.
+        items: usize = 200,
+        /// Evaluations without a better held-out loss after which training stops; 0 never stops early.
+        patience: u64 = 0,
+        /// End with the weights of the best evaluation instead of the last.
+        keep_best: bool = false,
+        /// Steps between samples; 0 samples at the beginning and the end only.
+        sample_every: u64 = 0,
+    }
+}
+
+impl Check for EvaluateSection {}
 
 section! {
     /// How a model is trained.
@@ -104,44 +130,22 @@ section! {
         batch_size: usize = 8,
         /// Micro-batches whose gradients are summed for one step.
         accumulate: usize = 1,
-        /// Optimiser: adamw, or muon (hidden matrices by Muon, the rest by AdamW).
-        optimizer: String = "adamw".into(),
-        /// Peak learning rate; not set: 1e-3 with adamw, 7e-3 with muon.
+        /// Peak learning rate; the optimiser's own if not set (adamw 1e-3, muon 7e-3).
         learning_rate: Option<f64> = None,
-        /// The embeddings' learning rate, as a share of the others'. Adam moves a rare word's row as far as a
-        /// common one's, so on few labels a small share keeps rare words from learning by heart; 0 leaves
-        /// the embeddings as they are.
-        embedding_rate: f64 = 1.0,
-        /// Learning rate of a block, as a share of that of the block above; the embeddings are below the first
-        /// block, the head above the last (Clark et al. 2020, "ELECTRA", appendix B; also Howard and Ruder 2018).
-        layer_decay: f64 = 1.0,
-        /// How much of the model stays as it is: 1 the embeddings, 2 the first block as well, and so on; 0
-        /// nothing.
-        freeze: usize = 0,
-        /// Last learning rate, as a share of the peak.
-        final_share: f64 = 0.1,
-        /// Steps of linear warm-up.
-        warmup_steps: u64 = 50,
-        /// Schedule after the warm-up: cosine, linear, wsd (flat, then down to the end), constant.
-        schedule: String = "cosine".into(),
-        /// Share of the steps in which wsd goes down.
-        decay_share: f64 = 0.2,
-        /// AdamW: decay of the mean gradient.
-        beta1: f64 = 0.9,
-        /// AdamW: decay of the mean squared gradient.
-        beta2: f64 = 0.95,
-        /// AdamW: added to the root of the mean squared gradient.
-        epsilon: f64 = 1e-8,
-        /// Decoupled weight decay of matrices; norms and biases have none.
-        weight_decay: f64 = 0.1,
-        /// Muon: momentum.
-        momentum: f64 = 0.95,
         /// The gradient's global norm is cut to this; 0 never cuts.
         clip: f64 = 1.0,
-        /// Decay of a running average of the weights, which is then measured and kept; 0 keeps none.
-        average: f64 = 0.0,
         /// Probability of dropout after embeddings, attention and feed-forward parts.
         dropout: f64 = 0.0,
+        /// Decay of a running average of the weights, which is then measured and kept; 0 keeps none.
+        average: f64 = 0.0,
+        /// How gradients change weights.
+        optimizer: OptimizerSection = OptimizerSection::default(),
+        /// The learning rate by step.
+        schedule: ScheduleSection = ScheduleSection::default(),
+        /// Which parameters learn, and how fast.
+        learns: LearnsSection = LearnsSection::default(),
+        /// What is looked at while the model learns.
+        evaluate: EvaluateSection = EvaluateSection::default(),
         /// Keep less of the forward pass and compute it again on the way back (Chen et al. 2016): less memory,
         /// about a fifth more time, the same bytes.
         #[watch]
@@ -150,16 +154,6 @@ section! {
         /// before it begins, and one that does not fit is refused.
         #[watch]
         memory_gigabytes: f64 = 0.0,
-        /// Steps between evaluations on held-out data; 0 evaluates at the end only.
-        eval_every: u64 = 100,
-        /// Most sequences (or pairs) that an evaluation takes.
-        eval_items: usize = 200,
-        /// Evaluations without a better held-out loss after which training stops; 0 never stops early.
-        patience: u64 = 0,
-        /// End with the weights of the best evaluation instead of the last.
-        keep_best: bool = false,
-        /// Steps between samples; 0 samples at the beginning and the end only.
-        sample_every: u64 = 0,
         /// Seconds between checkpoints.
         #[watch]
         checkpoint_seconds: f64 = 60.0,
@@ -177,16 +171,20 @@ impl TrainSection {
     /// the loss of a GPT-2 trained with AdamW (recipes/time-to-quality.toml; figures in bench/RESULTS.md).
     pub fn pretraining() -> Self {
         Self {
-            optimizer: "muon".into(),
-            schedule: "linear".into(),
-            final_share: 0.0,
+            optimizer: OptimizerSection { name: "muon".into(), ..OptimizerSection::default() },
+            schedule: ScheduleSection {
+                name: "linear".into(),
+                final_share: 0.0,
+                ..ScheduleSection::default()
+            },
             ..Self::default()
         }
     }
 
     /// The peak learning rate: the recipe's, or the optimiser's own.
     pub fn peak_learning_rate(&self) -> f64 {
-        self.learning_rate.unwrap_or(optimizers::by_name(&self.optimizer).learning_rate)
+        let own = || self.optimizer.name.entry().map_or(0.0, |kind| kind.learning_rate);
+        self.learning_rate.unwrap_or_else(own)
     }
 
     /// A pass that can go backward, as the recipe wants it.
@@ -197,45 +195,40 @@ impl TrainSection {
 
 impl Check for TrainSection {
     fn check(&self) -> Result<(), Problem> {
-        Problem::unless(self.batch_size > 0, "batch_size", "must be at least 1")?;
-        Problem::unless(self.accumulate > 0, "accumulate", "must be at least 1")?;
+        for (key, count) in [("batch_size", self.batch_size), ("accumulate", self.accumulate)] {
+            Problem::unless(count > 0, key, "must be at least 1")?;
+        }
         Problem::unless(self.log_every > 0, "log_every", "must be at least 1")?;
         Problem::unless(self.keep_checkpoints > 0, "keep_checkpoints", "must be at least 1")?;
-        let names: Vec<&str> = optimizers::OPTIMIZERS.iter().map(|o| o.name).collect();
-        Problem::unless_one_of("optimizer", &self.optimizer, &names)?;
-        let names: Vec<&str> = schedule::SCHEDULES.iter().map(|s| s.name).collect();
-        Problem::unless_one_of("schedule", &self.schedule, &names)?;
-        for (key, value) in [
+        not_negative([
             ("learning_rate", self.peak_learning_rate()),
-            ("embedding_rate", self.embedding_rate),
-            ("final_share", self.final_share),
-            ("epsilon", self.epsilon),
-            ("weight_decay", self.weight_decay),
             ("clip", self.clip),
             ("checkpoint_seconds", self.checkpoint_seconds),
             ("memory_gigabytes", self.memory_gigabytes),
-        ] {
-            Problem::unless(
-                value >= 0.0 && value.is_finite(),
-                key,
-                format!("is {value}, it must be 0 or more"),
-            )?;
+        ])?;
+        below_one([("average", self.average), ("dropout", self.dropout)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::SCHEDULES;
+
+    #[test]
+    fn schedules_have_their_shapes() {
+        for name in SCHEDULES.names() {
+            let s = ScheduleSection { name: name.into(), warmup_steps: 10, final_share: 0.1 };
+            let rate: Vec<f64> = (0..110).map(|i| s.learning_rate(1.0, i, 110)).collect();
+            assert!(rate[..=10].is_sorted() && rate[0] > 0.0, "{name}");
+            assert!((rate[10] - 1.0).abs() < 1e-12, "{name}");
+            assert!(rate[10..].windows(2).all(|w| w[1] <= w[0] + 1e-12), "{name}");
+            let last = if name == "constant" { 1.0 } else { 0.1 };
+            assert!((rate[109] - last).abs() < 1e-12, "{name}: {}", rate[109]);
+            let flat = rate[60] > 0.999;
+            assert_eq!(flat, matches!(name, "wsd" | "constant"), "{name}");
         }
-        for (key, value) in [
-            ("beta1", self.beta1),
-            ("beta2", self.beta2),
-            ("momentum", self.momentum),
-            ("average", self.average),
-            ("dropout", self.dropout),
-        ] {
-            Problem::unless(
-                (0.0..1.0).contains(&value),
-                key,
-                format!("is {value}, it must be 0 or more and below 1"),
-            )?;
-        }
-        let decays = self.layer_decay > 0.0 && self.layer_decay <= 1.0;
-        Problem::unless(decays, "layer_decay", "must be above 0 and at most 1")?;
-        Problem::unless((0.0..=1.0).contains(&self.decay_share), "decay_share", "must be 0 to 1")
+        let none = ScheduleSection { warmup_steps: 0, ..ScheduleSection::default() };
+        assert!(none.learning_rate(1.0, 0, 1) > 0.0 && none.learning_rate(1.0, 0, 0) > 0.0);
     }
 }

@@ -50,7 +50,7 @@ impl<'c> Trainer<'c> {
         updates: u64,
     ) -> Result<Self> {
         let (run, found) = StageRun::open(context, section, steps)?;
-        let mut updater = Updater::new(section, &mut model, updates, Box::new(Alone));
+        let mut updater = Updater::new(section, &mut model, updates, Box::new(Alone))?;
         let mut arrays = Vec::new();
         if let Some(mut checkpoint) = found {
             if checkpoint.files.iter().any(|(name, _)| name == TASK) {
@@ -147,7 +147,7 @@ impl<'c> Trainer<'c> {
         Err(Error::failed(format!("loss or gradient was not finite {MAX_WITHHELD} times in a row"))
             .at(format!("{name}, step {step}"))
             .hint(format!(
-                "lower {name}.train.learning_rate or raise {name}.train.warmup_steps, and look \
+                "lower {name}.train.learning_rate or raise {name}.train.schedule.warmup_steps, and look \
                  at the data; with --force the stage begins anew, {kept}"
             )))
     }

@@ -5,8 +5,11 @@ use athanor_store::{Array, Result};
 use athanor_tensor::{GradSet, Params, ops};
 
 use crate::{
-    average::Average, groups::Groups, optimizers::Optimizer, parallel::Communicator, schedule,
-    section::TrainSection,
+    average::Average,
+    groups::Groups,
+    optimizers::Optimizer,
+    parallel::Communicator,
+    section::{OptimizerSection, TrainSection},
 };
 
 /// The outcome of an update.
@@ -20,6 +23,16 @@ pub struct Update {
     pub learning_rate: f64,
     /// False if loss or gradient was not finite and the update was withheld.
     pub applied: bool,
+}
+
+/// The optimiser of a recipe for a model.
+///
+/// # Errors
+/// Input, for keys that fit no parameter.
+pub fn optimizer(section: &TrainSection, model: &Model) -> Result<Optimizer> {
+    let groups = Groups::new(&section.learns, model)?;
+    let OptimizerSection { name, weight_decay } = &section.optimizer;
+    Optimizer::new(name, *weight_decay, &groups, model)
 }
 
 /// Optimiser, schedule, average of the weights, and the guard against what is not finite.
@@ -39,22 +52,25 @@ pub(crate) struct Updater {
 impl Updater {
     /// Fresh state for a model. Parameters that do not learn become constants of its passes, so that no
     /// gradient below the lowest one that learns is computed.
+    ///
+    /// # Errors
+    /// Input, for keys that fit no parameter.
     pub fn new(
         section: &TrainSection,
         model: &mut Model,
         planned: u64,
         communicator: Box<dyn Communicator>,
-    ) -> Self {
-        Groups::new(section, model).set_trainable(&mut model.params);
-        Self {
+    ) -> Result<Self> {
+        Groups::new(&section.learns, model)?.set_trainable(&mut model.params);
+        Ok(Self {
             section: section.clone(),
-            optimizer: Optimizer::new(section, model),
+            optimizer: optimizer(section, model)?,
             average: Average::new(section.average, model),
             communicator,
             planned,
             withheld: 0,
             withheld_in_a_row: 0,
-        }
+        })
     }
 
     /// Clips and applies gradients. Where `loss` or a gradient is not finite the update is withheld and
@@ -66,8 +82,8 @@ impl Updater {
         let mut figures = [loss];
         self.communicator.sum(grads, &mut figures)?;
         let [loss] = figures;
-        let learning_rate =
-            schedule::learning_rate(&self.section, self.optimizer.updates(), self.planned);
+        let (schedule, peak) = (&self.section.schedule, self.section.peak_learning_rate());
+        let learning_rate = schedule.learning_rate(peak, self.optimizer.updates(), self.planned);
         let grad_norm = grads.iter().map(|(_, g)| ops::sum_squares(g)).sum::<f64>().sqrt();
         let applied = loss.is_finite() && grad_norm.is_finite();
         if applied {

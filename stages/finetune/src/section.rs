@@ -58,8 +58,8 @@ section! {
         data: Vec<ExampleSection> = Vec::new(),
         /// Examples held out, of a thousand.
         heldout_per_thousand: usize = 50,
-        /// Of the others, examples of a thousand that choose the best weights (train.keep_best,
-        /// train.patience) and are not learned from, so that the held-out ones only measure; 0: the
+        /// Of the others, examples of a thousand that choose the best weights (train.evaluate.keep_best,
+        /// train.evaluate.patience) and are not learned from, so that the held-out ones only measure; 0: the
         /// held-out ones choose. Not for conversations.
         validation_per_thousand: usize = 0,
         /// The labels, in their order; those of the examples (without a held-out file's), sorted, if none are named.

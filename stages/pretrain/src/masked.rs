@@ -268,7 +268,7 @@ impl MaskedRows {
             special: [cls, sep, pad],
             batch_size: train.batch_size,
             accumulate: train.accumulate,
-            eval_items: train.eval_items,
+            eval_items: train.evaluate.items,
             rng,
         })
     }

@@ -103,12 +103,12 @@ pub(crate) fn iterate(
             record(trainer, done, values, &names, &given.apart)?;
         }
         let every = |n: u64| n > 0 && done.is_multiple_of(n) && !last;
-        if every(section.train.eval_every) {
+        if every(section.train.evaluate.every) {
             let figures = evaluator.evaluate(&trainer.model)?;
             trainer.record_at("eval", done, &figures.named())?;
             trainer.reset_rates();
         }
-        if every(section.train.sample_every) {
+        if every(section.train.evaluate.sample_every) {
             let samples = evaluator.samples(&trainer.model)?;
             trainer.sample_at(done, &samples)?;
             trainer.reset_rates();

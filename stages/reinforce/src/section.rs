@@ -32,8 +32,6 @@ section! {
         prompts: Vec<DialogueSection> = Vec::new(),
         /// Requests held out, of a thousand.
         heldout_per_thousand: usize = 100,
-        /// Held-out requests that the policy is measured on, before and after.
-        heldout_prompts: usize = 200,
         /// Answers in an iteration.
         answers: usize = 64,
         /// Longest answer in tokens.
@@ -76,7 +74,7 @@ impl Check for ReinforceSection {
         for (key, value) in [
             ("answers", self.answers),
             ("max_new_tokens", self.max_new_tokens),
-            ("heldout_prompts", self.heldout_prompts),
+            ("train.evaluate.items", self.train.evaluate.items),
         ] {
             Problem::unless(value > 0, key, "must be at least 1")?;
         }
@@ -112,12 +110,16 @@ impl ReinforceSection {
                 format!("is {}, it must be a multiple of {what} ({unit})", self.answers),
             )?;
         }
+        let evaluate = &self.train.evaluate;
+        let supervised = "is for supervised stages: no held-out loss is measured here";
+        Problem::unless(evaluate.patience == 0, "train.evaluate.patience", supervised)?;
+        Problem::unless(!evaluate.keep_best, "train.evaluate.keep_best", supervised)?;
         let none = self.preferences.is_empty();
         Problem::unless(none, "preferences", self.has_no_meaning())?;
         Problem::unless(
-            self.train.patience == 0 && !self.train.keep_best && self.train.average == 0.0,
-            "train",
-            "patience, keep_best and average are for supervised stages",
+            self.train.average == 0.0,
+            "train.average",
+            "must be 0: the policy that writes is the one that learns",
         )?;
         Problem::unless(
             self.train.dropout == 0.0,

@@ -100,7 +100,7 @@ impl Improvement<'_> {
             longest,
             max_new_tokens: section.max_new_tokens,
             heldout_per_thousand: section.heldout_per_thousand,
-            heldout_prompts: section.heldout_prompts,
+            heldout: section.train.evaluate.items,
             prompts: &section.prompts,
             sample_prompts: &section.sample_prompts,
         };
@@ -113,7 +113,7 @@ impl Improvement<'_> {
             sampling: self.sampling(),
             longest,
         };
-        let heldout = environment.examples(Part::Heldout).min(section.heldout_prompts);
+        let heldout = environment.examples(Part::Heldout).min(section.train.evaluate.items);
         let reference = &self.reference;
         let mut evaluator = Evaluator { generator, reference, rewards, seed: run.seed, heldout };
         let (train, steps) = (&section.train, section.train.steps);

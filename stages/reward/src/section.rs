@@ -15,7 +15,7 @@ section! {
         data: Vec<PreferenceSection> = Vec::new(),
         /// Texts held out, of a thousand.
         heldout_per_thousand: usize = 100,
-        /// Of the others, texts of a thousand that choose the best weights (train.keep_best) and are not
+        /// Of the others, texts of a thousand that choose the best weights (train.evaluate.keep_best) and are not
         /// learned from; the held-out ones only measure.
         validation_per_thousand: usize = 50,
         /// Texts compared with each other in one go, all pairs of them; train.batch_size counts these groups.

@@ -215,7 +215,7 @@ impl Task for Comparisons<'_> {
     }
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
-        let pairs = &self.pairs[..self.pairs.len().min(self.section.train.eval_items)];
+        let pairs = &self.pairs[..self.pairs.len().min(self.section.train.evaluate.items)];
         let places: BTreeSet<usize> = pairs.iter().flat_map(|p| [p.better, p.worse]).collect();
         let scores = Scores::of(model, self.texts, places.into_iter().collect());
         let surprise = |p: &Comparison| (1.0 + (-scores.margin(p)).exp()).ln();

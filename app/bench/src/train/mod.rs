@@ -20,7 +20,7 @@ use std::time::Instant;
 use athanor_models::{Head, Input, Model, Pass, Shape, families};
 use athanor_store::Result;
 use athanor_tensor::{Device, GradSet, Ids, ops, pool_stats, release_spare, splitmix64};
-use athanor_training::{TrainSection, optimizers::Optimizer};
+use athanor_training::{TrainSection, optimizer, optimizers::Optimizer};
 use serde_json::json;
 
 use crate::{Bench, Options, Row, figure, forget_peak_memory, median, peak_memory, shape};
@@ -146,7 +146,7 @@ fn run(options: &Options) -> Result<Vec<Row>> {
     };
     let family = families::by_name(work.family)?;
     let mut model = Model::new(family, &sizes.shape(), work.head, 1, Device::Cpu)?;
-    let mut optimizer = Optimizer::new(&section, &model);
+    let mut optimizer = optimizer(&section, &model)?;
     release_spare();
     let (mut losses, mut times, mut targets) = (Vec::new(), Vec::new(), 0);
     let began = Instant::now();
@@ -220,7 +220,7 @@ mod tests {
         let section = TrainSection { learning_rate: Some(0.01), ..TrainSection::default() };
         for work in [masked::WORK, permutation::WORK] {
             let mut model = small(&work);
-            let mut optimizer = Optimizer::new(&section, &model);
+            let mut optimizer = optimizer(&section, &model).unwrap();
             let mut next = || {
                 let batch = (work.batch)(0, &Sizes::of("encoder"), &model);
                 step(&mut model, &mut optimizer, &section, batch)

@@ -64,6 +64,14 @@ pub(super) fn read<S: Section>(node: &Node, name: &str, default: S) -> Result<S>
 #[doc(hidden)]
 pub fn read_unchecked<S: Section>(node: &Node, name: &str, mut section: S) -> Result<S> {
     let keys = S::keys();
+    // `optimizer = "muon"` is short for `optimizer.name = "muon"`.
+    if let (Some(first), Some(_)) = (keys.first(), node.as_text())
+        && matches!(first.shape, Shape::Choice(_))
+    {
+        let key = first.name.clone();
+        section.read_key(&key, node, &format!("{name}.{key}"))?;
+        return Ok(section);
+    }
     for (key, value) in entries(node, name)? {
         if !keys.iter().any(|k| k.name == *key) {
             return Err(unknown(value, key, name, &keys));

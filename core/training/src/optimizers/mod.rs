@@ -4,32 +4,45 @@ mod adamw;
 mod muon;
 
 use athanor_models::Model;
-use athanor_store::{Array, ArrayData, Error, Result};
+use athanor_store::{
+    Array, ArrayData, Choice, Entry, Error, OwnKeys, Registered, Registry, Result,
+};
 use athanor_tensor::{GradSet, Params, Tensor, host};
 
-use crate::{
-    groups::{Group, Groups},
-    section::TrainSection,
-};
+use crate::groups::{Group, Groups};
 
 /// An optimiser: which rule each parameter gets.
 pub struct OptimizerKind {
-    /// Its name in a recipe.
-    pub name: &'static str,
+    name: &'static str,
+    about: &'static str,
+    keys: OwnKeys,
     /// Peak learning rate where the recipe names none.
-    pub learning_rate: f64,
-    rule: fn(&TrainSection, &Model, usize) -> Box<dyn Rule>,
+    pub(crate) learning_rate: f64,
+    rule: fn(&Choice<OptimizerKind>, &Model, usize) -> Box<dyn Rule>,
 }
 
 /// All optimisers.
-pub static OPTIMIZERS: &[OptimizerKind] = &[
-    OptimizerKind { name: "adamw", learning_rate: 1e-3, rule: adamw::rule },
-    OptimizerKind { name: "muon", learning_rate: 7e-3, rule: muon::rule },
-];
+pub static OPTIMIZERS: Registry<OptimizerKind> =
+    Registry::new("optimiser", &[adamw::OPTIMIZER, muon::OPTIMIZER]);
 
-/// The optimiser of this name; the first, if there is none.
-pub(crate) fn by_name(name: &str) -> &'static OptimizerKind {
-    OPTIMIZERS.iter().find(|o| o.name == name).unwrap_or(&OPTIMIZERS[0])
+impl Entry for OptimizerKind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        Some(self.keys)
+    }
+}
+
+impl Registered for OptimizerKind {
+    fn registry() -> &'static Registry<Self> {
+        &OPTIMIZERS
+    }
 }
 
 /// What a rule sees of a step.
@@ -79,16 +92,24 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// Fresh state for the parameters of a model that learn.
-    pub fn new(section: &TrainSection, model: &Model) -> Self {
-        let groups = Groups::new(section, model);
-        let rule_for = by_name(&section.optimizer).rule;
+    ///
+    /// # Errors
+    /// Input, for an optimiser that there is not.
+    pub fn new(
+        choice: &Choice<OptimizerKind>,
+        weight_decay: f64,
+        groups: &Groups,
+        model: &Model,
+    ) -> Result<Self> {
+        let rule_for = choice.entry()?.rule;
         let slots = model.params.iter().enumerate().map(|(i, p)| {
-            let (rule, group) = (rule_for(section, model, i), groups.of(i));
+            let (rule, group) = (rule_for(choice, model, i), groups.of(i));
             let zeros = |_| Tensor::zeros(p.value.device(), *p.value.shape());
             let names = if group.learns { rule.state() } else { &[] };
             Slot { state: names.iter().map(zeros).collect(), rule, group }
         });
-        Self { slots: slots.collect(), weight_decay: section.weight_decay, updates: 0 }
+        let slots = slots.collect();
+        Ok(Self { slots, weight_decay, updates: 0 })
     }
 
     /// One update of every parameter that learns and has a gradient.

@@ -5,19 +5,40 @@
 //! scalable for LLM training", eq. 4, which gives it the size of AdamW's, so both share one
 //! learning rate and one weight decay.
 
-use athanor_models::Model;
+use athanor_store::{Check, OwnKeys, Problem, section};
 use athanor_tensor::{Tensor, ops};
 
-use super::{Rule, StepInfo, adamw};
-use crate::section::TrainSection;
+use super::{OptimizerKind, Rule, StepInfo, adamw};
+use crate::checks::below_one;
 
-/// Hidden matrices by Muon, the rest by AdamW.
-pub(super) fn rule(section: &TrainSection, model: &Model, index: usize) -> Box<dyn Rule> {
-    if model.is_hidden_matrix(index) {
-        return Box::new(Muon { momentum: section.momentum as f32 });
+section! {
+    /// Muon; what is no hidden matrix learns by AdamW, with the keys of adamw.
+    pub struct MuonSection {
+        /// Momentum.
+        momentum: f64 = 0.95,
     }
-    adamw::rule(section, model, index)
 }
+
+impl Check for MuonSection {
+    fn check(&self) -> Result<(), Problem> {
+        below_one([("momentum", self.momentum)])
+    }
+}
+
+/// The optimiser's line in the registry.
+pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
+    name: "muon",
+    about: "hidden matrices by Muon, the rest by AdamW",
+    keys: OwnKeys::of::<MuonSection>(),
+    learning_rate: 7e-3,
+    rule: |choice, model, index| match model.is_hidden_matrix(index) {
+        true => {
+            let MuonSection { momentum } = choice.own_of(OPTIMIZER.name);
+            Box::new(Muon { momentum: momentum as f32 })
+        }
+        false => adamw::rule(choice),
+    },
+};
 
 struct Muon {
     momentum: f32,

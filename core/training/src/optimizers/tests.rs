@@ -2,6 +2,19 @@ use athanor_models::{Head, Model, Shape, families};
 use athanor_tensor::{Device, GradSet, Graph, ops};
 
 use super::*;
+use crate::section::LearnsSection;
+
+/// An optimiser's keys, and those of what learns.
+type Keys = (Choice<OptimizerKind>, f64, LearnsSection);
+
+fn keys(name: &str, weight_decay: f64, learns: LearnsSection) -> Keys {
+    (name.into(), weight_decay, learns)
+}
+
+fn opened((choice, weight_decay, learns): &Keys, model: &Model) -> Optimizer {
+    let groups = Groups::new(learns, model).unwrap();
+    Optimizer::new(choice, *weight_decay, &groups, model).unwrap()
+}
 
 fn model() -> Model {
     let shape = Shape {
@@ -39,11 +52,10 @@ fn pull(model: &Model) -> (GradSet, f32) {
 
 #[test]
 fn both_optimisers_descend_and_resume_to_the_same_bytes() {
-    for name in OPTIMIZERS.iter().map(|o| o.name) {
-        let section =
-            TrainSection { optimizer: name.into(), weight_decay: 0.01, ..TrainSection::default() };
+    for name in OPTIMIZERS.names() {
+        let section = keys(name, 0.01, LearnsSection::default());
         let mut model = model();
-        let mut optimizer = Optimizer::new(&section, &model);
+        let mut optimizer = opened(&section, &model);
         let (_, first) = pull(&model);
         let mut middle = None;
         for i in 0..40 {
@@ -66,7 +78,7 @@ fn both_optimisers_descend_and_resume_to_the_same_bytes() {
         let (state, params, updates) = middle.unwrap();
         let mut again = super::tests::model();
         again.params = params;
-        let mut optimizer = Optimizer::new(&section, &again);
+        let mut optimizer = opened(&section, &again);
         optimizer.restore(&again, state, updates).unwrap();
         for _ in 0..20 {
             let (grads, _) = pull(&again);
@@ -80,9 +92,9 @@ fn both_optimisers_descend_and_resume_to_the_same_bytes() {
 
 #[test]
 fn norms_do_not_decay_and_muon_takes_hidden_matrices() {
-    let section = TrainSection { optimizer: "muon".into(), ..TrainSection::default() };
+    let section = keys("muon", 0.1, LearnsSection::default());
     let model = model();
-    let optimizer = Optimizer::new(&section, &model);
+    let optimizer = opened(&section, &model);
     for (slot, p) in optimizer.slots.iter().zip(model.params.iter()) {
         assert_eq!(slot.group.decays, !p.name.contains("norm"), "{}", p.name);
         let muon = slot.rule.state().len() == 1;
@@ -92,19 +104,20 @@ fn norms_do_not_decay_and_muon_takes_hidden_matrices() {
 
 #[test]
 fn a_foreign_checkpoint_is_refused() {
-    let section = TrainSection::default();
+    let section = keys("adamw", 0.1, LearnsSection::default());
     let model = model();
-    let error = Optimizer::new(&section, &model).restore(&model, Vec::new(), 0).unwrap_err();
+    let error = opened(&section, &model).restore(&model, Vec::new(), 0).unwrap_err();
     assert!(error.to_string().contains("it is missing"), "{error}");
 }
 
 #[test]
 fn embeddings_have_a_rate_of_their_own() {
     for (rate, moves) in [(0.0, false), (2.0, true)] {
-        let section = TrainSection { embedding_rate: rate, ..TrainSection::default() };
+        let learns = LearnsSection { embedding_rate: rate, ..LearnsSection::default() };
+        let section = keys("adamw", 0.1, learns);
         let mut model = model();
         let before: Vec<Vec<f32>> = model.params.iter().map(|p| p.value.to_vec()).collect();
-        let mut optimizer = Optimizer::new(&section, &model);
+        let mut optimizer = opened(&section, &model);
         let (grads, _) = pull(&model);
         optimizer.update(&mut model, &grads, 0.01, 1.0);
         for (p, before) in model.params.iter().zip(before) {
@@ -128,10 +141,13 @@ fn lower_layers_learn_slower_and_frozen_ones_not_at_all() {
     };
     assert_eq!([depth("embed_tokens"), depth("layers.0."), depth("model.norm")], [0, 1, top]);
     for freeze in 0..=2 {
-        let section =
-            TrainSection { layer_decay: 0.5, freeze, weight_decay: 0.0, ..TrainSection::default() };
+        let section = keys(
+            "adamw",
+            0.0,
+            LearnsSection { layer_decay: 0.5, freeze, ..LearnsSection::default() },
+        );
         let mut moved = self::model();
-        let mut optimizer = Optimizer::new(&section, &moved);
+        let mut optimizer = opened(&section, &moved);
         let (grads, _) = pull(&moved);
         optimizer.update(&mut moved, &grads, 0.01, 1.0);
         for (i, (before, after)) in model.params.iter().zip(moved.params.iter()).enumerate() {

@@ -104,7 +104,7 @@ fn run(job: &Job<'_>) -> Result<Done> {
         .iter()
         .map(|s| Ok((s, s.of(Part::Heldout).map(|e| encode(e, 1.0)).collect::<Result<_>>()?)))
         .collect::<Result<_>>()?;
-    let watched = examples::watched(&sources, job.section.train.eval_items);
+    let watched = examples::watched(&sources, job.section.train.evaluate.items);
     let watched = watched.into_iter().map(|e| encode(e, 1.0)).collect::<Result<_>>()?;
     let objective = Classification {
         section: job.section,

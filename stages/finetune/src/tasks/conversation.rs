@@ -182,7 +182,7 @@ impl Task for Conversation<'_> {
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
         let t = &self.materials.section.train;
-        let rows: Vec<usize> = (0..self.heldout.rows.len().min(t.eval_items)).collect();
+        let rows: Vec<usize> = (0..self.heldout.rows.len().min(t.evaluate.items)).collect();
         if rows.is_empty() {
             return Ok(Vec::new());
         }

@@ -79,7 +79,7 @@ fn run(job: &Job<'_>) -> Result<Done> {
         let all = source.of(Part::Heldout).map(|e| encode(e, 1.0)).collect::<Result<Vec<_>>>()?;
         held.extend((!all.is_empty()).then_some((source.title.clone(), all)));
     }
-    let watched = examples::watched(&sources, job.section.train.eval_items);
+    let watched = examples::watched(&sources, job.section.train.evaluate.items);
     let watched = watched.into_iter().map(|e| encode(e, 1.0)).collect::<Result<_>>()?;
     let objective = Regression { section: job.section, tokenizer: &tokenizer, limit, watched };
     let mut trainer = job.trainer(model)?;

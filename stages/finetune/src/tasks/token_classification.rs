@@ -137,7 +137,7 @@ fn run(job: &Job<'_>) -> Result<Done> {
             held.push((source.title.clone(), sentences));
         }
     }
-    let watched = examples::watched(&sources, job.section.train.eval_items);
+    let watched = examples::watched(&sources, job.section.train.evaluate.items);
     let watched = watched.into_iter().map(measured).collect::<Result<_>>()?;
     let objective =
         Tagging { section: job.section, tokenizer: &tokenizer, labels: &labels, limit, watched };

@@ -108,7 +108,7 @@ impl Task for Causal<'_> {
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
         let Some(heldout) = &self.heldout else { return Ok(Vec::new()) };
-        let count = heldout.count().min(self.section.train.eval_items.max(1));
+        let count = heldout.count().min(self.section.train.evaluate.items.max(1));
         // Spread over the whole split, so that every source has its part.
         let windows: Vec<usize> = (0..count).map(|i| i * heldout.count() / count).collect();
         let (mut nats, mut tokens, mut bytes) = (0.0, 0usize, 0u64);

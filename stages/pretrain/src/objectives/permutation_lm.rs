@@ -372,7 +372,7 @@ impl Task for PermutationLm<'_> {
         let Some(part) = &self.heldout else { return Ok(Vec::new()) };
         let lanes = part.lanes.lanes;
         // Lanes from their beginning, memory and all.
-        let wanted = self.materials.section.train.eval_items.div_ceil(lanes).max(1) as u64;
+        let wanted = self.materials.section.train.evaluate.items.div_ceil(lanes).max(1) as u64;
         let batches: Vec<Batch> = (0..wanted.min(part.lanes.rows()))
             .map(|step| self.batch(part, 0..lanes, step, 0, self.rng.fork("heldout")))
             .collect();

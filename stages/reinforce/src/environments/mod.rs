@@ -89,7 +89,7 @@ pub(crate) struct Setup<'a> {
     /// Examples held out, of a thousand.
     pub heldout_per_thousand: usize,
     /// Held-out examples that are wanted.
-    pub heldout_prompts: usize,
+    pub heldout: usize,
     /// Requests of the recipe.
     pub prompts: &'a [DialogueSection],
     /// Requests that show what the policy does.

@@ -58,7 +58,7 @@ fn open(setup: &Setup<'_>) -> Result<Box<dyn Environment>> {
     }
     // Spread over the sources, whatever their order.
     let order = Shuffle::new(heldout.len(), 0, 0);
-    let chosen = order.as_slice().iter().take(setup.heldout_prompts);
+    let chosen = order.as_slice().iter().take(setup.heldout);
     let heldout: Vec<Prompt> = chosen.map(|&i| heldout[i].clone()).collect();
     for (list, what) in [(&train, "to learn from"), (&heldout, "held out")] {
         if list.is_empty() {

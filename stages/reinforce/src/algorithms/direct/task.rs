@@ -272,7 +272,7 @@ impl Task for Comparisons<'_> {
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
         let pairs: Vec<&Pair> =
-            self.preferences.heldout.iter().take(self.section.eval_items).collect();
+            self.preferences.heldout.iter().take(self.section.evaluate.items).collect();
         if pairs.is_empty() {
             return Ok(Vec::new());
         }
