@@ -1,4 +1,4 @@
-//! Where parameters come from: a file, chance, or a model that is there already. Layers declare theirs here, in the
+//! Where parameters come from: a file, a random start, or a model that is there already. Layers declare theirs here, in the
 //! order of model.safetensors.
 
 use std::{collections::HashMap, sync::Arc};
@@ -114,7 +114,7 @@ impl Builder {
     }
 
     /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
-    /// A head that they lack starts by chance from `seed`, unless the file must be `whole`.
+    /// A head that they lack starts at random from `seed`, unless the file must be `whole`.
     pub fn loaded(
         device: Device,
         [prefix, headed]: [&str; 2],
@@ -126,7 +126,7 @@ impl Builder {
         Self { source, headed, ..Self::random(device, prefix, seed) }
     }
 
-    /// The parameters of a model that is there, to build its network anew; what is new starts by chance from `seed`.
+    /// The parameters of a model that is there, to build its network anew; what is new starts at random from `seed`.
     pub fn existing(
         device: Device,
         prefix: &str,
@@ -158,7 +158,7 @@ impl Builder {
         Self { adaptation: Some(adaptation), ..self }
     }
 
-    /// Lets the head start by chance even where the file has one: it was for something else.
+    /// Lets the head start at random even where the file has one: it was for something else.
     pub fn forget_head(&mut self) {
         self.other_head = true;
     }

@@ -2,7 +2,7 @@
 
 use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
-    ops::{self, Mask, Qkv},
+    ops::{self, Mask, Qkv, Window},
 };
 
 use crate::{cache::KvCache, input::Input};
@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
         self.attend_window(layer, qkv, heads, kv_heads, scale, None)
     }
 
-    /// [`Pass::attend`] where a query sees the last `window` places only, its own among them.
+    /// [`Pass::attend`] where a query sees the places of `window` only; with a cache no token sees later ones.
     ///
     /// # Panics
     /// If the sizes do not fit.
@@ -141,10 +141,10 @@ impl<'a> Pass<'a> {
         heads: usize,
         kv_heads: usize,
         scale: f32,
-        window: Option<usize>,
+        window: Option<Window>,
     ) -> Var {
         let Some(cache) = &mut self.cache else {
-            let window = window.map(ops::Window::last).or(self.input.mask.window);
+            let window = window.or(self.input.mask.window);
             let mask = match &self.starts {
                 Some(starts) => Mask { window, starts: Some(starts.clone()), ..Mask::default() },
                 None => Mask { window, ..self.input.mask.clone() },
@@ -168,6 +168,7 @@ impl<'a> Pass<'a> {
                 )
             }
         };
-        Var::constant(cache.attend(layer, &q, &k, &v, scale, window))
+        let last = window.map(|w| w.before.saturating_add(1));
+        Var::constant(cache.attend(layer, &q, &k, &v, scale, last))
     }
 }

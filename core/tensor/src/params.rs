@@ -225,11 +225,6 @@ impl<'p> Graph<'p> {
         Self { packed: Some(packed), ..Self::inference(params) }
     }
 
-    /// Whether it can go backward.
-    pub fn is_training(&self) -> bool {
-        self.tape.is_some()
-    }
-
     /// The parameters.
     pub fn params(&self) -> &'p Params {
         self.params

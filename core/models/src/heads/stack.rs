@@ -1,4 +1,4 @@
-//! The layers of a head: declared as data, built from a file or by chance, applied.
+//! The layers of a head: declared as data, built from a file or at random, applied.
 
 use athanor_store::{Error, Result};
 use athanor_tensor::{Graph, Var, ops::Activation};

@@ -3,7 +3,7 @@
 
 use athanor_tensor::{
     Var,
-    ops::{self, Qkv, Rotary},
+    ops::{self, Qkv, Rotary, Window},
 };
 
 use super::{Linear, Norm};
@@ -25,8 +25,8 @@ pub(crate) struct Attention {
     pub dim: usize,
     /// Factor on every score.
     pub scale: f32,
-    /// How many places a query sees, its own included; None is all that the input's mask allows.
-    pub window: Option<usize>,
+    /// The places around it that a query sees; None is all that the input's mask allows.
+    pub window: Option<Window>,
 }
 
 impl Attention {

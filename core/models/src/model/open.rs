@@ -57,7 +57,7 @@ impl Model {
         Self::load_from(dir, None, None, 0, device)
     }
 
-    /// Opens the trunk of a folder under another head, which starts by chance from `seed` unless the
+    /// Opens the trunk of a folder under another head, which starts at random from `seed` unless the
     /// folder holds it.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Model {
     }
 
     /// [`load_with_head`](Self::load_with_head) for a head whose scores have names. The folder's own head
-    /// is taken only where it has the same names in the same order; else chance decides.
+    /// is taken only where it has the same names in the same order; else a new one starts at random.
     ///
     /// # Errors
     /// As [`Model::load`].
@@ -142,7 +142,7 @@ impl Model {
     }
 
     /// Builds the network anew over parameters that are there already, on `device`, with these adapters or none; their
-    /// new parameters begin by chance from `seed`.
+    /// new parameters start at random from `seed`.
     pub(super) fn over(
         &self,
         params: Params,

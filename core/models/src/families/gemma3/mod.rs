@@ -6,7 +6,7 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     ParamId, Var,
-    ops::{self, Rotary},
+    ops::{self, Rotary, Window},
 };
 use serde_json::{Map, Value, json};
 
@@ -186,7 +186,7 @@ impl Gemma3 {
         })?;
         // After the parameters: a file without that many layers has failed by now, before memory was taken for them.
         for (block, window) in blocks.iter_mut().zip(layer_windows(c, sizes.layers)?) {
-            block.attention.window = window;
+            block.attention.window = window.map(Window::last);
         }
         let norm = norm(b, "norm", hidden)?;
         let [global, local] = rotaries(c, &sizes, b)?;

@@ -9,7 +9,10 @@
 //! | qwen3 | RMS norm on queries and keys; `attention_bias`; windows as qwen2 (Yang et al. 2025) |
 
 use athanor_store::Result;
-use athanor_tensor::{ParamId, Var, ops::Rotary};
+use athanor_tensor::{
+    ParamId, Var,
+    ops::{Rotary, Window},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -184,7 +187,7 @@ impl Llama {
         })?;
         // After the parameters: a file without that many layers has failed by now, before memory was taken for them.
         for (block, window) in blocks.iter_mut().zip(layer_windows(c, model_type, sizes.layers)?) {
-            block.attention.window = window;
+            block.attention.window = window.map(Window::last);
         }
         let norm = norm(b, "norm", hidden)?;
         let theta = c.number("rope_theta", 10_000.0)?;
