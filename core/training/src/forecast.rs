@@ -7,7 +7,9 @@ use athanor_tensor::{
     GradSet, PoolStats, most_held, plan, planned_stats, pool_stats, release_spare,
 };
 
-use crate::{section::TrainSection, system::SystemMemory, task::Task, trainer::Trainer};
+use crate::{
+    expected::Expected, section::TrainSection, system::SystemMemory, task::Task, trainer::Trainer,
+};
 
 /// Bytes that do not grow with the batch: blocks of logits and of the feed-forward part, one at a time.
 const BLOCKS: u64 = 40 << 20;
@@ -20,31 +22,6 @@ const LOOKS: u64 = 24;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
-
-/// What a run is expected to take, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    /// Held already: program, data, weights, optimiser.
-    pub now: u64,
-    /// What the steps add.
-    pub steps: u64,
-    /// Of that, what does not shrink with the batch.
-    pub fixed: u64,
-}
-
-impl Expected {
-    /// In all.
-    pub fn total(&self) -> u64 {
-        self.now + self.steps
-    }
-
-    /// The largest batch that takes at most `room` bytes more than now, of the `batch` that was planned.
-    fn fitting(&self, batch: usize, room: u64) -> u64 {
-        let shrinks = self.steps.saturating_sub(self.fixed).max(1);
-        let left = room.saturating_sub(self.fixed);
-        (u128::from(left) * batch as u128 / u128::from(shrinks)) as u64
-    }
-}
 
 /// Goes through steps on paper.
 pub(crate) fn expect<T: Task>(
@@ -274,15 +251,4 @@ pub fn check_weights(name: &str, model: &Model, section: &TrainSection) -> Resul
 
 fn gb(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_batch_that_fits_takes_no_more_than_there_is() {
-        let e = Expected { now: 7, steps: 1000, fixed: 200 };
-        assert_eq!([100, 200, 300, 1000].map(|room| e.fitting(16, room)), [0, 0, 2, 16]);
-    }
 }

@@ -10,9 +10,11 @@
 
 mod average;
 mod checks;
+mod expected;
 mod fit;
 pub mod forecast;
 mod groups;
+mod learns;
 mod model_folder;
 mod model_section;
 pub mod optimizers;
@@ -28,6 +30,7 @@ mod trainer;
 mod updater;
 mod walk;
 
+pub use expected::Expected;
 pub use fit::fit;
 pub use groups::{Group, Groups};
 pub use model_folder::{load_tokenizer, load_writer, save_model, say_left_over, set_tokens};

@@ -6,7 +6,7 @@ use athanor_tensor::{GradSet, Params, Rng, Tensor};
 use serde_json::{Value, json};
 
 use crate::{
-    forecast::Expected,
+    expected::Expected,
     optimizers::restore_tensor,
     parallel::Alone,
     record::Sample,

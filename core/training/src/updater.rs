@@ -6,7 +6,6 @@ use athanor_tensor::{GradSet, Params, ops};
 
 use crate::{
     average::Average,
-    groups::Groups,
     optimizers::Optimizer,
     parallel::Communicator,
     section::{OptimizerSection, TrainSection},
@@ -30,7 +29,7 @@ pub struct Update {
 /// # Errors
 /// Input, for keys that fit no parameter.
 pub fn optimizer(section: &TrainSection, model: &Model) -> Result<Optimizer> {
-    let groups = Groups::new(&section.learns, model)?;
+    let groups = section.learns.groups(model)?;
     let OptimizerSection { name, weight_decay } = &section.optimizer;
     Optimizer::new(name, *weight_decay, &groups, model)
 }
@@ -61,7 +60,7 @@ impl Updater {
         planned: u64,
         communicator: Box<dyn Communicator>,
     ) -> Result<Self> {
-        Groups::new(&section.learns, model)?.set_trainable(&mut model.params);
+        section.learns.groups(model)?.set_trainable(&mut model.params);
         Ok(Self {
             section: section.clone(),
             optimizer: optimizer(section, model)?,

@@ -7,6 +7,7 @@ mod loader;
 mod masked;
 mod ngrams;
 mod section;
+mod short_rows;
 mod stage;
 mod windows;
 

@@ -7,7 +7,7 @@ use athanor_store::Result;
 use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 
-use crate::{section::PretrainSection, stage::Materials};
+use crate::{objectives::Context, section::PretrainSection};
 
 /// Opens a folder of shards as pretraining does and makes the batches of the steps 0, 1, 2, … until `each`,
 /// which is told how many tokens those of a step have, says false. Nothing is trained, no weights are made.
@@ -24,10 +24,12 @@ pub fn load(
     let objective = section.objective.entry()?;
     let family = families::by_name(&section.model.family)?;
     let mut config = (family.config)(&section.model.shape(tokenizer.vocab_size()));
-    (objective.config)(section, &mut config);
-    let model = Model::from_config(family, config, (objective.head)(section), 0, Device::Plan)?;
-    let materials = Materials { section, tokenizer: &tokenizer, corpus, guest: None };
-    let mut steps = (objective.steps)(&materials, &model, seed)?;
+    (objective.config)(&section.settings(), &mut config);
+    let model =
+        Model::from_config(family, config, (objective.head)(&section.settings()), 0, Device::Plan)?;
+    let context =
+        Context { section: section.settings(), tokenizer: &tokenizer, corpus, guest: None };
+    let mut steps = (objective.steps)(&context, &model, seed)?;
     let mut step = 0;
     while each(steps(step)?)? {
         step += 1;

@@ -17,7 +17,7 @@ use crate::{
         sentences::Ends,
         words::Words,
     },
-    stage::Materials,
+    objectives::Context,
 };
 
 section! {
@@ -171,7 +171,7 @@ pub(crate) fn need(id: Option<u32>, what: &str, objective: &str) -> Result<u32> 
 
 impl MaskedRows {
     pub fn new(
-        m: &Materials<'_>,
+        m: &Context<'_>,
         model: &Model,
         layout: Layout,
         short: f64,

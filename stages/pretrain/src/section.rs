@@ -6,32 +6,10 @@ use athanor_generation::Sampling;
 use athanor_store::{Check, Choice, Problem, section};
 use athanor_training::{ModelSection, TrainSection};
 
-use crate::objectives::Objective;
-
-section! {
-    /// Short rows first: with learned positions attention finds neighbours sooner where few places compete
-    /// (Press et al. 2021, "Shortformer"); BERT had rows of 128 for 90 % of its steps and then of 512.
-    pub struct ShortRowsSection {
-        /// Tokens of a short row; 0: all rows are whole.
-        context: usize = 0,
-        /// Share of the steps that have short rows, as many tokens a step as the others.
-        share: f64 = 0.9,
-    }
-}
-
-impl Check for ShortRowsSection {
-    fn check(&self) -> Result<(), Problem> {
-        let good = (0.0..1.0).contains(&self.share);
-        Problem::unless(good, "share", "must be 0 or more and below 1")
-    }
-}
-
-impl ShortRowsSection {
-    /// Steps with short rows, of so many.
-    pub fn steps(&self, steps: u64) -> u64 {
-        if self.context == 0 { 0 } else { (steps as f64 * self.share).round() as u64 }
-    }
-}
+use crate::{
+    objectives::{Objective, Settings},
+    short_rows::ShortRowsSection,
+};
 
 section! {
     /// Pretraining: what is learned, by which model, how.
@@ -66,5 +44,20 @@ impl Check for PretrainSection {
             "is for masked_lm and replaced_token; leave it out",
         )?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
+    }
+}
+
+impl PretrainSection {
+    /// What objectives read of it.
+    pub(crate) fn settings(&self) -> Settings<'_> {
+        Settings {
+            objective: &self.objective,
+            document_mask: self.document_mask,
+            short_rows: &self.short_rows,
+            model: &self.model,
+            train: &self.train,
+            sample_prompts: &self.sample_prompts,
+            sampling: &self.sampling,
+        }
     }
 }

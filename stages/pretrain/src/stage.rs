@@ -1,9 +1,6 @@
 //! The stage: from token shards to a model folder.
 
-use std::path::Path;
-
-use athanor_data::{Shards, Split};
-use athanor_models::{Guest, Model, families};
+use athanor_models::{Model, families};
 use athanor_store::{Done, Input, Result, Stage, StageKind, StagedDir, Work};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
@@ -13,22 +10,10 @@ use athanor_training::{
 };
 use serde_json::{Value, json};
 
-use crate::{objectives::Outcome, section::PretrainSection};
-
-/// What an objective works with.
-pub(crate) struct Materials<'a> {
-    pub section: &'a PretrainSection,
-    pub tokenizer: &'a Tokenizer,
-    pub corpus: &'a Path,
-    /// The second model, where the objective has one.
-    pub guest: Option<Guest>,
-}
-
-impl Materials<'_> {
-    pub fn open(&self, split: Split) -> Result<Shards> {
-        Shards::open(self.corpus, split)
-    }
-}
+use crate::{
+    objectives::{self, Outcome},
+    section::PretrainSection,
+};
 
 struct Pretrain;
 
@@ -58,14 +43,15 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     let (corpus, init) = (work.place("corpus"), work.optional("init"));
     let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
     let objective = section.objective.entry()?;
-    let head = (objective.head)(section);
+    let settings = section.settings();
+    let head = (objective.head)(&settings);
     let mut model = match init {
         Some(dir) => Model::load_with_head(dir, head, run.seed, Device::Cpu)?,
         None => {
             let family = families::by_name(&section.model.family)?;
             let shape = section.model.shape(tokenizer.vocab_size());
             let mut config = (family.config)(&shape);
-            (objective.config)(section, &mut config);
+            (objective.config)(&settings, &mut config);
             let plan = Model::from_config(family, config.clone(), head, 0, Device::Plan);
             check_weights(
                 Pretrain::NAME,
@@ -81,7 +67,7 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
         load_tokenizer(dir, &model)?;
     }
     set_tokens(&mut model, &tokenizer)?;
-    let guest = (objective.guest)(section, &mut model, run.seed)?;
+    let guest = (objective.guest)(&settings, &mut model, run.seed)?;
     let start = context.folder.path("init");
     if !start.join("config.json").exists() {
         save_model(&start, &mut model, &tokenizer, None)?;
@@ -89,8 +75,8 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     let parameters = model.params.count();
     let steps = section.train.steps;
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
-    let materials = Materials { section, tokenizer: &tokenizer, corpus, guest };
-    let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &materials)?;
+    let work = objectives::Context { section: settings, tokenizer: &tokenizer, corpus, guest };
+    let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &work)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
     let expected = trainer.memory().map(|m| m.total());
@@ -102,7 +88,7 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     };
     let mut model = trainer.close(&told)?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, None)?;
-    if let Some(guest) = &materials.guest {
+    if let Some(guest) = &work.guest {
         let staged = StagedDir::new(&context.folder.path("generator"))?;
         model.save_guest(guest, staged.path())?;
         tokenizer.save(staged.path())?;

@@ -5,7 +5,7 @@ use athanor_tensor::Rng;
 use serde_json::{Value, json};
 
 use crate::{
-    task::Scores,
+    scores::Scores,
     texts::{Split, Texts},
 };
 

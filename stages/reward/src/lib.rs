@@ -5,6 +5,7 @@
 mod baseline;
 mod figures;
 mod pairs;
+mod scores;
 mod section;
 mod stage;
 mod task;

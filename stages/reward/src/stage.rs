@@ -11,8 +11,9 @@ use crate::{
     baseline,
     figures::{accuracy, by_gap, calibration},
     pairs,
+    scores::Scores,
     section::RewardSection,
-    task::{Comparisons, Scores},
+    task::Comparisons,
     texts::{Split, Texts},
 };
 

@@ -4,7 +4,7 @@
 //! Departure: the target of a pair is not 1 but the share p of raters that would prefer the first, so the loss is
 //! -p·ln σ(r_i - r_j) - (1-p)·ln σ(r_j - r_i): near ties teach that there is nothing to choose.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use athanor_data::{Cursor, preferences::Comparison};
 use athanor_models::{Dropout, Model, Pass};
@@ -13,13 +13,14 @@ use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
     ops::{self, Activation, Weights},
 };
-use athanor_training::{Figures, Loss, Micro, Packed, Task};
+use athanor_training::{Figures, Loss, Micro, Task};
 use serde_json::{Value, json};
 
 use crate::{
     figures::accuracy,
+    scores::{Scores, packed},
     section::RewardSection,
-    texts::{Split, Text, Texts},
+    texts::{Split, Texts},
 };
 
 /// Texts side by side, and pairs of them.
@@ -133,27 +134,6 @@ impl<'a> Comparisons<'a> {
         }
         tokens
     }
-}
-
-/// Texts packed into rows, and the place where each ends.
-fn packed(tokens: &[&[u32]], model: &Model) -> (Packed, Vec<i32>) {
-    let packed = Packed::new(tokens, model.sizes().context, model.device());
-    let last = packed.starts.iter().zip(tokens).map(|(s, t)| (s + t.len() - 1) as i32).collect();
-    (packed, last)
-}
-
-/// Rewards of texts, without gradient.
-fn score(model: &Model, texts: &[&Text]) -> Vec<f32> {
-    texts
-        .chunks(64)
-        .flat_map(|chunk| {
-            let tokens: Vec<&[u32]> = chunk.iter().map(|t| &t.tokens[..]).collect();
-            let (packed, last) = packed(&tokens, model);
-            let graph = Graph::inference(&model.params);
-            let hidden = model.hidden(&mut Pass::new(&graph, &packed.input));
-            model.logits(&graph, &model.rows(&hidden, last)).value().to_vec()
-        })
-        .collect()
 }
 
 impl Task for Comparisons<'_> {
@@ -278,27 +258,4 @@ fn next_token_loss(
     let weights = vec![1.0 / count.max(1) as f32; count];
     ops::linear_cross_entropy(&model.rows(hidden, places), &model.output(graph), &targets, &weights)
         .0
-}
-
-/// Rewards of some texts.
-pub(crate) struct Scores(HashMap<usize, f32>);
-
-impl Scores {
-    pub fn of(model: &Model, texts: &Texts, places: Vec<usize>) -> Self {
-        let held: Vec<&Text> = places.iter().map(|&i| &texts.all[i]).collect();
-        let rewards = score(model, &held);
-        Self(places.into_iter().zip(rewards).collect())
-    }
-
-    pub fn of_heldout(model: &Model, texts: &Texts) -> Self {
-        Self::of(model, texts, texts.indices(Split::Heldout).into_values().flatten().collect())
-    }
-
-    pub fn get(&self, text: usize) -> f64 {
-        self.0.get(&text).copied().map_or(0.0, f64::from)
-    }
-
-    pub fn margin(&self, pair: &Comparison) -> f64 {
-        self.get(pair.better) - self.get(pair.worse)
-    }
 }

@@ -12,7 +12,7 @@ fn keys(name: &str, weight_decay: f64, learns: LearnsSection) -> Keys {
 }
 
 fn opened((choice, weight_decay, learns): &Keys, model: &Model) -> Optimizer {
-    let groups = Groups::new(learns, model).unwrap();
+    let groups = learns.groups(model).unwrap();
     Optimizer::new(choice, *weight_decay, &groups, model).unwrap()
 }
 

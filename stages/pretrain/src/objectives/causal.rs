@@ -10,11 +10,9 @@ use athanor_text::Tokenizer;
 use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
 use serde_json::{Value, json};
 
-use super::{Objective, Outcome, steps_of};
+use super::{Context, Objective, Outcome, Settings, steps_of};
 use crate::{
     bytes::token_bytes,
-    section::PretrainSection,
-    stage::Materials,
     windows::{Batch, Windows},
 };
 
@@ -22,7 +20,7 @@ struct Causal<'a> {
     train: Windows,
     walk: Walk,
     heldout: Option<Windows>,
-    section: &'a PretrainSection,
+    section: Settings<'a>,
     tokenizer: &'a Tokenizer,
     bytes: Vec<u32>,
     seed: u64,
@@ -40,7 +38,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
     train,
 };
 
-fn task<'a>(m: &'a Materials<'a>, model: &Model, seed: u64) -> Result<Causal<'a>> {
+fn task<'a>(m: &'a Context<'a>, model: &Model, seed: u64) -> Result<Causal<'a>> {
     let time = model.sizes().context;
     let train = Windows::new(m.open(Split::Train)?, time, m.section.document_mask);
     train.check(m.corpus)?;
@@ -56,7 +54,7 @@ fn task<'a>(m: &'a Materials<'a>, model: &Model, seed: u64) -> Result<Causal<'a>
     })
 }
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let mut task = task(m, &trainer.model, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
     Ok(Outcome { figures, summary: Default::default() })

@@ -13,12 +13,10 @@ use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
-use super::{Objective, Outcome, steps_of};
+use super::{Context, Objective, Outcome, Settings, steps_of};
 use crate::{
     masked::{Layout, MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
     ngrams::{Ngrams, Score},
-    section::PretrainSection,
-    stage::Materials,
 };
 
 /// The objective's line in the registry.
@@ -57,12 +55,12 @@ impl Check for MaskedLmSection {
     }
 }
 
-fn section_layout(section: &PretrainSection) -> Layout {
+fn section_layout(section: &Settings<'_>) -> Layout {
     let keys: MaskedLmSection = section.objective.own();
     layout(&keys.input, &keys.pairs)
 }
 
-fn head(section: &PretrainSection) -> Head {
+fn head(section: &Settings<'_>) -> Head {
     match section_layout(section) {
         Layout::Pairs(_) => Head::PRETRAINING,
         Layout::Sentences { .. } => Head::MASKED_LM,
@@ -71,18 +69,18 @@ fn head(section: &PretrainSection) -> Head {
 
 struct MaskedLm<'m> {
     rows: MaskedRows,
-    materials: &'m Materials<'m>,
+    context: &'m Context<'m>,
     baseline: Option<Figures>,
 }
 
-fn task<'a>(m: &'a Materials<'a>, model: &Model, seed: u64) -> Result<MaskedLm<'a>> {
+fn task<'a>(m: &'a Context<'a>, model: &Model, seed: u64) -> Result<MaskedLm<'a>> {
     let section: MaskedLmSection = m.section.objective.own();
-    let layout = section_layout(m.section);
+    let layout = section_layout(&m.section);
     let rows = MaskedRows::new(m, model, layout, section.short_share, &section.masking, seed)?;
-    Ok(MaskedLm { rows, materials: m, baseline: None })
+    Ok(MaskedLm { rows, context: m, baseline: None })
 }
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let mut task = task(m, &trainer.model, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
     let mut summary = Map::new();
@@ -221,7 +219,7 @@ impl Task for MaskedLm<'_> {
             }
         }
         if self.baseline.is_none() {
-            let tokenizer = self.materials.tokenizer;
+            let tokenizer = self.context.tokenizer;
             let ngrams = Ngrams::new(self.rows.shards(), |id| tokenizer.is_special(id));
             let mut baseline = guesses(&ngrams, &batches, self.rows.mask());
             if pairs > 0 {

@@ -5,16 +5,49 @@ mod masked_lm;
 mod permutation_lm;
 mod replaced_token;
 
+use std::path::Path;
+
+use athanor_data::{Shards, Split};
+use athanor_generation::Sampling;
 use athanor_models::{Guest, Head, Model};
-use athanor_store::{Entry, OwnKeys, Registered, Registry, Result};
-use athanor_training::{Figures, Task, Trainer};
+use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry, Result};
+use athanor_text::Tokenizer;
+use athanor_training::{Figures, ModelSection, Task, TrainSection, Trainer};
 use serde_json::{Map, Value};
 
-use crate::{section::PretrainSection, stage::Materials};
+use crate::short_rows::ShortRowsSection;
 
 pub use masked_lm::MaskedLmSection;
 pub use permutation_lm::PermutationLmSection;
 pub use replaced_token::ReplacedTokenSection;
+
+/// The keys that objectives read.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings<'a> {
+    /// The objective's name and its own keys.
+    pub objective: &'a Choice<Objective>,
+    pub document_mask: bool,
+    pub short_rows: &'a ShortRowsSection,
+    pub model: &'a ModelSection,
+    pub train: &'a TrainSection,
+    pub sample_prompts: &'a [String],
+    pub sampling: &'a Sampling,
+}
+
+/// What an objective works with.
+pub(crate) struct Context<'a> {
+    pub section: Settings<'a>,
+    pub tokenizer: &'a Tokenizer,
+    pub corpus: &'a Path,
+    /// The second model, where the objective has one.
+    pub guest: Option<Guest>,
+}
+
+impl Context<'_> {
+    pub fn open(&self, split: Split) -> Result<Shards> {
+        Shards::open(self.corpus, split)
+    }
+}
 
 /// One objective.
 pub struct Objective {
@@ -25,15 +58,15 @@ pub struct Objective {
     /// Its own keys.
     pub keys: Option<OwnKeys>,
     /// The head that it trains.
-    pub(crate) head: fn(&PretrainSection) -> Head,
+    pub(crate) head: fn(&Settings<'_>) -> Head,
     /// Changes a new model's config.json.
-    pub(crate) config: fn(&PretrainSection, &mut Map<String, Value>),
+    pub(crate) config: fn(&Settings<'_>, &mut Map<String, Value>),
     /// A second model that is trained beside the first, its parameters among those of the first.
-    pub(crate) guest: fn(&PretrainSection, &mut Model, u64) -> Result<Option<Guest>>,
+    pub(crate) guest: fn(&Settings<'_>, &mut Model, u64) -> Result<Option<Guest>>,
     /// The batches of a step, as training makes them, counted.
-    pub(crate) steps: for<'a> fn(&'a Materials<'a>, &Model, u64) -> Result<Steps<'a>>,
+    pub(crate) steps: for<'a> fn(&'a Context<'a>, &Model, u64) -> Result<Steps<'a>>,
     /// Trains until done.
-    pub(crate) train: fn(&mut Trainer<'_>, &Materials<'_>) -> Result<Outcome>,
+    pub(crate) train: fn(&mut Trainer<'_>, &Context<'_>) -> Result<Outcome>,
 }
 
 /// Makes the batches of a step and says how many tokens they have.

@@ -17,7 +17,7 @@ use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
-use super::{Objective, Outcome, steps_of};
+use super::{Context, Objective, Outcome, Settings, steps_of};
 use crate::{
     inputs::{
         draw::Draw,
@@ -27,8 +27,6 @@ use crate::{
     },
     masked::{argmax, ids, need},
     ngrams::{Ngrams, Score},
-    section::PretrainSection,
-    stage::Materials,
 };
 
 /// The objective's line in the registry.
@@ -67,14 +65,14 @@ impl Check for PermutationLmSection {
 }
 
 /// Tokens of a row, and those whose states are remembered.
-fn sizes(section: &PretrainSection) -> [usize; 2] {
+fn sizes(section: &Settings<'_>) -> [usize; 2] {
     let time = section.model.context;
     let reuse = section.objective.own::<PermutationLmSection>().reuse;
     [time, if reuse == 0 { time / 2 } else { reuse }]
 }
 
 /// XLNet keeps its memory's sizes in config.json.
-fn config(section: &PretrainSection, config: &mut Map<String, Value>) {
+fn config(section: &Settings<'_>, config: &mut Map<String, Value>) {
     let [_, reuse] = sizes(section);
     config.insert(
         "mem_len".into(),
@@ -148,14 +146,14 @@ struct PermutationLm<'m> {
     special: [u32; 2],
     targets: Targets,
     remembers: bool,
-    materials: &'m Materials<'m>,
+    context: &'m Context<'m>,
     memory: RefCell<Memory>,
     baseline: Option<Figures>,
     rng: Rng,
 }
 
-fn task<'a>(m: &'a Materials<'a>, seed: u64) -> Result<PermutationLm<'a>> {
-    let [time, reuse] = sizes(m.section);
+fn task<'a>(m: &'a Context<'a>, seed: u64) -> Result<PermutationLm<'a>> {
+    let [time, reuse] = sizes(&m.section);
     if time < reuse + 5 {
         return Err(Error::input(format!(
             "rows of {time} tokens of which {reuse} are remembered: at least 5 more are needed"
@@ -194,14 +192,14 @@ fn task<'a>(m: &'a Materials<'a>, seed: u64) -> Result<PermutationLm<'a>> {
         special,
         targets: Targets { part: keys.part, longest: keys.longest_span },
         remembers: keys.memory > 0,
-        materials: m,
+        context: m,
         memory: RefCell::new(vec![Vec::new(); m.section.train.accumulate]),
         baseline: None,
         rng: Rng::new(seed).fork("pretrain").fork(name),
     })
 }
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let mut task = task(m, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
     let mut summary = Map::new();
@@ -254,8 +252,8 @@ impl PermutationLm<'_> {
     }
 
     fn step(&self, step: u64) -> Vec<Batch> {
-        let size = self.materials.section.train.batch_size;
-        (0..self.materials.section.train.accumulate)
+        let size = self.context.section.train.batch_size;
+        (0..self.context.section.train.accumulate)
             .map(|i| {
                 self.batch(&self.train, i * size..(i + 1) * size, step, i, self.rng.fork("order"))
             })
@@ -372,7 +370,7 @@ impl Task for PermutationLm<'_> {
         let Some(part) = &self.heldout else { return Ok(Vec::new()) };
         let lanes = part.lanes.lanes;
         // Lanes from their beginning, memory and all.
-        let wanted = self.materials.section.train.evaluate.items.div_ceil(lanes).max(1) as u64;
+        let wanted = self.context.section.train.evaluate.items.div_ceil(lanes).max(1) as u64;
         let batches: Vec<Batch> = (0..wanted.min(part.lanes.rows()))
             .map(|step| self.batch(part, 0..lanes, step, 0, self.rng.fork("heldout")))
             .collect();
@@ -390,7 +388,7 @@ impl Task for PermutationLm<'_> {
         }
         if self.baseline.is_none() {
             // What closes documents, and what is unknown, are targets here like any other token.
-            let tokenizer = self.materials.tokenizer;
+            let tokenizer = self.context.tokenizer;
             let [sep, cls] = self.special;
             let none = [Some(sep), Some(cls), tokenizer.pad_id(), tokenizer.mask_id()];
             let ngrams = Ngrams::new(&self.train.shards, |id| none.contains(&Some(id)));

@@ -11,12 +11,10 @@ use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
-use super::{Objective, Outcome, masked_lm::guesses};
+use super::{Context, Objective, Outcome, Settings, masked_lm::guesses};
 use crate::{
     masked::{MaskedBatch, MaskedRows, MaskingSection, ids, layout},
     ngrams::Ngrams,
-    section::PretrainSection,
-    stage::Materials,
 };
 
 /// The objective's line in the registry.
@@ -72,7 +70,7 @@ impl Check for ReplacedTokenSection {
 }
 
 /// The generator: the host's family, narrower, with the masked-LM head.
-fn guest(section: &PretrainSection, model: &mut Model, seed: u64) -> Result<Option<Guest>> {
+fn guest(section: &Settings<'_>, model: &mut Model, seed: u64) -> Result<Option<Guest>> {
     let keys: ReplacedTokenSection = section.objective.own();
     let sizes = model.sizes();
     let embedding = model.config.get("embedding_size").and_then(Value::as_u64);
@@ -102,7 +100,7 @@ struct ReplacedToken<'m> {
     rows: MaskedRows,
     generator: &'m Model,
     section: ReplacedTokenSection,
-    materials: &'m Materials<'m>,
+    context: &'m Context<'m>,
     baseline: Option<Figures>,
 }
 
@@ -112,18 +110,18 @@ struct Batch {
     step_tokens: usize,
 }
 
-fn rows(m: &Materials<'_>, model: &Model, seed: u64) -> Result<MaskedRows> {
+fn rows(m: &Context<'_>, model: &Model, seed: u64) -> Result<MaskedRows> {
     let section: ReplacedTokenSection = m.section.objective.own();
     MaskedRows::new(m, model, layout(&section.input, ""), 0.0, &section.masking, seed)
 }
 
-fn train(trainer: &mut Trainer<'_>, m: &Materials<'_>) -> Result<Outcome> {
+fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let section: ReplacedTokenSection = m.section.objective.own();
     let Some(Guest { model: generator, .. }) = &m.guest else {
         return Err(athanor_store::Error::failed("replaced_token needs its generator"));
     };
     let rows = rows(m, &trainer.model, trainer.context.run.seed)?;
-    let mut task = ReplacedToken { rows, generator, section, materials: m, baseline: None };
+    let mut task = ReplacedToken { rows, generator, section, context: m, baseline: None };
     let figures = fit(trainer, &mut task)?;
     let mut summary = Map::new();
     summary.insert("masking".into(), task.rows.statistics(trainer.steps()).into());
@@ -243,7 +241,7 @@ impl Task for ReplacedToken<'_> {
             }
         }
         if self.baseline.is_none() {
-            let tokenizer = self.materials.tokenizer;
+            let tokenizer = self.context.tokenizer;
             let ngrams = Ngrams::new(self.rows.shards(), |id| tokenizer.is_special(id));
             self.baseline = Some(guesses(&ngrams, &batches, self.rows.mask()));
         }
