@@ -11,6 +11,7 @@ mod date;
 pub mod durable;
 pub mod error;
 pub mod jsonl;
+mod manifest;
 pub mod recipe;
 pub mod registry;
 pub mod run;

@@ -11,6 +11,12 @@ pub(crate) const GPT2: &str =
 /// cl100k's (tiktoken) as Llama 3 has it.
 const CL100K: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// The pattern of Qwen2's tokeniser, which is cl100k's (tiktoken) with single digits: contractions,
+/// words with the space or sign before them, digits one by one, punctuation, line ends, spaces.
+/// Chinese clauses are runs of letters, so merges are learnt within a clause and never across its
+/// punctuation.
+pub(crate) const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// A pattern that is cut by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cutter {
@@ -122,7 +128,7 @@ impl Cutter {
         match pattern {
             GPT2 => Some(Self::Gpt2),
             CL100K => Some(Self::Cl100k(3)),
-            crate::split::PATTERN => Some(Self::Cl100k(1)),
+            QWEN2 => Some(Self::Cl100k(1)),
             _ => None,
         }
     }
@@ -220,7 +226,7 @@ mod tests {
     use super::*;
 
     static REGEXES: LazyLock<Vec<(Cutter, Regex)>> = LazyLock::new(|| {
-        let known = [GPT2, CL100K, crate::split::PATTERN];
+        let known = [GPT2, CL100K, QWEN2];
         known.map(|p| (Cutter::of(p).unwrap(), Regex::new(p).unwrap())).into()
     });
 

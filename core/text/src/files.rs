@@ -14,7 +14,26 @@ pub(crate) const CONFIG: &str = "tokenizer_config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const SPECIALS: &str = "special_tokens_map.json";
 
-pub(crate) fn load(path: &Path) -> Result<Tokenizer> {
+impl Tokenizer {
+    /// Loads a model folder, or a tokenizer.json with what stands beside it.
+    ///
+    /// # Errors
+    /// Input, if tokenizer.json is missing or is not one.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        load(path.as_ref())
+    }
+
+    /// Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`,
+    /// which must exist: what `AutoTokenizer.from_pretrained(folder)` opens.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        save(self, folder.as_ref())
+    }
+}
+
+fn load(path: &Path) -> Result<Tokenizer> {
     let vocabulary =
         |path: &Path| !path.join(TOKENIZER).exists() && path.join(VOCABULARY).is_file();
     let file = match path.is_dir() {
@@ -99,7 +118,7 @@ fn pair(file: &Path, folder: &Path) -> Result<Option<String>> {
     )))
 }
 
-pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
+fn save(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     let path = folder.join(TOKENIZER);
     write_atomic_with(&path, |out| tokenizer.write_json(out).map_err(|e| e.at(path.display())))?;
     let specials = tokenizer.specials();

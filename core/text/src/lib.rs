@@ -14,6 +14,7 @@
 //! Architecture Invariant: text never becomes a special token unless a caller asks for it
 //! ([`Tokenizer::encode_with_specials`]) or a chat template wrote it ([`encode_chat`]).
 
+mod byte_chars;
 mod chat;
 mod clock;
 mod cut;

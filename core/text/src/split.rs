@@ -2,11 +2,7 @@
 
 use crate::cut::Cutter;
 
-/// The pattern of Qwen2's tokeniser, which is cl100k's (tiktoken) with single digits: contractions,
-/// words with the space or sign before them, digits one by one, punctuation, line ends, spaces.
-/// Chinese clauses are runs of letters, so merges are learnt within a clause and never across its
-/// punctuation.
-pub(crate) const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(crate) use crate::cut::QWEN2 as PATTERN;
 
 /// [`PATTERN`], by hand.
 pub(crate) const CUTTER: Cutter = Cutter::Cl100k(1);

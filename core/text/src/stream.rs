@@ -15,8 +15,15 @@ pub struct TextStream<'a> {
     out: usize,
 }
 
+impl Tokenizer {
+    /// Decodes one token after the other, never half a character.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream::new(self)
+    }
+}
+
 impl<'a> TextStream<'a> {
-    pub(crate) fn new(tokenizer: &'a Tokenizer) -> Self {
+    fn new(tokenizer: &'a Tokenizer) -> Self {
         Self { tokenizer, ids: Vec::new(), out: 0 }
     }
 

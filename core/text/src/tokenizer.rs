@@ -1,6 +1,6 @@
 //! A tokeniser in Hugging Face's format: text to token ids and back.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use athanor_store::{Error, Result};
 use rayon::prelude::*;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Encoding};
 
 use crate::{
-    SpecialTokens, TextStream, files,
+    SpecialTokens,
     json::{self, ByteBpe, Inner, Model},
 };
 
@@ -103,23 +103,6 @@ impl ModelInput {
 }
 
 impl Tokenizer {
-    /// Loads a model folder, or a tokenizer.json with what stands beside it.
-    ///
-    /// # Errors
-    /// Input, if tokenizer.json is missing or is not one.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        files::load(path.as_ref())
-    }
-
-    /// Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`,
-    /// which must exist: what `AutoTokenizer.from_pretrained(folder)` opens.
-    ///
-    /// # Errors
-    /// Those of writing.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
-        files::save(self, folder.as_ref())
-    }
-
     /// From the content of a tokenizer.json.
     pub(crate) fn from_json(
         json: &Value,
@@ -221,11 +204,6 @@ impl Tokenizer {
     /// As [`decode`](Self::decode).
     pub fn decode_with_specials(&self, ids: &[u32]) -> Result<String> {
         self.parsing.decode(ids, false).map_err(|e| Error::failed(format!("cannot decode: {e}")))
-    }
-
-    /// Decodes one token after the other, never half a character.
-    pub fn stream(&self) -> TextStream<'_> {
-        TextStream::new(self)
     }
 
     /// The number of tokens, special ones included.

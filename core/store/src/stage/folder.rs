@@ -13,9 +13,10 @@ use serde_json::Value;
 use crate::{
     Checkpoints, Error, Result, Section,
     durable::{files_below, remove, sync_folder},
-    fingerprint_value, read_json,
+    fingerprint_value,
+    manifest::{ManifestFile, StageRecord},
+    read_json,
     recipe::complete_fingerprint,
-    run::{ManifestFile, StageRecord},
     sha256_bytes, sha256_file, write_json,
 };
 

@@ -23,8 +23,8 @@ use super::{
     pattern::{Pattern, Source},
 };
 use crate::{
+    byte_chars::byte_chars,
     cut::{Cutter, GPT2},
-    train::byte_chars,
 };
 
 /// A longer piece is merged by the crate, in a time that does not grow with the square of its length.

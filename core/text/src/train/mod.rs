@@ -14,7 +14,6 @@ use athanor_store::{Entry, Error, Registered, Registry, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-pub(crate) use bpe::byte_chars;
 pub use unigram::Segmenter;
 
 use crate::{SpecialTokens, Tokenizer, special::SPECIAL_SETS, split::line_cut};
