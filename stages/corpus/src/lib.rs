@@ -9,31 +9,31 @@
 //! not depend on how many there are.
 //!
 //! Architecture Invariant: what is made on the way stands under the hash of what decides it
-//! (`work`). So nothing is made twice, and nothing is lost by a kill.
+//! (`cache`). So nothing is made twice, and nothing is lost by a kill.
 
 mod account;
+mod cache;
 mod clean;
-mod datacard;
-mod diversity;
 mod document;
-mod encode;
+mod ids;
+mod inputs;
 mod mix;
-mod pipeline;
+mod pieces;
 mod section;
+mod shards;
 mod spool;
 mod stage;
-mod topics;
-mod units;
-mod whole;
-mod work;
+mod tokenizer;
 
 pub mod sources;
 pub mod steps;
 
-pub use account::{Account, Example, Flow, Hit, Skipped, SourceAccount, StepAccount};
-pub use diversity::Diversity;
+pub use account::mixture::{GroupAccount, MixAccount};
+pub use account::{
+    Account, Diversity, Example, Flow, Hit, Skipped, SourceAccount, StepAccount, Topic,
+};
 pub use document::Document;
-pub use mix::{GroupAccount, MixAccount, MixSection, PartSection};
-pub use pipeline::{STAGE, run};
-pub use section::{CorpusSection, SourceSection, TokenizerSection};
-pub use topics::Topic;
+pub use mix::{MixSection, PartSection};
+pub use section::{CorpusSection, TokenizerSection};
+pub use sources::SourceSection;
+pub use stage::{STAGE, run};

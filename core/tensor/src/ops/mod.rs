@@ -20,6 +20,7 @@
 //! | [`draw_rows`] | a token drawn from each row of logits |
 //! | [`add`] … [`clamp`], [`sum`], [`mean`] | what losses are made of |
 
+mod activation;
 mod attention;
 mod cast;
 mod concat;
@@ -36,6 +37,7 @@ mod relative;
 mod rotary;
 
 pub use crate::backend::{AdamW, Mask, Sight, Weights, Window};
+pub use activation::Activation;
 pub use attention::{Qkv, attention, attention_cached, cache_write};
 pub use cast::{cast, convert};
 pub use concat::{columns, concat, places};
@@ -50,7 +52,7 @@ pub use elementwise::{
 };
 pub use embedding::{embedding, embedding_with_padding, spread_rows, take_rows};
 pub use feed_forward::{Affine, feed_forward};
-pub use linear::{Activation, linear};
+pub use linear::linear;
 pub use matmul::matmul;
 pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use optim::{

@@ -1,6 +1,10 @@
 //! What became of every document and byte: `account.json`.
 
+pub(crate) mod datacard;
+pub(crate) mod diversity;
 mod examples;
+pub(crate) mod mixture;
+pub(crate) mod topics;
 
 use std::collections::BTreeMap;
 
@@ -8,9 +12,16 @@ use athanor_store::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Diversity, Document, MixAccount, SourceSection, sources, stage::HITS};
+use mixture::MixAccount;
 
+use crate::{Document, SourceSection, sources};
+
+pub use diversity::Diversity;
 pub use examples::Example;
+pub use topics::Topic;
+
+/// Hits that the account lists; all are counted.
+pub(crate) const HITS: usize = 1000;
 use examples::{EXAMPLES, offer, rank};
 
 /// Errors of each source.

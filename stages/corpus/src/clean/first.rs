@@ -10,11 +10,10 @@ use super::{BATCH_BYTES, BATCH_DOCUMENTS, Cleaner, Entry, KEPT_EXAMPLES, Part};
 use crate::{
     Document, Example, SourceAccount,
     account::ERRORS,
-    encode::stop_if_asked,
+    clean::applied::Applied,
+    inputs::Unit,
     sources::{self, Body, Item, remote::Feed},
     spool::Spool,
-    stage::Stage,
-    units::Unit,
 };
 
 /// Where documents of a phase go.
@@ -26,17 +25,17 @@ pub(super) struct Output<'a> {
 impl Cleaner<'_> {
     /// The first phase: from the sources.
     pub(super) fn first(&self, phase: &[Entry], keys: &[String]) -> Result<()> {
-        let run = self.work.run;
+        let run = self.cache.run;
         let bar = run.console.bar("corpus", 0, "bytes");
         let mut read = 0;
         // What is elsewhere comes a few files before it is read.
         let order =
-            self.work.order(keys.len()).into_iter().filter(|&n| !self.work.is_done(&keys[n]));
+            self.cache.order(keys.len()).into_iter().filter(|&n| !self.cache.is_done(&keys[n]));
         let remote = order.flat_map(|n| &self.units[n].files).filter_map(|f| f.remote.clone());
         let feed =
             Feed::by_environment(remote.collect(), run.console.clone(), run.interrupt.clone());
-        self.work.all(keys, |n| {
-            let path = self.work.path(&keys[n], "docs");
+        self.cache.all(keys, |n| {
+            let path = self.cache.path(&keys[n], "docs");
             let mut stages = self.stages(phase)?;
             let mut part = None;
             write_atomic_with(&path, |out| {
@@ -70,11 +69,11 @@ impl Cleaner<'_> {
         &self,
         unit: &Unit,
         feed: &Arc<Feed>,
-        stages: &mut [Stage],
+        stages: &mut [Applied],
         out: &mut Output,
         read: &mut dyn FnMut(u64),
     ) -> Result<SourceAccount> {
-        let run = self.work.run;
+        let run = self.cache.run;
         let per_thousand = self.section.heldout_per_thousand as u32;
         let (number, source) = (unit.source, &self.section.sources[unit.source]);
         let place = |e: Error| e.at(format!("source {:?}", source.name));
@@ -82,7 +81,7 @@ impl Cleaner<'_> {
         let (mut items, tally) = sources::read(&unit.files, source, feed).map_err(place)?;
         let mut more = true;
         while more {
-            stop_if_asked(run)?;
+            run.interrupt.check()?;
             let mut batch: Vec<Item> = Vec::new();
             let mut bytes = 0;
             while bytes < BATCH_BYTES && batch.len() < BATCH_DOCUMENTS {
@@ -155,7 +154,7 @@ impl Cleaner<'_> {
     pub(super) fn pass(
         &self,
         mut batch: Vec<Document>,
-        stages: &mut [Stage],
+        stages: &mut [Applied],
         out: &mut Output,
     ) -> Result<()> {
         let per_thousand = self.section.heldout_per_thousand as u32;

@@ -5,25 +5,23 @@ use serde_json::json;
 
 use super::{BATCH_BYTES, BATCH_DOCUMENTS, Cleaner, Entry, Part, first::Output};
 use crate::{
-    Document,
-    encode::stop_if_asked,
+    Document, cache,
+    clean::applied::Applied,
+    clean::compare::{self, Judged, Keys},
     spool,
-    stage::Stage,
     steps::Whole,
-    whole::{self, Judged, Keys},
-    work,
 };
 
 impl Cleaner<'_> {
     /// A later phase: its first step has to see all documents.
     pub(super) fn later(&self, phase: &[Entry], keys: &[String], next: &[String]) -> Result<()> {
         let Some(first) = phase.first() else { return Ok(()) };
-        let work = self.work;
+        let cache = self.cache;
         let marks = Self::marks_key(phase, keys);
-        let bar = work.run.console.bar("corpus", 0, "bytes");
+        let bar = cache.run.console.bar("corpus", 0, "bytes");
         bar.message(&first.name);
         let none = || Error::failed(format!("step {:?} needs no second phase", first.name));
-        if !work.is_done(&marks) || !work.path(&marks, "marks").exists() {
+        if !cache.is_done(&marks) || !cache.path(&marks, "marks").exists() {
             let whole = first.ready(self)?.whole().ok_or_else(none)?;
             self.compare(first, whole, &Self::whole_key(phase, keys), &marks, keys)?;
         }
@@ -31,18 +29,18 @@ impl Cleaner<'_> {
         let mut documents = 0;
         for key in keys {
             firsts.push(documents);
-            documents += work.read::<Part>(key)?.documents;
+            documents += cache.read::<Part>(key)?.documents;
         }
         let mut read = 0;
-        work.all(next, |n| {
+        cache.all(next, |n| {
             let whole = first.ready(self)?.whole().ok_or_else(none)?;
             let mut stages = self.stages(phase)?;
-            let path = work.path(&next[n], "docs");
+            let path = cache.path(&next[n], "docs");
             let mut part = None;
             write_atomic_with(&path, |out| {
                 let mut output = Output::new(&path, out);
-                let mut judged = Judged::open(&work.path(&marks, "marks"), firsts[n])?;
-                let documents = spool::read(&work.path(&keys[n], "docs"))?;
+                let mut judged = Judged::open(&cache.path(&marks, "marks"), firsts[n])?;
+                let documents = spool::read(&cache.path(&keys[n], "docs"))?;
                 self.judge(documents, &mut judged, whole, &mut stages, &mut output, |size| {
                     read += size;
                     bar.set(read);
@@ -62,14 +60,14 @@ impl Cleaner<'_> {
         mut documents: impl Iterator<Item = Result<Document>>,
         judged: &mut Judged,
         whole: &dyn Whole,
-        stages: &mut [Stage],
+        stages: &mut [Applied],
         out: &mut Output,
         mut read: impl FnMut(u64),
     ) -> Result<()> {
         let Some((stage, rest)) = stages.split_first_mut() else { return Ok(()) };
         let per_thousand = self.section.heldout_per_thousand as u32;
         loop {
-            stop_if_asked(self.work.run)?;
+            self.cache.run.interrupt.check()?;
             let mut batch = Vec::new();
             let mut bytes = 0;
             while bytes < BATCH_BYTES && batch.len() < BATCH_DOCUMENTS {
@@ -95,49 +93,49 @@ impl Cleaner<'_> {
         marks: &str,
         keys: &[String],
     ) -> Result<()> {
-        let work = self.work;
+        let cache = self.cache;
         let maps: Vec<String> =
-            keys.iter().map(|k| work::key(&json!(["keys", entry.key, k]))).collect();
-        work.all(&maps, |n| {
-            let documents = work.path(&keys[n], "docs");
+            keys.iter().map(|k| cache::key(&json!(["keys", entry.key, k]))).collect();
+        cache.all(&maps, |n| {
+            let documents = cache.path(&keys[n], "docs");
             let takes_part = |source: usize| !entry.passed_by[source];
-            let out = work.path(&maps[n], "keys");
-            let counts = whole::write_keys(&documents, whole, takes_part, &out)?;
-            work.finish(&maps[n], &counts)
+            let out = cache.path(&maps[n], "keys");
+            let counts = compare::write_keys(&documents, whole, takes_part, &out)?;
+            cache.finish(&maps[n], &counts)
         })?;
         let mut all = Vec::new();
         let mut first = 0;
         for (map, key) in maps.iter().zip(keys) {
-            all.push(Keys { path: work.path(map, "keys"), first, counts: work.read(map)? });
-            first += work.read::<Part>(key)?.documents;
+            all.push(Keys { path: cache.path(map, "keys"), first, counts: cache.read(map)? });
+            first += cache.read::<Part>(key)?.documents;
         }
         let groups: Vec<String> =
-            (0..whole::groups(&all)).map(|n| work::key(&json!(["group", key, n]))).collect();
-        let name = |n: usize, pass: usize| work.path(&groups[n], &format!("marks.{pass}"));
-        work.all(&groups, |n| {
-            stop_if_asked(work.run)?;
-            let passes = whole::compare(&all, n, groups.len(), whole, |pass| name(n, pass))?;
-            work.finish(&groups[n], &passes)
+            (0..compare::groups(&all)).map(|n| cache::key(&json!(["group", key, n]))).collect();
+        let name = |n: usize, pass: usize| cache.path(&groups[n], &format!("marks.{pass}"));
+        cache.all(&groups, |n| {
+            cache.run.interrupt.check()?;
+            let passes = compare::compare(&all, n, groups.len(), whole, |pass| name(n, pass))?;
+            cache.finish(&groups[n], &passes)
         })?;
-        work.all(&[marks.to_string()], |_| {
+        cache.all(&[marks.to_string()], |_| {
             let mut files = Vec::new();
             for (n, group) in groups.iter().enumerate() {
-                files.extend((0..work.read::<usize>(group)?).map(|pass| name(n, pass)));
+                files.extend((0..cache.read::<usize>(group)?).map(|pass| name(n, pass)));
             }
-            let notes = whole::gather(&files, whole, &work.path(marks, "marks"))?;
-            work.finish(marks, &notes)?;
-            if work.run.task.is_some() {
+            let notes = compare::gather(&files, whole, &cache.path(marks, "marks"))?;
+            cache.finish(marks, &notes)?;
+            if cache.run.task.is_some() {
                 // Others may still look.
                 return Ok(());
             }
             for (n, group) in groups.iter().enumerate() {
-                let passes = work.read::<usize>(group)?;
-                work.forget(group, "json");
-                (0..passes).for_each(|pass| work.forget(&groups[n], &format!("marks.{pass}")));
+                let passes = cache.read::<usize>(group)?;
+                cache.forget(group, "json");
+                (0..passes).for_each(|pass| cache.forget(&groups[n], &format!("marks.{pass}")));
             }
             for map in &maps {
-                work.forget(map, "json");
-                work.forget(map, "keys");
+                cache.forget(map, "json");
+                cache.forget(map, "keys");
             }
             Ok(())
         })

@@ -1,14 +1,17 @@
 //! From the sources through the steps to the documents that are kept.
 //!
-//! The input is cut into units ([`crate::units`]); each streams through the steps in batches, up to a step
+//! The input is cut into units ([`crate::inputs`]); each streams through the steps in batches, up to a step
 //! that has to see all documents ([`crate::steps::Whole`]). That ends a phase: what came so far waits in a
 //! file for each unit, the step looks at all of them, and the next phase begins with what it leaves.
-//! Everything between is kept under the hash of what it is made from ([`crate::work`]).
+//! Everything between is kept under the hash of what it is made from ([`crate::cache`]).
 
+mod applied;
+mod compare;
 mod first;
+pub(crate) mod kept;
 mod later;
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::sync::OnceLock;
 
 use athanor_store::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -16,10 +19,10 @@ use serde_json::{Value, json};
 
 use crate::{
     Account, CorpusSection, Example, SourceAccount, StepAccount,
-    stage::Stage,
+    cache::{self, Cache},
+    clean::{applied::Applied, kept::Kept},
+    inputs::{Unit, Units},
     steps::{self, Preparation, Step},
-    units::{Unit, Units},
-    work::{self, Work},
 };
 
 /// Text cleaned at once, in bytes and documents.
@@ -27,16 +30,6 @@ const BATCH_BYTES: usize = 8 << 20;
 const BATCH_DOCUMENTS: usize = 8192;
 /// Kept documents of each source in the account.
 const KEPT_EXAMPLES: usize = 3;
-
-/// The kept documents of a unit.
-pub(crate) struct Kept {
-    /// The unit's source.
-    pub(crate) source: usize,
-    /// What they are made from.
-    pub(crate) key: String,
-    /// Where they are.
-    pub(crate) path: PathBuf,
-}
 
 /// What a phase made of a unit.
 #[derive(Serialize, Deserialize)]
@@ -64,7 +57,7 @@ struct Entry {
 
 /// Reads all sources and cleans their documents.
 pub(crate) fn clean(
-    work: &Work,
+    cache: &Cache,
     section: &CorpusSection,
     units: &Units,
     files: &[(String, String)],
@@ -102,7 +95,7 @@ pub(crate) fn clean(
         }
     }
     let cleaner = Cleaner {
-        work,
+        cache,
         section,
         units: &units.units,
         names: section.sources.iter().map(|s| s.name.as_str()).collect(),
@@ -123,8 +116,9 @@ pub(crate) fn clean(
     }
     // Of what was made before, the last phase that is whole; what came before it may be gone.
     let last = phases.len() - 1;
-    let whole =
-        |keys: &Vec<String>| keys.iter().all(|k| work.is_done(k) && work.path(k, "docs").exists());
+    let whole = |keys: &Vec<String>| {
+        keys.iter().all(|k| cache.is_done(k) && cache.path(k, "docs").exists())
+    };
     let done =
         (0..=last).rev().find(|&n| whole(&keys[n]) && cleaner.has_accounts(&phases, &keys, n));
     for (number, phase) in phases.iter().enumerate() {
@@ -138,11 +132,11 @@ pub(crate) fn clean(
         }
         let notes: Value = match number {
             0 => Value::Null,
-            _ => work.read(&Cleaner::marks_key(phase, &keys[number - 1]))?,
+            _ => cache.read(&Cleaner::marks_key(phase, &keys[number - 1]))?,
         };
         let mut merged: Vec<StepAccount> = Vec::new();
         for (unit, key) in units.units.iter().zip(next) {
-            let part: Part = work.read(key)?;
+            let part: Part = cache.read(key)?;
             let source = &mut account.sources[unit.source];
             if let Some(read) = part.source {
                 source.merge(read);
@@ -175,14 +169,14 @@ pub(crate) fn clean(
     balance(&account)?;
     let kept = units.units.iter().zip(keys.remove(last)).map(|(unit, key)| Kept {
         source: unit.source,
-        path: work.path(&key, "docs"),
+        path: cache.path(&key, "docs"),
         key,
     });
     Ok((account, kept.collect()))
 }
 
 struct Cleaner<'a> {
-    work: &'a Work<'a>,
+    cache: &'a Cache<'a>,
     section: &'a CorpusSection,
     units: &'a [Unit],
     names: Vec<&'a str>,
@@ -192,7 +186,7 @@ impl Entry {
     /// The step, ready to judge.
     fn ready(&self, cleaner: &Cleaner) -> Result<&dyn Step> {
         if self.prepared.get().is_none() {
-            let run = cleaner.work.run;
+            let run = cleaner.cache.run;
             let preparation = Preparation {
                 recipe: &run.recipe,
                 console: run.console.clone(),
@@ -210,8 +204,8 @@ impl Entry {
 }
 
 impl Cleaner<'_> {
-    fn stages<'a>(&self, entries: &'a [Entry]) -> Result<Vec<Stage<'a>>> {
-        let ready = |e: &'a Entry| Ok(Stage::new(&e.name, e.ready(self)?, &e.passed_by));
+    fn stages<'a>(&self, entries: &'a [Entry]) -> Result<Vec<Applied<'a>>> {
+        let ready = |e: &'a Entry| Ok(Applied::new(&e.name, e.ready(self)?, &e.passed_by));
         entries.iter().map(ready).collect()
     }
 
@@ -229,7 +223,7 @@ impl Cleaner<'_> {
                     let now = std::time::SystemTime::now();
                     parts = json!([parts, std::process::id(), format!("{now:?}")]);
                 }
-                work::key(&parts)
+                cache::key(&parts)
             })
             .collect()
     }
@@ -238,46 +232,46 @@ impl Cleaner<'_> {
     fn later_keys(phase: &[Entry], before: &[String]) -> Vec<String> {
         let whole = Self::whole_key(phase, before);
         let steps: Vec<&Value> = phase.iter().skip(1).map(|e| &e.key).collect();
-        before.iter().map(|k| work::key(&json!(["after", whole, k, steps]))).collect()
+        before.iter().map(|k| cache::key(&json!(["after", whole, k, steps]))).collect()
     }
 
     /// What decides what the documents have in common.
     fn whole_key(phase: &[Entry], before: &[String]) -> String {
-        work::key(&json!(["whole", phase.first().map(|e| &e.key), before]))
+        cache::key(&json!(["whole", phase.first().map(|e| &e.key), before]))
     }
 
     fn marks_key(phase: &[Entry], before: &[String]) -> String {
-        work::key(&json!(["marks", Self::whole_key(phase, before)]))
+        cache::key(&json!(["marks", Self::whole_key(phase, before)]))
     }
 
     /// Whether the accounts up to a phase are there.
     fn has_accounts(&self, phases: &[Vec<Entry>], keys: &[Vec<String>], upto: usize) -> bool {
         (0..=upto).all(|n| {
-            keys[n].iter().all(|k| self.work.is_done(k))
-                && (n == 0 || self.work.is_done(&Self::marks_key(&phases[n], &keys[n - 1])))
+            keys[n].iter().all(|k| self.cache.is_done(k))
+                && (n == 0 || self.cache.is_done(&Self::marks_key(&phases[n], &keys[n - 1])))
         })
     }
 
     /// Accounts of documents that are gone do not count.
     fn forget_halves(&self, keys: &[String]) {
-        for key in keys.iter().filter(|k| !self.work.path(k, "docs").exists()) {
-            if self.work.run.task.is_none() {
-                self.work.forget(key, "json");
+        for key in keys.iter().filter(|k| !self.cache.path(k, "docs").exists()) {
+            if self.cache.run.task.is_none() {
+                self.cache.forget(key, "json");
             }
         }
     }
 
-    fn finish(&self, key: &str, part: Option<Part>, stages: Vec<Stage>) -> Result<()> {
+    fn finish(&self, key: &str, part: Option<Part>, stages: Vec<Applied>) -> Result<()> {
         let part = part.ok_or_else(|| Error::failed("a unit gave no account"))?;
         let steps = stages.into_iter().map(|s| s.account).collect();
-        self.work.finish(key, &Part { steps, ..part })
+        self.cache.finish(key, &Part { steps, ..part })
     }
 
     /// Removes the documents of a phase whose successors are there, where nobody needs them any more.
     fn forget(&self, keys: &[String]) {
-        if self.section.cache.is_none() && self.work.run.task.is_none() {
+        if self.section.cache.is_none() && self.cache.run.task.is_none() {
             for key in keys {
-                self.work.forget(key, "docs");
+                self.cache.forget(key, "docs");
             }
         }
     }

@@ -233,7 +233,7 @@ impl Text {
 }
 
 fn wide(c: char) -> bool {
-    crate::steps::units::is_ideograph(c)
+    crate::steps::script::is_ideograph(c)
         || matches!(c, '\u{3000}'..='\u{303F}' | '\u{FF00}'..='\u{FFEF}')
 }
 

@@ -10,6 +10,7 @@ mod mediawiki;
 mod parquet;
 mod record;
 pub mod remote;
+mod section;
 mod stackexchange;
 mod text;
 mod warc;
@@ -23,9 +24,9 @@ use std::{
 use athanor_data::compressed::{self, Counts, Reader};
 use athanor_store::{Entry, Error, Registered, Registry, Result};
 
-use crate::SourceSection;
 pub use files::{SourceFile, files, found, is_stdin};
 use remote::Feed;
+pub use section::SourceSection;
 
 /// A record of a file, as a source gives it.
 pub struct Item {

@@ -4,7 +4,7 @@ use athanor_data::{Expression, Record, Template};
 use athanor_store::Result;
 use serde_json::Value;
 
-use crate::SourceSection;
+use super::SourceSection;
 
 /// Which records are wanted, and how their text is made.
 pub(super) struct Reading {

@@ -5,7 +5,7 @@
 use athanor_store::{Check, section};
 use serde_json::Value;
 
-use super::{Outcome, Step, parameters, units};
+use super::{Outcome, Step, parameters, script};
 
 section! {
     /// Boilerplate.
@@ -183,7 +183,7 @@ impl Boilerplate {
         let lower = line.to_lowercase();
         // "Login was impossible that day." is a sentence; a button has no full stop.
         let sentence = line.ends_with(['.', '。', '?', '？', '!', '！', ',', '，', ';', '；'])
-            && units::words(line).len() > 8;
+            && script::words(line).len() > 8;
         let begins = |phrase: &str| {
             lower.strip_prefix(phrase).is_some_and(|rest| {
                 // A whole word, unless the phrase ends with none.
@@ -209,7 +209,7 @@ fn menu(line: &str) -> bool {
         |p: &&str| p.chars().any(char::is_alphabetic) && !p.chars().any(|c| c.is_ascii_digit());
     separators >= 2
         && parts.len() >= 3
-        && parts.iter().all(|p| p.chars().count() <= 20 && units::words(p).len() <= 6)
+        && parts.iter().all(|p| p.chars().count() <= 20 && script::words(p).len() <= 6)
         && parts.iter().all(letters)
         && line.contains(" | ")
             | line.contains('»')

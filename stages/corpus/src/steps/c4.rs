@@ -8,7 +8,7 @@ use athanor_store::{Check, section};
 
 use super::{
     ByScript, Outcome, english,
-    units::{self, Script},
+    script::{self, Script},
 };
 
 section! {
@@ -41,7 +41,7 @@ section! {
 
 impl Check for C4 {
     fn check(&self) -> Result<(), athanor_store::Problem> {
-        units::check_rules(&self.rules)
+        script::check_rules(&self.rules)
     }
 }
 
@@ -168,7 +168,7 @@ fn without_citations(line: &str) -> std::borrow::Cow<'_, str> {
         let named = ["edit]", "citation needed]"].iter().find(|n| inside.starts_with(**n));
         // Python's \d is a digit of any script.
         let digits: usize =
-            inside.chars().take_while(|c| units::is_decimal(*c)).map(char::len_utf8).sum();
+            inside.chars().take_while(|c| script::is_decimal(*c)).map(char::len_utf8).sum();
         rest = match named {
             Some(named) => &inside[named.len()..],
             None if inside[digits..].starts_with(']') => &inside[digits + 1..],

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Outcome, Preparation, Step,
     grams::{self, Fast},
-    parameters, units,
+    parameters, script,
 };
 
 section! {
@@ -155,10 +155,10 @@ struct Index {
 
 /// Words, with two ideographs for one, as hashes; where each begins in the normalised text.
 fn units_of(normal: &str) -> Vec<(u64, f64)> {
-    let words = units::words(normal).into_iter();
+    let words = script::words(normal).into_iter();
     words
         .map(|w| {
-            let weight = if w.starts_with(units::is_ideograph) { 0.5 } else { 1.0 };
+            let weight = if w.starts_with(script::is_ideograph) { 0.5 } else { 1.0 };
             (grams::hash(w), weight)
         })
         .collect()
@@ -166,7 +166,7 @@ fn units_of(normal: &str) -> Vec<(u64, f64)> {
 
 impl Index {
     fn add(&mut self, text: &str, set: u32) {
-        let words = units_of(&units::normal(text));
+        let words = units_of(&script::normal(text));
         let weight: f64 = words.iter().map(|w| w.1).sum();
         if weight < self.section.min_words as f64 {
             self.short[set as usize] += 1;
@@ -205,8 +205,8 @@ fn roll(words: &[u64], n: usize, mut each: impl FnMut(u64, usize) -> bool) {
 
 impl Step for Index {
     fn apply(&self, text: &str) -> Outcome {
-        let normal = units::normal(text);
-        let words = units::words(&normal);
+        let normal = script::normal(text);
+        let words = script::words(&normal);
         let hashes: Vec<u64> = words.iter().map(|w| grams::hash(w)).collect();
         for &n in &self.lengths {
             let mut hit = None;
@@ -217,7 +217,7 @@ impl Step for Index {
                 hit.is_some()
             });
             if let Some((set, at)) = hit {
-                let chinese = words[at].starts_with(units::is_ideograph);
+                let chinese = words[at].starts_with(script::is_ideograph);
                 let what = words[at..at + n].join(if chinese { "" } else { " " });
                 let with = self.section.sets[set as usize].name.clone();
                 return Outcome::Hit { reason: "in an evaluation set", with, what };

@@ -8,7 +8,7 @@ use athanor_store::{Check, section};
 use super::{
     ByScript, Outcome, english,
     gopher_repetition::duplicates,
-    units::{self, Script, TERMINAL},
+    script::{self, Script, TERMINAL},
 };
 
 section! {
@@ -33,7 +33,7 @@ section! {
 
 impl Check for FineWeb {
     fn check(&self) -> Result<(), athanor_store::Problem> {
-        units::check_rules(&self.rules)
+        script::check_rules(&self.rules)
     }
 }
 
@@ -72,8 +72,11 @@ impl FineWeb {
         if duplicates(&lines).1 as f64 / characters as f64 > self.max_duplicate_characters {
             return Some("characters in duplicate lines");
         }
-        let words =
-            if chinese { units::words(text).len().div_ceil(2) } else { english::words(text).len() };
+        let words = if chinese {
+            script::words(text).len().div_ceil(2)
+        } else {
+            english::words(text).len()
+        };
         (line_ends as f64 / words as f64 > self.max_line_ends).then_some("a list")
     }
 }

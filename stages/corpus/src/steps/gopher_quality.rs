@@ -8,7 +8,7 @@ use athanor_store::{Check, section};
 
 use super::{
     ByScript, Outcome, english,
-    units::{self, Script, is_punctuation},
+    script::{self, Script, is_punctuation},
 };
 
 section! {
@@ -47,7 +47,7 @@ section! {
 
 impl Check for GopherQuality {
     fn check(&self) -> Result<(), athanor_store::Problem> {
-        units::check_rules(&self.rules)
+        script::check_rules(&self.rules)
     }
 }
 
@@ -135,9 +135,9 @@ impl GopherQuality {
         let (mut solid, mut ideographs) = (0usize, 0usize);
         for c in text.chars().filter(|c| !is_space_wide(*c)) {
             solid += 1;
-            ideographs += usize::from(units::is_ideograph(c));
+            ideographs += usize::from(script::is_ideograph(c));
         }
-        let words = units::words(text).len().saturating_sub(ideographs) + ideographs / 2;
+        let words = script::words(text).len().saturating_sub(ideographs) + ideographs / 2;
         if self.min_words > 0 && words < self.min_words {
             return Some("few words");
         }

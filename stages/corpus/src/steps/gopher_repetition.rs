@@ -11,7 +11,7 @@ use athanor_store::{Check, Problem, section};
 use super::{
     ByScript, Outcome, english,
     grams::{Fast, Grams},
-    units::{self, Script},
+    script::{self, Script},
 };
 
 section! {
@@ -36,7 +36,7 @@ section! {
 
 impl Check for GopherRepetition {
     fn check(&self) -> Result<(), Problem> {
-        units::check_rules(&self.rules)?;
+        script::check_rules(&self.rules)?;
         Problem::unless(self.top_ngrams.len() == 3, "top_ngrams", "needs 3 thresholds")?;
         Problem::unless(self.duplicate_ngrams.len() == 6, "duplicate_ngrams", "needs 6 thresholds")
     }
@@ -76,7 +76,7 @@ impl GopherRepetition {
         }
         let (words, unit) = match script {
             Script::Spaced => (english::words(text), 1),
-            Script::Chinese => (units::words(text), 2),
+            Script::Chinese => (script::words(text), 2),
         };
         let grams = Grams::new(&words);
         // datatrove joins these n-grams by spaces, which Chinese has not.

@@ -8,7 +8,7 @@ use athanor_store::{Check, Problem, section};
 use serde_json::Value;
 use whatlang::Lang;
 
-use super::{Outcome, Step, chinese, parameters, units::is_ideograph};
+use super::{Outcome, Step, chinese, parameters, script::is_ideograph};
 
 section! {
     /// Languages.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use athanor_store::{Check, Problem, section};
 use serde_json::Value;
 
-use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
+use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, script};
 use crate::Document;
 
 section! {
@@ -60,7 +60,7 @@ impl Lines {
             normal.clear();
             let mut letters = 0;
             for c in part.chars().filter(|c| c.is_alphanumeric()) {
-                letters += if units::is_ideograph(c) { 3 } else { 1 };
+                letters += if script::is_ideograph(c) { 3 } else { 1 };
                 normal.extend(c.to_lowercase());
             }
             if letters >= self.min_letters {

@@ -15,7 +15,7 @@ use athanor_data::splitmix64;
 use athanor_store::{Check, Error, Problem, Result, section};
 use serde_json::{Value, json};
 
-use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
+use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, script};
 use crate::Document;
 
 section! {
@@ -143,8 +143,8 @@ impl MinHash {
 
 /// The hashes of a text's shingles, each once. A text of fewer words is one shingle.
 pub fn shingles(text: &str, words: usize) -> Vec<u64> {
-    let normal = units::normal(text);
-    let hashes: Vec<u64> = units::words(&normal).into_iter().map(grams::hash).collect();
+    let normal = script::normal(text);
+    let hashes: Vec<u64> = script::words(&normal).into_iter().map(grams::hash).collect();
     let join = |w: &[u64]| w.iter().fold(w.len() as u64, |h, &w| splitmix64(h.rotate_left(7) ^ w));
     let mut out: Vec<u64> = hashes.windows(words.min(hashes.len()).max(1)).map(join).collect();
     out.sort_unstable();

@@ -1,5 +1,6 @@
 //! Cleaning steps. A step is one file here and one line in the registry below.
 
+mod blocklists;
 mod boilerplate;
 mod c4;
 mod chinese;
@@ -16,17 +17,16 @@ mod gutenberg;
 pub mod language;
 mod length;
 mod lines;
-mod lists;
 mod minhash;
 mod perplexity;
 mod personal;
 mod quality;
 mod repair;
 mod repetition;
+pub(crate) mod script;
 mod split;
 mod substrings;
 mod symbols;
-pub(crate) mod units;
 mod whole;
 
 use std::{path::PathBuf, sync::Arc};
@@ -38,8 +38,9 @@ use crate::{
     Document, SourceSection,
     sources::{self, Body, remote::Feed},
 };
-use units::Script;
+use script::Script;
 
+pub use blocklists::{Urls, Words};
 pub use boilerplate::Boilerplate;
 pub use c4::C4;
 pub use control::Control;
@@ -53,7 +54,6 @@ pub use gutenberg::Gutenberg;
 pub use language::Language;
 pub use length::Length;
 pub use lines::Lines;
-pub use lists::{Urls, Words};
 pub use minhash::{MinHash, shingles};
 pub use perplexity::Perplexity;
 pub use personal::Personal;

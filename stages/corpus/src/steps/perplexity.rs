@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use super::{
     Outcome, Preparation, Step,
     grams::{self, Fast},
-    language, parameters, units,
+    language, parameters, script,
 };
 use crate::Document;
 
@@ -192,8 +192,8 @@ fn quantile(sorted: &[(f64, f64)], share: f64) -> f64 {
 
 /// Hashes of a text's words.
 fn words_of(text: &str, most: usize) -> Vec<u64> {
-    let normal = units::normal(text);
-    units::words(&normal).into_iter().take(most).map(grams::hash).collect()
+    let normal = script::normal(text);
+    script::words(&normal).into_iter().take(most).map(grams::hash).collect()
 }
 
 /// Counts of n-grams by their hash: how often each came, and after each context how many words in all and how

@@ -13,7 +13,7 @@ use athanor_store::{Check, Error, Problem, Result, section};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Outcome, Preparation, Step, grams, parameters, units};
+use super::{Outcome, Preparation, Step, grams, parameters, script};
 use crate::Document;
 
 section! {
@@ -110,8 +110,8 @@ impl Step for Quality {
 impl Quality {
     /// A text's features, each once.
     fn features(&self, text: &str) -> Vec<u32> {
-        let normal = units::normal(text);
-        let words = units::words(&normal);
+        let normal = script::normal(text);
+        let words = script::words(&normal);
         let hashes: Vec<u64> = words.iter().take(self.words).map(|w| grams::hash(w)).collect();
         let mask = (1u64 << self.bits) - 1;
         let one = hashes.iter().map(|&h| (splitmix64(h) & mask) as u32);

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     Outcome, Step, parameters,
-    units::{is_ideograph, words},
+    script::{is_ideograph, words},
 };
 
 section! {

@@ -11,7 +11,7 @@ use athanor_data::splitmix64;
 use athanor_store::{Check, Problem, Result, section};
 use serde_json::{Value, json};
 
-use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, units};
+use super::{Mark, Outcome, Place, Step, Whole, grams, parameters, script};
 use crate::Document;
 
 section! {
@@ -50,7 +50,7 @@ impl Whole for Substrings {
     /// The hash of each window of words.
     fn keys(&self, document: &Document) -> Vec<(u64, u32)> {
         let power = (0..self.min_words).fold(1u64, |p, _| p.wrapping_mul(BASE));
-        let words = units::words(&document.text);
+        let words = script::words(&document.text);
         let hashes: Vec<u64> = words.iter().map(|w| grams::hash(w)).collect();
         let mut out = Vec::with_capacity(hashes.len());
         let mut hash = 0u64;
@@ -101,7 +101,7 @@ impl Whole for Substrings {
             return Outcome::Keep;
         }
         let all = document.text.as_str();
-        let words = units::words(all);
+        let words = script::words(all);
         let mut text = String::with_capacity(all.len());
         let mut from = 0;
         for mark in marks {

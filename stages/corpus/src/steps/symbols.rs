@@ -8,7 +8,7 @@
 use athanor_store::{Check, Problem, section};
 use serde_json::Value;
 
-use super::{Outcome, Step, parameters, units::words};
+use super::{Outcome, Step, parameters, script::words};
 
 section! {
     /// Symbols.

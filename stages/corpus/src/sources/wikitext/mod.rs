@@ -5,6 +5,7 @@
 //! lost, but for those few that stand in the middle of sentences (templates.rs). All passes are loops
 //! over the text with stacks on the heap: nesting, however deep, is no recursion.
 
+mod arguments;
 mod lines;
 mod templates;
 mod values;

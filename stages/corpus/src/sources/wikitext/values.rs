@@ -2,7 +2,7 @@
 
 use athanor_store::MONTHS;
 
-use super::templates::Arguments;
+use super::arguments::Arguments;
 
 /// A number with its exponent and unit: `{{val|6.2|e=18|u=C}}`.
 pub(super) fn val(arguments: &Arguments) -> String {

@@ -22,8 +22,6 @@ use athanor_store::{Error, Result, Run, read_json, sha256_bytes, write_json};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::encode::stop_if_asked;
-
 /// How often a claim is touched.
 const TOUCH: Duration = Duration::from_secs(10);
 /// A claim that has not been touched for so long belongs to nobody.
@@ -37,12 +35,12 @@ pub(crate) fn key(parts: &Value) -> String {
 }
 
 /// The folder of intermediate results.
-pub(crate) struct Work<'a> {
+pub(crate) struct Cache<'a> {
     pub(crate) run: &'a Run,
     folder: PathBuf,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Cache<'a> {
     pub(crate) fn open(run: &'a Run, folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         Ok(Self { run, folder })
@@ -98,7 +96,7 @@ impl<'a> Work<'a> {
             let before = left.len();
             let mut waiting = Vec::new();
             for number in left {
-                stop_if_asked(self.run)?;
+                self.run.interrupt.check()?;
                 let key = &keys[number];
                 if self.is_done(key) {
                     continue;

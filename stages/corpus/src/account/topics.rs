@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use athanor_data::splitmix64;
 use serde::{Deserialize, Serialize};
 
-use crate::steps::{grams, language, units::is_ideograph};
+use crate::steps::{grams, language, script::is_ideograph};
 
 /// Documents of the sample.
 const SAMPLE: usize = 1000;

@@ -12,14 +12,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{
-    account::Flow,
-    clean::Kept,
-    encode::stop_if_asked,
-    spool,
-    steps::{grams, units},
+use super::{
+    Flow,
     topics::{Sample, Topic},
-    work::{self, Work},
+};
+use crate::{
+    cache::{self, Cache},
+    clean::kept::Kept,
+    spool,
+    steps::{grams, script},
 };
 
 /// Words that are remembered.
@@ -143,24 +144,24 @@ fn domain(url: &str) -> Option<&str> {
 }
 
 /// Counts the kept documents, unit by unit; `names` are the sources'.
-pub(crate) fn count(work: &Work, kept: &[Kept], names: &[&str]) -> Result<Diversity> {
-    let key = |k: &Kept| work::key(&json!(["diversity and topics", k.key]));
+pub(crate) fn count(cache: &Cache, kept: &[Kept], names: &[&str]) -> Result<Diversity> {
+    let key = |k: &Kept| cache::key(&json!(["diversity and topics", k.key]));
     let keys: Vec<String> = kept.iter().map(key).collect();
-    work.all(&keys, |n| {
+    cache.all(&keys, |n| {
         let mut count = Count::default();
         let mut documents = spool::read(&kept[n].path)?;
         loop {
-            stop_if_asked(work.run)?;
+            cache.run.interrupt.check()?;
             let batch: Vec<_> = documents.by_ref().take(BATCH).collect::<Result<_>>()?;
             if batch.is_empty() {
                 count.sample = std::mem::take(&mut count.sample).finish();
-                return work.finish(&keys[n], &count);
+                return cache.finish(&keys[n], &count);
             }
             let hashes: Vec<Vec<u64>> = batch
                 .par_iter()
                 .map(|d| {
-                    let normal = units::normal(&d.text);
-                    let words = units::words(&normal).into_iter();
+                    let normal = script::normal(&d.text);
+                    let words = script::words(&normal).into_iter();
                     words.map(|w| splitmix64(grams::hash(w))).collect()
                 })
                 .collect();
@@ -181,7 +182,7 @@ pub(crate) fn count(work: &Work, kept: &[Kept], names: &[&str]) -> Result<Divers
     })?;
     let mut whole = Count::default();
     for key in &keys {
-        whole.merge(work.read(key)?);
+        whole.merge(cache.read(key)?);
     }
     Ok(whole.finish(names))
 }

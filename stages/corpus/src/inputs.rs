@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     CorpusSection, SourceSection,
-    encode::stop_if_asked,
+    cache::{self, Cache},
     sources::{self, SourceFile, remote::RemoteFile},
-    work::{self, Work},
 };
 
 /// Small files are read together, up to about this many bytes.
@@ -65,16 +64,16 @@ impl File {
 }
 
 /// What stands for each file's content: its hash, or what its place has for that.
-fn identities(work: &Work, files: &[File], keep: bool) -> Result<Vec<String>> {
+fn identities(cache: &Cache, files: &[File], keep: bool) -> Result<Vec<String>> {
     let known = |f: &File| f.remote.as_ref().and_then(|r| r.identity.clone());
     let here: Vec<&File> = files.iter().filter(|f| known(f).is_none()).collect();
-    let mut hashes = hashes(work, &here, keep)?.into_iter();
+    let mut hashes = hashes(cache, &here, keep)?.into_iter();
     let one = |f| known(f).or_else(|| hashes.next()).unwrap_or_default();
     Ok(files.iter().map(one).collect())
 }
 
 /// The files' hashes. They are kept, many small files' together.
-fn hashes(work: &Work, files: &[&File], keep: bool) -> Result<Vec<String>> {
+fn hashes(cache: &Cache, files: &[&File], keep: bool) -> Result<Vec<String>> {
     let mut groups: Vec<&[&File]> = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (n, file) in files.iter().enumerate() {
@@ -85,21 +84,21 @@ fn hashes(work: &Work, files: &[&File], keep: bool) -> Result<Vec<String>> {
         }
     }
     let stamps = |g: &&[&File]| json!(["hash", g.iter().map(|f| &f.stamp).collect::<Vec<_>>()]);
-    let keys: Vec<String> = groups.iter().map(|g| work::key(&stamps(g))).collect();
+    let keys: Vec<String> = groups.iter().map(|g| cache::key(&stamps(g))).collect();
     let hash = |f: &&File| match f.stamp.is_null() {
         true => Ok("standard input".to_string()),
-        false => stop_if_asked(work.run).and_then(|()| sha256_file(&f.path)),
+        false => cache.run.interrupt.check().and_then(|()| sha256_file(&f.path)),
     };
     if !keep {
         return files.par_iter().map(hash).collect();
     }
-    work.all(&keys, |n| {
+    cache.all(&keys, |n| {
         let hashes: Vec<String> = groups[n].par_iter().map(hash).collect::<Result<_>>()?;
-        work.finish(&keys[n], &hashes)
+        cache.finish(&keys[n], &hashes)
     })?;
     let mut out = Vec::with_capacity(files.len());
     for key in &keys {
-        out.extend(work.read::<Vec<String>>(key)?);
+        out.extend(cache.read::<Vec<String>>(key)?);
     }
     Ok(out)
 }
@@ -107,22 +106,22 @@ fn hashes(work: &Work, files: &[&File], keep: bool) -> Result<Vec<String>> {
 impl Units {
     /// Lists and hashes the sources' files; what is elsewhere is only listed. With `keep` the hashes are kept, each with its file's size and
     /// time.
-    pub(crate) fn find(work: &Work, section: &CorpusSection, keep: bool) -> Result<Self> {
+    pub(crate) fn find(cache: &Cache, section: &CorpusSection, keep: bool) -> Result<Self> {
         let mut files: Vec<File> = Vec::new();
         let mut fetched = vec![Vec::new(); section.sources.len()];
         for (number, source) in section.sources.iter().enumerate() {
             let place = |e: Error| e.at(format!("source {:?}", source.name));
             for path in source.all_paths() {
                 if !sources::is_stdin(&path) {
-                    let (console, interrupt) = (&*work.run.console, &work.run.interrupt);
-                    let path = work.run.recipe.resolve(&path);
+                    let (console, interrupt) = (&*cache.run.console, &cache.run.interrupt);
+                    let path = cache.run.recipe.resolve(&path);
                     let (found, version) =
                         sources::found(&path, console, interrupt).map_err(place)?;
                     for file in found {
                         files.push(File::at(number, file)?);
                     }
                     fetched[number].extend(Some(version).filter(|v| !v.is_empty()));
-                } else if work.run.task.is_some() {
+                } else if cache.run.task.is_some() {
                     let error = Error::input("standard input cannot be shared by tasks");
                     return Err(place(error).hint("give files, or leave --task out"));
                 } else {
@@ -131,7 +130,7 @@ impl Units {
                 }
             }
         }
-        let hashes = identities(work, &files, keep)?;
+        let hashes = identities(cache, &files, keep)?;
         let mut units: Vec<(Unit, u64, Vec<String>)> = Vec::new();
         let mut by_source = vec![Vec::new(); section.sources.len()];
         for (File { source, path, size, remote, .. }, sha256) in files.into_iter().zip(hashes) {

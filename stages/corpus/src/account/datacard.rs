@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::{Account, diversity};
+use super::{Account, diversity};
 
 /// The card as Markdown.
 pub(crate) fn render(account: &Account) -> String {

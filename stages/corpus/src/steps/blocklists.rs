@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Outcome, Preparation, Step,
     grams::{self, Fast},
-    parameters, units,
+    parameters, script,
 };
 use crate::Document;
 
@@ -148,8 +148,8 @@ impl Step for Words {
         let mut list =
             WordList { section: self.clone(), phrases: HashSet::default(), lengths: Vec::new() };
         for line in lines(preparation, path)? {
-            let normal = units::normal(&line);
-            let words = units::words(&normal);
+            let normal = script::normal(&line);
+            let words = script::words(&normal);
             if !words.is_empty() {
                 list.phrases.insert(join(&words));
                 if !list.lengths.contains(&words.len()) {
@@ -175,8 +175,8 @@ struct WordList {
 
 impl Step for WordList {
     fn apply(&self, text: &str) -> Outcome {
-        let normal = units::normal(text);
-        let words = units::words(&normal);
+        let normal = script::normal(text);
+        let words = script::words(&normal);
         let mut found = 0;
         for &n in &self.lengths {
             found += words.windows(n).filter(|w| self.phrases.contains(&join(w))).count();

@@ -11,153 +11,20 @@
 //! A document that is wanted 2.3 times comes 2 or 3 times, by a hash of its number: what it is does not
 //! depend on the others but for the group's figure, and on no order of work.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{BufReader, BufWriter, Read, Write},
-    path::{Path, PathBuf},
+mod section;
+mod shuffle;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    CorpusSection,
+    account::mixture::{GroupAccount, MixAccount},
+    ids::Ids,
 };
-
 use athanor_data::splitmix64;
-use athanor_store::{Check, Error, Problem, Result, section};
-use serde::{Deserialize, Serialize};
 
-use crate::{CorpusSection, encode::Ids, steps::language};
-
-section! {
-    /// What the training shards are made of.
-    pub struct MixSection {
-        /// What gets shares: "none" (everything as often as `repeat` says), "source", "language", or "both":
-        /// languages, and sources within each.
-        by: String = "none".to_string(),
-        /// Sources or languages (ISO 639-1) with a share or weight of their own.
-        parts: Vec<PartSection> = Vec::new(),
-        /// Shares of what `parts` leaves go by tokens to the power of 1/temperature: 1 as they are, above
-        /// that small groups get more.
-        temperature: f64 = 1.0,
-        /// No document comes more often than this.
-        max_epochs: f64 = 4.0,
-        /// Training tokens of the mix; 0: as many as there are.
-        tokens: u64 = 0,
-        /// Documents of a group come by their quality score to this power; 0: all alike. Needs the step
-        /// `quality`; what it has not judged has score 1.
-        quality: f64 = 0.0,
-        /// Write training documents in an order by chance instead of the sources' order. A mix is always
-        /// in that order.
-        shuffle: bool = false,
-    }
-}
-
-section! {
-    /// A part of the mix.
-    pub struct PartSection {
-        /// The source or language.
-        name: String = String::new(),
-        /// Its share of the training tokens, 0 to 1; not set: by tokens and weight.
-        share: Option<f64> = None,
-        /// Its weight among those without a share.
-        weight: f64 = 1.0,
-    }
-}
-
-impl Check for PartSection {
-    fn check(&self) -> std::result::Result<(), Problem> {
-        Problem::unless(!self.name.is_empty(), "name", "which source or language?")?;
-        let good = self.share.is_none_or(|s| (0.0..=1.0).contains(&s));
-        Problem::unless(good, "share", "must be in 0..1")?;
-        Problem::unless(self.weight >= 0.0, "weight", "must not be negative")
-    }
-}
-
-impl Check for MixSection {
-    fn check(&self) -> std::result::Result<(), Problem> {
-        Problem::unless_one_of("by", &self.by, &["none", "source", "language", "both"])?;
-        Problem::unless(self.temperature > 0.0, "temperature", "must be positive")?;
-        Problem::unless(self.max_epochs > 0.0, "max_epochs", "must be positive")?;
-        Problem::unless(self.quality >= 0.0, "quality", "must not be negative")?;
-        Problem::unless(
-            self.parts.is_empty() || self.by != "none",
-            "parts",
-            "parts need by = \"source\", \"language\" or \"both\"",
-        )
-    }
-}
-
-impl MixSection {
-    /// Whether anything is weighed at all.
-    pub(crate) fn weighs(&self) -> bool {
-        self.by != "none" || self.tokens > 0 || self.quality > 0.0
-    }
-
-    /// Checks that fit the mix to the sources and steps.
-    pub(crate) fn check_with(&self, section: &CorpusSection) -> std::result::Result<(), Problem> {
-        for (i, part) in self.parts.iter().enumerate() {
-            let source = section.sources.iter().any(|s| s.name == part.name);
-            let language =
-                part.name == language::UNKNOWN || !language::known(&part.name).is_empty();
-            let good = match self.by.as_str() {
-                "source" => source,
-                "language" => language,
-                _ => source || language,
-            };
-            let what = if self.by == "source" { "source" } else { "source or language" };
-            let name = format!("parts.{i}.name");
-            Problem::unless(good, name, format!("there is no {what} {:?}", part.name))?;
-        }
-        for names in [true, false] {
-            let shares = self
-                .parts
-                .iter()
-                .filter(|p| section.sources.iter().any(|s| s.name == p.name) == names);
-            let sum: f64 = shares.filter_map(|p| p.share).sum();
-            Problem::unless(sum <= 1.0 + 1e-9, "parts", format!("the shares add up to {sum:.3}"))?;
-        }
-        let has = |step: &str| section.steps.iter().any(|s| s == step);
-        Problem::unless(
-            !matches!(self.by.as_str(), "language" | "both") || has("language"),
-            "by",
-            "needs the step \"language\"",
-        )?;
-        let scored = self.quality == 0.0 || has("quality");
-        Problem::unless(scored, "quality", "needs the step \"quality\"")?;
-        let once = !self.weighs() || section.sources.iter().all(|s| s.repeat == 1);
-        Problem::unless(once, "by", "a mix decides how often documents come: leave `repeat` out")
-    }
-}
-
-/// What the mix came to.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct MixAccount {
-    /// Training tokens that were wanted.
-    pub tokens_wanted: u64,
-    /// Training tokens in the shards.
-    pub tokens: u64,
-    /// By source and language.
-    pub groups: Vec<GroupAccount>,
-}
-
-/// A source's documents of one language.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct GroupAccount {
-    /// The source.
-    pub source: String,
-    /// The language; "" if not looked for.
-    pub language: String,
-    /// Documents there are.
-    pub documents: u64,
-    /// Their tokens.
-    pub tokens_available: u64,
-    /// How often they were to come on average.
-    pub epochs_wanted: f64,
-    /// The share of training tokens that was wanted, after the bound on epochs.
-    pub share_wanted: f64,
-    /// Documents in the shards, each time counted.
-    pub copies: u64,
-    /// Tokens in the shards.
-    pub tokens: u64,
-    /// Their share.
-    pub share: f64,
-}
+pub use section::{MixSection, PartSection};
+pub(crate) use shuffle::Shuffler;
 
 #[derive(Clone, Debug, Default)]
 struct Group {
@@ -348,86 +215,6 @@ fn fill(shares: &[f64], available: &[f64], wanted: f64, epochs: f64) -> Vec<f64>
         if !more {
             return out;
         }
-    }
-}
-
-/// Bytes of ids that are put in order at once.
-const BUCKET_BYTES: u64 = 64 << 20;
-/// Files open at once.
-const BUCKETS: u64 = 512;
-
-/// Puts documents in an order by chance, on disk: in buckets by the high bits of a hash, then each in memory.
-pub(crate) struct Shuffler {
-    seed: u64,
-    folder: PathBuf,
-    buckets: Vec<BufWriter<File>>,
-}
-
-impl Shuffler {
-    pub(crate) fn new(seed: u64, bytes: u64, folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        let mut buckets = Vec::new();
-        for n in 0..(bytes / BUCKET_BYTES + 1).min(BUCKETS) {
-            let path = folder.join(n.to_string());
-            let file = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
-            buckets.push(BufWriter::with_capacity(1 << 16, file));
-        }
-        Ok(Self { seed: splitmix64(seed ^ 0x006F_7264_6572), folder: folder.into(), buckets })
-    }
-
-    pub(crate) fn add(
-        &mut self,
-        number: u64,
-        copy: usize,
-        source: usize,
-        ids: &[u32],
-    ) -> Result<()> {
-        let key = splitmix64(splitmix64(self.seed ^ number).wrapping_add(copy as u64));
-        let bucket = (u128::from(key) * self.buckets.len() as u128) >> 64;
-        let mut bytes = Vec::with_capacity(16 + 4 * ids.len());
-        bytes.extend(key.to_le_bytes());
-        bytes.extend((source as u32).to_le_bytes());
-        bytes.extend((ids.len() as u32).to_le_bytes());
-        ids.iter().for_each(|id| bytes.extend(id.to_le_bytes()));
-        let written = self.buckets[bucket as usize].write_all(&bytes);
-        written.map_err(|e| Error::io("write", &self.folder, e))
-    }
-
-    /// Gives all of them in their order and removes the files.
-    pub(crate) fn finish(self, mut each: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
-        let Self { folder, buckets, .. } = self;
-        let count = buckets.len();
-        for bucket in buckets {
-            bucket.into_inner().map_err(|e| Error::io("write", &folder, e.into_error()))?;
-        }
-        for n in 0..count {
-            let path = folder.join(n.to_string());
-            let fail = |e| Error::io("read", &path, e);
-            let file = File::open(&path).map_err(fail)?;
-            let mut left = file.metadata().map_err(fail)?.len();
-            let mut file = BufReader::with_capacity(1 << 20, file);
-            let mut documents: Vec<(u64, u32, Vec<u32>)> = Vec::new();
-            while left > 0 {
-                let mut header = [0; 16];
-                file.read_exact(&mut header).map_err(fail)?;
-                let word = |n: usize| {
-                    header[n..n + 4].iter().rev().fold(0u32, |w, &b| w << 8 | u32::from(b))
-                };
-                let mut bytes = vec![0; 4 * word(12) as usize];
-                file.read_exact(&mut bytes).map_err(fail)?;
-                left -= 16 + bytes.len() as u64;
-                let ids = bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b));
-                let key = u64::from(word(4)) << 32 | u64::from(word(0));
-                documents.push((key, word(8), ids.collect()));
-            }
-            // Stable: of the same key the first comes first.
-            documents.sort_by_key(|d| d.0);
-            for (_, source, ids) in documents {
-                each(source as usize, &ids)?;
-            }
-            fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-        }
-        fs::remove_dir(&folder).map_err(|e| Error::io("remove", &folder, e))
     }
 }
 
