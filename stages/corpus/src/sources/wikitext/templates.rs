@@ -113,7 +113,7 @@ pub(super) fn render(inside: &str) -> String {
         | "nonfree"
         | "en" => match name {
             "color" | "font color" => arguments.last(),
-            "nowrap" => arguments.positional.join("|"),
+            "nowrap" => arguments.all().join("|"),
             "math" => arguments.last(),
             "music" => music(&at(0)),
             "bibleverse" | "bible verse" | "bibleref" => {
@@ -148,7 +148,7 @@ pub(super) fn render(inside: &str) -> String {
             let text = text.iter().find(|t| !t.is_empty()).cloned().unwrap_or_default();
             format!("\n{text}\n")
         }
-        "frac" | "fraction" | "sfrac" => match arguments.positional.len() {
+        "frac" | "fraction" | "sfrac" => match arguments.all().len() {
             0 => String::new(),
             1 => format!("1/{}", at(0)),
             2 => format!("{}/{}", at(0), at(1)),
@@ -164,7 +164,7 @@ pub(super) fn render(inside: &str) -> String {
         "nuclide" | "nuclide2" => format!("{}-{}", at(0), at(1)).trim_matches('-').into(),
         "e" => values::power_of_ten(arguments.at(0)),
         "us$" | "usd" => format!("US${}", at(0)),
-        "linktext" => arguments.positional.concat(),
+        "linktext" => arguments.all().concat(),
         "harvtxt" | "harv" | "harvnb" | "harvcoltxt" => cited(name, &arguments),
         // In Chinese a doubted sentence stands inside.
         "fact" | "cn" | "来源请求" | "來源請求" if !arguments.at(0).is_ascii() => at(0),
@@ -185,7 +185,7 @@ pub(super) fn render(inside: &str) -> String {
         }
         "birth date" | "death date" | "start date" | "end date" | "birth date and age"
         | "death date and age" => {
-            let date: Vec<&str> = arguments.positional.iter().take(3).map(String::as_str).collect();
+            let date: Vec<&str> = arguments.all().iter().take(3).map(String::as_str).collect();
             date.join("-")
         }
         "ipa" => at(0),
@@ -211,7 +211,7 @@ fn sounds(arguments: &Arguments) -> String {
     // These say how it is introduced.
     const NO_SOUNDS: &[&str] = &["pron", "lang", "local", "also", "us", "uk", "ulsalso", "ipa"];
     let says = |p: &&String| !p.is_empty() && !NO_SOUNDS.contains(&p.to_lowercase().as_str());
-    let sounds = arguments.positional.iter().filter(says);
+    let sounds = arguments.all().iter().filter(says);
     let sounds: Vec<&str> = sounds.map(|p| if p == "'" { "ˈ" } else { p }).collect();
     let sounds = sounds.concat().replace('_', " ");
     if sounds.is_empty() { String::new() } else { format!("/{}/", sounds.trim()) }
@@ -219,7 +219,7 @@ fn sounds(arguments: &Arguments) -> String {
 
 /// `{{harvtxt|Boolos|Jeffrey|1974}}`: who says something, within a sentence.
 fn cited(name: &str, arguments: &Arguments) -> String {
-    let Some((year, authors)) = arguments.positional.split_last() else { return String::new() };
+    let Some((year, authors)) = arguments.all().split_last() else { return String::new() };
     let authors = match authors.split_last() {
         None => return year.clone(),
         Some((last, [])) => last.clone(),
@@ -259,8 +259,7 @@ fn split(inside: &str) -> Vec<String> {
 }
 
 fn nihongo(arguments: &Arguments) -> String {
-    let (english, rest) =
-        (arguments.at(0), &arguments.positional[1.min(arguments.positional.len())..]);
+    let (english, rest) = (arguments.at(0), &arguments.all()[1.min(arguments.all().len())..]);
     let rest: Vec<&str> =
         rest.iter().take(2).map(String::as_str).filter(|s| !s.is_empty()).collect();
     match (english.is_empty(), rest.is_empty()) {
