@@ -6,7 +6,7 @@ use athanor_models::Shape;
 use athanor_store::Result;
 use athanor_tensor::{
     Device, Grads, Ids, Rng, Tape, Tensor, Var,
-    ops::{self, Activation, Affine, Mask, Qkv, Relative, Rotary, Sight, Weights},
+    ops::{self, Activation, Affine, Mask, Qkv, Relative, RelativeMask, Rotary, Weights},
 };
 use serde_json::json;
 
@@ -105,7 +105,7 @@ fn relative<'a>(batch: usize, time: usize, heads: usize, dim: usize) -> Op<'a> {
     let rows = [batch, time, heads, dim];
     let types = (0..batch * time).map(|i| i32::from(i % time >= time / 2)).collect();
     let types = Some(Ids::new(Device::Cpu, types, [batch, time]));
-    let sight = Sight { own: true, types, ..Sight::default() };
+    let mask = RelativeMask { own: true, types, ..RelativeMask::default() };
     Op {
         name: format!("relative attention [{batch}, {heads}, {time}, {dim}]"),
         // Contents and values; a score by distance has a product of its own, a segment's is one of two.
@@ -132,7 +132,7 @@ fn relative<'a>(batch: usize, time: usize, heads: usize, dim: usize) -> Op<'a> {
                 place_bias: &v[5],
                 segments: Some((&v[6], &v[7])),
             };
-            ops::relative_attention(&x, time, 1.0 / (dim as f32).sqrt(), &sight)
+            ops::relative_attention(&x, time, 1.0 / (dim as f32).sqrt(), &mask)
         }),
     }
 }

@@ -22,7 +22,7 @@ pub struct Tape {
 
 /// How to compute an op's output again, from what is kept anyway.
 #[derive(Clone)]
-pub(crate) struct Remake {
+pub(crate) struct Recompute {
     make: Rc<dyn Fn() -> Tensor>,
     depth: u8,
 }
@@ -34,16 +34,16 @@ const DEEPEST: u8 = 4;
 /// A value that a backward pass needs: kept, or computed again where that is cheap, from the same operands
 /// by the same kernels and so with the same bytes.
 #[derive(Clone)]
-pub(crate) enum Operand {
+pub(crate) enum Saved {
     Kept(Tensor),
-    Again(Remake),
+    Recomputed(Recompute),
 }
 
-impl Operand {
+impl Saved {
     pub fn get(&self) -> Tensor {
         match self {
             Self::Kept(tensor) => tensor.clone(),
-            Self::Again(remake) => (remake.make)(),
+            Self::Recomputed(recompute) => (recompute.make)(),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Tape {
     fn push(&self, value: Tensor, backward: Option<Backward>) -> Var {
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(backward);
-        Var { value, node: Some((self.clone(), nodes.len() - 1)), remake: None, packed: None }
+        Var { value, node: Some((self.clone(), nodes.len() - 1)), recompute: None, packed: None }
     }
 
     /// Gradients of `loss` (one element) with respect to every leaf, added to `grads`.
@@ -170,14 +170,14 @@ fn add_assign(sum: &mut Tensor, x: &Tensor) {
 pub struct Var {
     value: Tensor,
     node: Option<(Tape, usize)>,
-    remake: Option<Remake>,
+    recompute: Option<Recompute>,
     packed: Option<PackedWeights>,
 }
 
 impl Var {
     /// A value without gradient.
     pub fn constant(value: Tensor) -> Self {
-        Self { value, node: None, remake: None, packed: None }
+        Self { value, node: None, recompute: None, packed: None }
     }
 
     /// With a place for the weights laid out anew.
@@ -216,33 +216,37 @@ impl Var {
     }
 
     /// The value for a backward pass.
-    pub(crate) fn saved(&self) -> Operand {
-        match &self.remake {
-            Some(remake) => Operand::Again(remake.clone()),
-            None => Operand::Kept(self.value.clone()),
+    pub(crate) fn saved(&self) -> Saved {
+        match &self.recompute {
+            Some(recompute) => Saved::Recomputed(recompute.clone()),
+            None => Saved::Kept(self.value.clone()),
         }
     }
 
     /// Says how the value can be computed again from what is saved of `inputs`, so that no op has to keep
     /// it. Without a tape nothing is kept, and this does nothing.
-    pub(crate) fn remade_by(
+    pub(crate) fn recomputed_by(
         mut self,
         inputs: &[&Var],
         make: impl Fn() -> Tensor + 'static,
     ) -> Self {
-        let depth = inputs.iter().filter_map(|v| v.remake.as_ref()).map(|r| r.depth).max();
+        let depth = inputs.iter().filter_map(|v| v.recompute.as_ref()).map(|r| r.depth).max();
         let depth = depth.unwrap_or(0) + 1;
         if self.node.is_some() && depth <= DEEPEST {
-            self.remake = Some(Remake { make: Rc::new(make), depth });
+            self.recompute = Some(Recompute { make: Rc::new(make), depth });
         }
         self
     }
 
     /// The same for a view, or what is as cheap: it can be made again if `x` can.
-    pub(crate) fn remade_like(mut self, x: &Var, f: impl Fn(Tensor) -> Tensor + 'static) -> Self {
-        self.remake = x.remake.clone().filter(|_| self.node.is_some()).map(|remake| {
-            let Remake { make, depth } = remake;
-            Remake { make: Rc::new(move || f(make())), depth }
+    pub(crate) fn recomputed_like(
+        mut self,
+        x: &Var,
+        f: impl Fn(Tensor) -> Tensor + 'static,
+    ) -> Self {
+        self.recompute = x.recompute.clone().filter(|_| self.node.is_some()).map(|recompute| {
+            let Recompute { make, depth } = recompute;
+            Recompute { make: Rc::new(move || f(make())), depth }
         });
         self
     }

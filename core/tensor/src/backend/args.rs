@@ -320,7 +320,7 @@ pub struct CachedAttention<'a> {
 
 /// Who sees whom in attention with relative positions. Memory is seen by all, except by `same_length`.
 #[derive(Clone, Debug, Default)]
-pub struct Sight {
+pub struct RelativeMask {
     /// Only keys at or before the query.
     pub causal: bool,
     /// With `causal`: as many keys for each query. The rule is the reference's: key j of memory and row
@@ -381,7 +381,7 @@ pub struct RelativeAttention<'a> {
     /// The sizes.
     pub sizes: RelativeSizes,
     /// Who sees whom.
-    pub sight: &'a Sight,
+    pub mask: &'a RelativeMask,
 }
 
 /// Logits h·Wᵀ + b of a vocabulary, and the target of each row.

@@ -15,7 +15,7 @@ use std::sync::{PoisonError, RwLock};
 pub use args::{
     AdamW, Attention, AttentionSaved, AttentionSizes, Binary, CachedAttention, Columns,
     FeedForward, FeedForwardGradients, GradientSum, HeadLayout, Mask, Norm, Normalised, Product,
-    Projection, RelativeAttention, RelativeSizes, Sight, Unary, Weights, Window,
+    Projection, RelativeAttention, RelativeMask, RelativeSizes, Unary, Weights, Window,
 };
 pub use cpu::Cpu;
 

@@ -3,7 +3,7 @@
 
 use crate::{
     backend::{self, Attention, AttentionSaved, AttentionSizes, CachedAttention, HeadLayout, Mask},
-    tape::{Operand, Var},
+    tape::{Saved, Var},
     tensor::{Ids, Tensor},
 };
 
@@ -59,11 +59,11 @@ pub fn attention(qkv: &Qkv<'_>, heads: usize, kv_heads: usize, scale: f32, mask:
     let call = Attention { qkv: [&q, &k, &v], layouts, sizes, mask };
     backend::of(device).attention(&call, &mut out, &mut lse);
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
-    let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
+    let saved: Vec<Saved> = inputs.iter().map(|v| v.saved()).collect();
     let (mask, saved_out) = (mask.clone(), out.clone());
     drop((values, q, k, v));
     Var::record(out, &inputs, move |grad, grads| {
-        let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
+        let values: Vec<Tensor> = saved.iter().map(Saved::get).collect();
         let [q, k, v] = [0, 1, 2].map(|i| part(&values, i));
         let mut gradients: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();

@@ -19,5 +19,5 @@ pub fn dropout(x: &Var, p: f32, key: Rng) -> Var {
     };
     let slot = x.slot();
     Var::record(drop(x.value()), &[x], move |grad, grads| grads.add(slot, drop(&grad)))
-        .remade_like(x, move |x| drop(&x))
+        .recomputed_like(x, move |x| drop(&x))
 }

@@ -23,7 +23,7 @@ fn unary(op: Unary, x: &Var) -> Var {
     match op {
         // These are between wide layers, where memory counts.
         Unary::Gelu | Unary::GeluTanh | Unary::Silu | Unary::Relu => {
-            y.remade_by(&[x], move || unary_of(op, &again.get()))
+            y.recomputed_by(&[x], move || unary_of(op, &again.get()))
         }
         _ => y,
     }
@@ -60,7 +60,7 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
     });
     match op {
         Binary::SwiGlu | Binary::Mul => {
-            y.remade_by(&[a, b], move || binary_of(op, &again.0.get(), &again.1.get()))
+            y.recomputed_by(&[a, b], move || binary_of(op, &again.0.get(), &again.1.get()))
         }
         _ => y,
     }
@@ -161,5 +161,5 @@ pub fn reshape(x: &Var, shape: impl Into<Shape>) -> Var {
     let (slot, old, shape) = (x.slot(), *x.shape(), shape.into());
     let y = x.value().reshape(shape);
     Var::record(y, &[x], move |grad, grads| grads.add(slot, grad.reshape(old)))
-        .remade_like(x, move |x| x.reshape(shape))
+        .recomputed_like(x, move |x| x.reshape(shape))
 }

@@ -57,9 +57,9 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>, layout: Weights, activation: Ac
     });
     let (x, w, z) = again;
     match (kernel, z) {
-        (Some(op), Some(z)) => y.remade_by(&[], move || unary_of(op, &z)),
+        (Some(op), Some(z)) => y.recomputed_by(&[], move || unary_of(op, &z)),
         _ if recomputes => {
-            y.remade_by(&[input], move || mapped(&x.get(), &w, bias.as_ref(), layout))
+            y.recomputed_by(&[input], move || mapped(&x.get(), &w, bias.as_ref(), layout))
         }
         _ => y,
     }

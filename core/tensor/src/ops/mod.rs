@@ -6,11 +6,11 @@
 //! | [`linear`] | x·W + b, then an activation |
 //! | [`matmul`] | a product of two matrices, without gradient |
 //! | [`feed_forward`] | two linear maps with an activation between |
-//! | [`embedding`] | rows of a table; also a gather of rows |
+//! | [`embedding`] | rows of a table; also a gather of rows; [`take_rows`] without gradient |
 //! | [`spread_rows`] | rows at given places, zeros elsewhere |
 //! | [`layer_norm`], [`rms_norm`], [`add_layer_norm`], [`add_rms_norm`] | normalised rows, the latter two of a sum |
 //! | [`rotary`] | rotary position embedding |
-//! | [`attention`] | tiled attention; [`attention_cached`] for generation |
+//! | [`attention`] | tiled attention, also over another sequence; [`attention_cached`] for generation |
 //! | [`relative_attention`] | tiled attention with relative positions and segments |
 //! | [`cast`] | the same values in another format |
 //! | [`concat`] | rows behind rows |
@@ -36,7 +36,7 @@ mod optim;
 mod relative;
 mod rotary;
 
-pub use crate::backend::{AdamW, Mask, Sight, Weights, Window};
+pub use crate::backend::{AdamW, Mask, RelativeMask, Weights, Window};
 pub use activation::Activation;
 pub use attention::{Qkv, attention, attention_cached, cache_write};
 pub use cast::{cast, convert};

@@ -40,7 +40,7 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
         grads.add(sx, dx);
     })
     // The rows that it normalises are kept for its own backward pass.
-    .remade_by(&[], move || {
+    .recomputed_by(&[], move || {
         let (x, w, bias) = &again;
         normalised(kind, x, w, bias.as_ref(), eps)
     })

@@ -2,8 +2,8 @@
 //! Yang et al. 2019, "XLNet", sections 2.3 (two streams) and 2.5 (relative segments).
 
 use crate::{
-    backend::{self, AttentionSaved, RelativeAttention, RelativeSizes, Sight},
-    tape::{Operand, Var},
+    backend::{self, AttentionSaved, RelativeAttention, RelativeMask, RelativeSizes},
+    tape::{Saved, Var},
     tensor::Tensor,
 };
 
@@ -33,7 +33,7 @@ pub struct Relative<'a> {
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sight) -> Var {
+pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, mask: &RelativeMask) -> Var {
     let [batch, queries, heads, dim] = x.q.shape()[..] else {
         panic!("relative_attention: queries of shape {:?}", x.q.shape())
     };
@@ -48,13 +48,13 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
         && is(x.content_bias, &vector)
         && is(x.place_bias, &vector)
         && x.segments.is_none_or(|(b, e)| {
-            is(b, &vector) && is(e, &[2, heads, dim]) && sight.types.is_some()
+            is(b, &vector) && is(e, &[2, heads, dim]) && mask.types.is_some()
         })
         // Distances behind the end are those of keys that the causal order hides.
-        && (distances >= keys + time || sight.causal && distances > keys)
-        && [&sight.keys, &sight.types].into_iter().flatten().all(|m| m.shape()[..] == plane)
-        && sight.permutation.as_ref().is_none_or(|p| p.shape()[..] == [batch, time, time])
-        && match &sight.places {
+        && (distances >= keys + time || mask.causal && distances > keys)
+        && [&mask.keys, &mask.types].into_iter().flatten().all(|m| m.shape()[..] == plane)
+        && mask.permutation.as_ref().is_none_or(|p| p.shape()[..] == [batch, time, time])
+        && match &mask.places {
             Some(p) => {
                 p.shape()[..] == [batch, queries] && p.host().iter().all(|&i| i < time as i32)
             }
@@ -76,17 +76,17 @@ pub fn relative_attention(x: &Relative<'_>, time: usize, scale: f32, sight: &Sig
     let device = x.q.value().device();
     let mut out = Tensor::uninit(device, [batch, queries, heads * dim]);
     let mut lse = Tensor::uninit(device, [batch, heads, queries]);
-    let call = RelativeAttention { inputs: &values, sizes, sight };
+    let call = RelativeAttention { inputs: &values, sizes, mask };
     backend::of(device).relative_attention(&call, &mut out, &mut lse);
     let slots: Vec<_> = inputs.iter().map(|v| v.slot()).collect();
-    let saved: Vec<Operand> = inputs.iter().map(|v| v.saved()).collect();
-    let (sight, saved_out) = (sight.clone(), out.clone());
+    let saved: Vec<Saved> = inputs.iter().map(|v| v.saved()).collect();
+    let (mask, saved_out) = (mask.clone(), out.clone());
     drop(values);
     Var::record(out, &inputs, move |grad, grads| {
-        let values: Vec<Tensor> = saved.iter().map(Operand::get).collect();
+        let values: Vec<Tensor> = saved.iter().map(Saved::get).collect();
         let mut gradients: Vec<Tensor> =
             values.iter().map(|v| Tensor::zeros(v.device(), *v.shape())).collect();
-        let call = RelativeAttention { inputs: &values, sizes, sight: &sight };
+        let call = RelativeAttention { inputs: &values, sizes, mask: &mask };
         let saved = AttentionSaved { out: &saved_out, lse: &lse, grad: &grad };
         backend::of(grad.device()).relative_attention_grad(&call, saved, &mut gradients);
         for (slot, gradient) in slots.into_iter().zip(gradients) {

@@ -2,7 +2,7 @@
 
 use athanor_tensor::{
     Ids, Tensor, Var,
-    ops::{self, Relative, Sight},
+    ops::{self, Relative, RelativeMask},
 };
 
 use crate::common::*;
@@ -18,41 +18,41 @@ pub struct Size {
 
 pub const SCALE: f64 = 0.4;
 
-fn sees(sight: &Sight, size: Size, b: usize, i: usize, j: usize) -> bool {
+fn sees(mask: &RelativeMask, size: Size, b: usize, i: usize, j: usize) -> bool {
     let Size { time, memory, .. } = size;
-    if sight.own && j == memory + i {
+    if mask.own && j == memory + i {
         return true;
     }
     let row = j.checked_sub(memory);
     let at = |t: usize| b * time + t;
     let hidden = |p: &Tensor| row.is_some_and(|t| p.to_vec()[at(i) * time + t] > 0.0);
     let padded = |k: &Ids| row.is_some_and(|t| k.host()[at(t)] == 0);
-    let future = sight.causal && j > memory + i;
-    let old = sight.causal && sight.same_length && j < i && j < time;
+    let future = mask.causal && j > memory + i;
+    let old = mask.causal && mask.same_length && j < i && j < time;
     !(future
         || old
-        || sight.permutation.as_ref().is_some_and(hidden)
-        || sight.keys.as_ref().is_some_and(padded))
+        || mask.permutation.as_ref().is_some_and(hidden)
+        || mask.keys.as_ref().is_some_and(padded))
 }
 
 /// x: queries, keys, values, distances, content bias, place bias, segment bias, segments.
-pub fn reference(x: &[Vec<f64>], size: Size, queries: usize, sight: &Sight) -> Vec<f64> {
+pub fn reference(x: &[Vec<f64>], size: Size, queries: usize, mask: &RelativeMask) -> Vec<f64> {
     let Size { batch, time, memory, heads, dim } = size;
     let keys = memory + time;
     let mut out = vec![0.0; batch * queries * heads * dim];
     // Once for all: `to_vec` in the innermost loop is slow.
     let seen: Vec<bool> = (0..batch * time * keys)
-        .map(|n| sees(sight, size, n / (time * keys), n / keys % time, n % keys))
+        .map(|n| sees(mask, size, n / (time * keys), n / keys % time, n % keys))
         .collect();
     for b in 0..batch {
         for q in 0..queries {
-            let place = sight.places.as_ref().map_or(q as i32, |p| p.host()[b * queries + q]);
+            let place = mask.places.as_ref().map_or(q as i32, |p| p.host()[b * queries + q]);
             let Ok(i) = usize::try_from(place) else { continue };
             let seen = &seen[(b * time + i) * keys..][..keys];
             for h in 0..heads {
                 let part = |n: usize, row: usize, d: usize| x[n][(row * heads + h) * dim + d];
                 let query = |bias: usize, d: usize| part(0, b * queries + q, d) + part(bias, 0, d);
-                let kind = |t: usize| sight.types.as_ref().map(|s| s.host()[b * time + t]);
+                let kind = |t: usize| mask.types.as_ref().map(|s| s.host()[b * time + t]);
                 let scores: Vec<f64> = (0..keys)
                     .map(|j| {
                         if seen.contains(&true) && !seen[j] {
@@ -90,10 +90,10 @@ pub fn reference(x: &[Vec<f64>], size: Size, queries: usize, sight: &Sight) -> V
     out
 }
 
-fn run(name: &str, size: Size, queries: usize, sight: &Sight, segments: bool) {
+fn run(name: &str, size: Size, queries: usize, mask: &RelativeMask, segments: bool) {
     let Size { batch, time, memory, heads, dim } = size;
     let keys = memory + time;
-    let distances = if sight.causal { keys + 1 } else { keys + time };
+    let distances = if mask.causal { keys + 1 } else { keys + time };
     let mut inputs = vec![
         normal(&[batch, queries, heads, dim], 1),
         normal(&[batch, keys, heads, dim], 2),
@@ -118,9 +118,9 @@ fn run(name: &str, size: Size, queries: usize, sight: &Sight, segments: bool) {
                 place_bias: &v[5],
                 segments: segments.then(|| (&v[6], &v[7])),
             };
-            vec![ops::relative_attention(&x, time, SCALE as f32, sight)]
+            vec![ops::relative_attention(&x, time, SCALE as f32, mask)]
         },
-        |x| vec![reference(x, size, queries, sight)],
+        |x| vec![reference(x, size, queries, mask)],
     );
 }
 
@@ -151,25 +151,26 @@ pub fn padding(size: Size) -> Option<Ids> {
 
 fn all(size: Size) {
     let Size { batch, time, .. } = size;
-    let content = Sight { own: true, ..Sight::default() };
+    let content = RelativeMask { own: true, ..RelativeMask::default() };
     run("plain", size, time, &content, false);
-    let permuted = Sight {
+    let permuted = RelativeMask {
         permutation: permutation(size),
         keys: padding(size),
         types: types(size),
-        ..Sight::default()
+        ..RelativeMask::default()
     };
-    run("content", size, time, &Sight { own: true, ..permuted.clone() }, true);
+    run("content", size, time, &RelativeMask { own: true, ..permuted.clone() }, true);
     // Some places are asked for, in no order; one query has none.
     let queries = time.min(4);
     let places = (0..batch * queries)
         .map(|n| if n == 1 { -1 } else { ((n % queries * 3 + n / queries) % time) as i32 })
         .collect();
     let places = Some(Ids::new(device(), places, [batch, queries]));
-    run("query", size, queries, &Sight { places, ..permuted }, true);
-    let causal = Sight { causal: true, own: true, types: types(size), ..Sight::default() };
+    run("query", size, queries, &RelativeMask { places, ..permuted }, true);
+    let causal =
+        RelativeMask { causal: true, own: true, types: types(size), ..RelativeMask::default() };
     run("causal", size, time, &causal, true);
-    run("same length", size, time, &Sight { same_length: true, ..causal }, true);
+    run("same length", size, time, &RelativeMask { same_length: true, ..causal }, true);
 }
 
 #[test]
@@ -205,8 +206,8 @@ fn blind() {
         place_bias: &bias,
         segments: None,
     };
-    let sight = Sight { permutation: Some(hidden), keys, ..Sight::default() };
-    let out = ops::relative_attention(&x, 3, 1.0, &sight).value().to_vec();
+    let mask = RelativeMask { permutation: Some(hidden), keys, ..RelativeMask::default() };
+    let out = ops::relative_attention(&x, 3, 1.0, &mask).value().to_vec();
     let values = k.value().to_vec();
     for d in 0..2 {
         let mean = (values[d] + values[2 + d] + values[4 + d]) / 3.0;

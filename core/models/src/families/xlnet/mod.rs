@@ -8,7 +8,7 @@
 use athanor_store::{Error, Result};
 use athanor_tensor::{
     Device, Ids, ParamId, Tensor, Var,
-    ops::{self, Relative, Sight, Weights},
+    ops::{self, Relative, RelativeMask, Weights},
 };
 use serde_json::{Map, Value, json};
 
@@ -261,7 +261,7 @@ impl XlNet {
         block: &Block,
         x: &Var,
         seen: &Seen,
-        sight: &Sight,
+        mask: &RelativeMask,
     ) -> Var {
         let g = pass.graph;
         let scale = 1.0 / (self.sizes.head_dim as f32).sqrt();
@@ -274,9 +274,9 @@ impl XlNet {
             r: &seen.distances,
             content_bias: &content_bias,
             place_bias: &place_bias,
-            segments: sight.types.is_some().then_some((&segment_bias, &segments)),
+            segments: mask.types.is_some().then_some((&segment_bias, &segments)),
         };
-        let attended = ops::relative_attention(&relative, seen.time, scale, sight);
+        let attended = ops::relative_attention(&relative, seen.time, scale, mask);
         let attended = pass.drop(block.output.apply(g, &attended));
         let x = block.norm.add(g, &attended, x).1;
         let fed = match pass.drops() {
@@ -344,7 +344,7 @@ impl Architecture for XlNet {
             Extra::None => &none,
         };
         let memory = extra.memory.first().map_or(0, |m| m.shape()[1]);
-        let content = Sight {
+        let content = RelativeMask {
             causal: self.causal,
             same_length: self.same_length,
             own: true,
@@ -353,7 +353,7 @@ impl Architecture for XlNet {
             places: None,
             types: input.types.clone(),
         };
-        let query = Sight { own: false, places: extra.targets.clone(), ..content.clone() };
+        let query = RelativeMask { own: false, places: extra.targets.clone(), ..content.clone() };
         let table = pass.drop(Var::constant(self.distances(device, time, memory + time)));
         let mut h = pass.drop(self.words.apply(g, &input.ids));
         let mut asked = extra.targets.as_ref().map(|targets| {

@@ -292,7 +292,7 @@ impl Backend for Cpu {
     }
 
     fn relative_attention(&self, x: &RelativeAttention<'_>, out: &mut Tensor, lse: &mut Tensor) {
-        let (inputs, view) = (relative::Inputs::new(x.inputs), relative::View::new(x.sight));
+        let (inputs, view) = (relative::Inputs::new(x.inputs), relative::View::new(x.mask));
         relative::forward(inputs, x.sizes, view, out.cpu_mut(), lse.cpu_mut());
     }
 
@@ -302,7 +302,7 @@ impl Backend for Cpu {
         saved: AttentionSaved<'_>,
         gradients: &mut [Tensor],
     ) {
-        let (inputs, view) = (relative::Inputs::new(x.inputs), relative::View::new(x.sight));
+        let (inputs, view) = (relative::Inputs::new(x.inputs), relative::View::new(x.mask));
         let (out, lse, dout) = (saved.out.cpu(), saved.lse.cpu(), saved.grad.cpu());
         let saved = relative::Saved { out, lse, dout };
         relative::backward(inputs, &saved, x.sizes, view, relative::Outputs::new(gradients));

@@ -3,7 +3,7 @@
 
 use athanor_tensor::{
     Ids, Tensor,
-    ops::{self, Mask, Qkv, Relative, Sight, Window},
+    ops::{self, Mask, Qkv, Relative, RelativeMask, Window},
 };
 
 use super::{Draw, POOLS, strict};
@@ -180,23 +180,23 @@ fn relative_positions() {
         let size = relative::Size { batch, time, memory: draw.below(most), heads, dim };
         let keys = size.memory + time;
         let causal = draw.flag();
-        let mut sight = Sight { causal, own: true, ..Sight::default() };
+        let mut mask = RelativeMask { causal, own: true, ..RelativeMask::default() };
         let mut queries = time;
         if causal {
-            sight.same_length = draw.flag();
+            mask.same_length = draw.flag();
         } else if draw.flag() {
             // None that sees nothing: what it gives has no derivative that differences could show.
-            sight.permutation = relative::permutation(size);
-            sight.keys = draw.flag().then(|| relative::padding(size)).flatten();
+            mask.permutation = relative::permutation(size);
+            mask.keys = draw.flag().then(|| relative::padding(size)).flatten();
             if draw.flag() {
                 queries = draw.size(time);
                 let places = (0..batch * queries)
                     .map(|n| if n == 1 { -1 } else { ((n * 3 + n / queries) % time) as i32 });
-                sight.places = Some(Ids::new(device(), places.collect(), [batch, queries]));
+                mask.places = Some(Ids::new(device(), places.collect(), [batch, queries]));
             }
         }
         let segments = draw.flag();
-        sight.types = segments.then(|| relative::types(size)).flatten();
+        mask.types = segments.then(|| relative::types(size)).flatten();
         let distances = if causal { keys + 1 } else { keys + time };
         let (vector, pair) = ([heads, dim], [2, heads, dim]);
         let mut inputs = vec![
@@ -211,7 +211,7 @@ fn relative_positions() {
             inputs.extend([draw.normal(&vector), draw.normal(&pair)]);
         }
         strict(
-            &format!("relative {batch} {time}+{} {heads} {dim} {queries} {sight:?}", size.memory),
+            &format!("relative {batch} {time}+{} {heads} {dim} {queries} {mask:?}", size.memory),
             &inputs,
             |v| {
                 let x = Relative {
@@ -223,9 +223,9 @@ fn relative_positions() {
                     place_bias: &v[5],
                     segments: segments.then(|| (&v[6], &v[7])),
                 };
-                vec![ops::relative_attention(&x, time, relative::SCALE as f32, &sight)]
+                vec![ops::relative_attention(&x, time, relative::SCALE as f32, &mask)]
             },
-            |x| vec![relative::reference(x, size, queries, &sight)],
+            |x| vec![relative::reference(x, size, queries, &mask)],
         );
     }
 }

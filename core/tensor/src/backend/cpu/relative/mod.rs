@@ -14,11 +14,11 @@ use super::{
     simd::simd,
 };
 use crate::{
-    backend::{RelativeSizes, Sight},
+    backend::{RelativeMask, RelativeSizes},
     tensor::{Ids, Tensor},
 };
 
-/// Who sees whom; see `ops::Sight`.
+/// Who sees whom; see `ops::RelativeMask`.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub causal: bool,
@@ -31,15 +31,15 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub fn new(sight: &'a Sight) -> Self {
+    pub fn new(mask: &'a RelativeMask) -> Self {
         Self {
-            causal: sight.causal,
-            same_length: sight.same_length,
-            own: sight.own,
-            keys: sight.keys.as_ref().map(Ids::host),
-            permutation: sight.permutation.as_ref().map(Tensor::cpu),
-            places: sight.places.as_ref().map(Ids::host),
-            types: sight.types.as_ref().map(Ids::host),
+            causal: mask.causal,
+            same_length: mask.same_length,
+            own: mask.own,
+            keys: mask.keys.as_ref().map(Ids::host),
+            permutation: mask.permutation.as_ref().map(Tensor::cpu),
+            places: mask.places.as_ref().map(Ids::host),
+            types: mask.types.as_ref().map(Ids::host),
         }
     }
 }
