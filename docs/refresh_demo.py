@@ -1,4 +1,4 @@
-"""Fills the places of the READMEs that show a demo run: between `<!-- demo:NAME -->` and `<!-- /demo -->`
+"""Fills the places of the READMEs and of docs/demo.md that show a demo run: between `<!-- demo:NAME -->` and `<!-- /demo -->`
 each `$ athanor …` line is run anew and its output put below it. `$ athanor demo` itself is not run: its
 lines come from a log of it.
 
@@ -33,7 +33,7 @@ def block(match):
 
 
 pattern = re.compile(r"(<!-- demo:\w+ -->\n)```console\n(.*?)```\n(<!-- /demo -->)", re.S)
-for name in ["README.md", "README.zh-CN.md"]:
+for name in ["README.md", "README.zh-CN.md", "docs/demo.md"]:
     path = root / name
     path.write_text(pattern.sub(block, path.read_text()))
     print(name, len(pattern.findall(path.read_text())), "places")

@@ -1,5 +1,5 @@
-"""Puts the ratios of bench/RESULTS.md, and of bench/RESULTS-AVX2.md if there is one, into the READMEs, between
-`<!-- speed -->` and `<!-- /speed -->`. app/cli/tests/documents.rs holds the READMEs to those files.
+"""Puts the ratios of bench/RESULTS.md, and of bench/RESULTS-AVX2.md if there is one, into docs/speed.md, between
+`<!-- speed -->` and `<!-- /speed -->`. app/cli/tests/documents.rs compares the table with those files.
 
     python3 bench/compare.py
     python3 docs/refresh_speed.py
@@ -9,21 +9,21 @@ import pathlib
 import re
 
 root = pathlib.Path(__file__).resolve().parent.parent
-# Rows of the tables in RESULTS.md, and what the READMEs call them.
+# Rows of the tables in RESULTS.md, and what docs/speed.md calls them.
 ROWS = {
-    "S": ("GPT-2 of 5.9 M parameters, training step", "GPT-2，590 万参数，训练步"),
-    "M": ("GPT-2 of 29.7 M", "GPT-2，2970 万"),
-    "M, `train.recompute`": ("the same, `train.recompute`", "同上，`train.recompute`"),
-    "encoder, PyTorch with the targets' logits only": ("BERT of 28.6 M, rows of 32 to 128", "BERT，2860 万，每行 32 到 128 个 token"),
-    "xlnet": ("XLNet of 29.3 M, two streams", "XLNet，2930 万，双流"),
-    "batch 1": ("writing, a llama of 29.9 M, 1 text", "生成，2990 万的 llama，1 段文本"),
-    "batch 8": ("8 texts", "8 段"),
-    "batch 32": ("32 texts", "32 段"),
-    "int8 batch 1": ("`--weights int8`, 1 text", "`--weights int8`，1 段"),
-    "int8 batch 8": ("8 texts", "8 段"),
-    "int8 batch 32": ("32 texts", "32 段"),
+    "S": "GPT-2 of 5.9 M parameters, training step",
+    "M": "GPT-2 of 29.7 M",
+    "M, `train.recompute`": "the same, `train.recompute`",
+    "encoder, PyTorch with the targets' logits only": "BERT of 28.6 M, rows of 32 to 128",
+    "xlnet": "XLNet of 29.3 M, two streams",
+    "batch 1": "writing, a llama of 29.9 M, 1 text",
+    "batch 8": "8 texts",
+    "batch 32": "32 texts",
+    "int8 batch 1": "`--weights int8`, 1 text",
+    "int8 batch 8": "8 texts",
+    "int8 batch 32": "32 texts",
 }
-HEADS = {"README.md": ("tokens/s", "times PyTorch's", "memory"), "README.zh-CN.md": ("token/s", "PyTorch 的倍数", "内存")}
+HEADS = ("tokens/s", "times PyTorch's", "memory")
 
 
 def rows_of(text):
@@ -44,18 +44,17 @@ for name in ["RESULTS.md", "RESULTS-AVX2.md"]:
         text = path.read_text()
         date, processor = re.search(r"do not edit\. (\S+), (.+?), \d+ threads", text).groups()
         peak = re.search(r"Multiply-add peak (\d+) GFLOP/s", text)[1]
-        tables.append((f"[{processor}, {peak} GFLOP/s, {date}](bench/{name})", rows_of(text)))
+        tables.append((f"[{processor}, {peak} GFLOP/s, {date}](../bench/{name})", rows_of(text)))
 
-for language, (name, heads) in enumerate(HEADS.items()):
-    lines = ["| |" + "".join(f" {where}: {heads[0]} | {heads[1]} | {heads[2]} |" for where, _ in tables)]
-    lines.append("|---|" + "---:|---:|---:|" * len(tables))
-    for row, labels in ROWS.items():
-        if any(row in found for _, found in tables):
-            cells = [cell for _, found in tables for cell in found.get(row, ("", "", ""))]
-            lines.append(f"| {labels[language]} | {' | '.join(cells)} |")
-    path = root / name
-    text, places = re.subn(
-        r"(<!-- speed -->\n).*?(<!-- /speed -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], path.read_text(), flags=re.S
-    )
-    path.write_text(text)
-    print(name, places, "places")
+lines = ["| |" + "".join(f" {where}: {HEADS[0]} | {HEADS[1]} | {HEADS[2]} |" for where, _ in tables)]
+lines.append("|---|" + "---:|---:|---:|" * len(tables))
+for row, label in ROWS.items():
+    if any(row in found for _, found in tables):
+        cells = [cell for _, found in tables for cell in found.get(row, ("", "", ""))]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+path = root / "docs/speed.md"
+text, places = re.subn(
+    r"(<!-- speed -->\n).*?(<!-- /speed -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], path.read_text(), flags=re.S
+)
+path.write_text(text)
+print("docs/speed.md", places, "places")
