@@ -160,7 +160,7 @@ impl<'m> Decoder<'m> {
         written
     }
 
-    /// [`step`](Self::step) of a model on [`Device::Plan`]: a token in each row, whichever.
+    /// [`step`](Self::step) of a model on [`Device::Plan`]: any token in each row.
     pub fn plan_step(&mut self) {
         let rows = self.open.len();
         self.feed(vec![0; rows], 1, &vec![1; rows]);

@@ -1,4 +1,4 @@
-//! Memory of tensors: bytes of the host, or a handle that one device understands.
+//! Memory of tensors: bytes on the host, or a handle that only one device can read.
 
 use std::{
     any::Any,
@@ -26,7 +26,7 @@ impl Memory {
         Self(Kind::Other(Box::new(handle)))
     }
 
-    /// No memory: what is left where values were freed.
+    /// No memory: the values were freed.
     pub(crate) fn released() -> Self {
         Self(Kind::Released)
     }
@@ -69,9 +69,9 @@ impl Memory {
     }
 }
 
-/// Gives memory on one device and copies to and from it. All memory that it is called with is its own.
+/// Allocates memory on one device and copies to and from it. It is called only with memory that it allocated.
 pub trait Allocator: Send + Sync {
-    /// Memory of arbitrary content.
+    /// Memory with arbitrary content.
     fn allocate(&self, bytes: usize) -> Memory;
 
     /// Whether tensors have values. Without, `upload` and `copy` do nothing and `download` gives zeros.
@@ -150,7 +150,7 @@ impl Allocator for PlanAllocator {
 
 static REGISTERED: RwLock<Vec<&'static dyn Allocator>> = RwLock::new(Vec::new());
 
-/// A device with memory of its own.
+/// The device of a new allocator.
 ///
 /// # Panics
 /// If there are 256 already.
@@ -161,7 +161,7 @@ pub(crate) fn register(allocator: &'static dyn Allocator) -> Device {
     Device::Registered(number)
 }
 
-/// Who gives memory on a device.
+/// The allocator of a device.
 pub(crate) fn allocator(device: Device) -> &'static dyn Allocator {
     match device {
         Device::Cpu => &HostAllocator,

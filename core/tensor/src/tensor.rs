@@ -109,7 +109,7 @@ impl Tensor {
         Self { storage: Arc::new(storage), shape: self.shape }
     }
 
-    /// What is left where the values are freed: device, shape and dtype. Reading it is a bug and panics.
+    /// The same device, shape and dtype without values: their memory can be freed. Reading it panics.
     #[must_use]
     pub(crate) fn released(&self) -> Self {
         let (device, dtype) = (self.device(), self.dtype());

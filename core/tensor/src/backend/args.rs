@@ -1,4 +1,4 @@
-//! What kernels are called with: functions, sizes, layouts and masks. [`ops`](crate::ops) checks them.
+//! Arguments of kernels: functions, sizes, layouts and masks. [`ops`](crate::ops) checks them before a call.
 
 use crate::{
     packed::PackedWeights,
@@ -318,7 +318,8 @@ pub struct CachedAttention<'a> {
     pub window: Option<usize>,
 }
 
-/// Who sees whom in attention with relative positions. Memory is seen by all, except by `same_length`.
+/// Which keys a query may see in attention with relative positions. Every query sees the memory, except with
+/// `same_length`.
 #[derive(Clone, Debug, Default)]
 pub struct RelativeMask {
     /// Only keys at or before the query.
@@ -380,7 +381,7 @@ pub struct RelativeAttention<'a> {
     pub inputs: &'a [Tensor],
     /// The sizes.
     pub sizes: RelativeSizes,
-    /// Who sees whom.
+    /// Which keys a query sees.
     pub mask: &'a RelativeMask,
 }
 

@@ -1,10 +1,10 @@
-//! What a device computes: one method a kernel. [`ops`](crate::ops) checks shapes, makes the outputs and
-//! records the derivative; a backend fills the outputs in.
+//! The kernels of a device, one method each. [`ops`](crate::ops) checks shapes, allocates the outputs and records
+//! the derivative; a backend computes the numbers.
 //!
-//! A new device is a type that implements [`Backend`], and the [`Device`] that [`register`] gives for it. All
-//! tensors that a method gets are on that device, except that [`Plan`](Device::Plan) also gets real ones. Methods
-//! with a `Panics` of their own aside, sizes are checked before. Outputs hold arbitrary content unless it is said
-//! otherwise; they may share memory, which [`Tensor::memory_mut`] ends.
+//! A new device is a type that implements [`Backend`], and the [`Device`] that [`register`] returns for it. All
+//! tensors of a call are on that device, except that [`Plan`](Device::Plan) also gets tensors with values. Sizes are
+//! checked before the call. Outputs hold arbitrary content unless the method says otherwise, and may share memory
+//! with another tensor: [`Tensor::memory_mut`] gives a tensor memory of its own.
 
 mod args;
 pub(crate) mod cpu;
@@ -29,7 +29,7 @@ use crate::{
 
 /// The kernels of one device.
 pub trait Backend: Send + Sync {
-    /// Who gives its memory.
+    /// Allocates the memory of its tensors.
     fn allocator(&self) -> &'static dyn Allocator;
 
     /// out = x, rounded to the nearest of `out`'s format.
@@ -102,8 +102,8 @@ pub trait Backend: Send + Sync {
     /// z += bias on every row.
     fn add_bias(&self, z: &mut Tensor, bias: &Tensor);
 
-    /// out = x·W with packed weights, which the first call packs. `false`, and nothing is done, where weights
-    /// as they are are as fast.
+    /// out = x·W with packed weights; the first call packs them. Returns `false` and does nothing where unpacked
+    /// weights are as fast.
     fn packed_product(
         &self,
         x: &Tensor,
@@ -116,7 +116,7 @@ pub trait Backend: Send + Sync {
     /// y = activation(x·W + b)·V + c; `kept` [rows, inner] = x·W + b, if it is given.
     fn feed_forward(&self, x: &FeedForward<'_>, kept: Option<&mut Tensor>, y: &mut Tensor);
 
-    /// The gradients that are wanted, from what the forward pass kept, or by making it again.
+    /// The wanted gradients, from what the forward pass kept, or else by computing it again.
     fn feed_forward_grad(
         &self,
         x: &FeedForward<'_>,

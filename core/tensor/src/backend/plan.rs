@@ -1,5 +1,5 @@
-//! The kernels of [`Device::Plan`](crate::Device::Plan): nothing is computed. Each takes the pooled memory that
-//! the CPU's takes beside its outputs, and what is written to stops being shared, as it does there.
+//! The kernels of [`Device::Plan`](crate::Device::Plan), which compute nothing. Each allocates the temporary pooled
+//! memory that the CPU's kernel allocates, and copies a shared output before writing, as the CPU's does.
 
 use super::{
     AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, FeedForward,

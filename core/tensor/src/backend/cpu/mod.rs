@@ -1,7 +1,7 @@
 //! CPU kernels. Every kernel splits its work in a way that does not depend on the number
 //! of threads, and each element is computed by one task in one order: same bytes on any count.
 //!
-//! Here tensors become slices; the kernels themselves know nothing else.
+//! This file turns tensors into slices; most kernels take slices only.
 
 mod attention;
 mod blocked;

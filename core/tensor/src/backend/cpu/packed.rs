@@ -14,7 +14,7 @@ enum Packed {
     Int8(int8::Weights),
 }
 
-/// out[rows, out] = x[rows, in] · W. `false`, and nothing is done, where weights as they lie are as fast.
+/// out[rows, out] = x[rows, in] · W. Returns `false` and does nothing where unpacked weights are as fast.
 pub(crate) fn product(
     x: &[f32],
     rows: usize,

@@ -18,7 +18,7 @@ use crate::{
     tensor::{Ids, Tensor},
 };
 
-/// Who sees whom; see `ops::RelativeMask`.
+/// The slices of a [`RelativeMask`].
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub causal: bool,
