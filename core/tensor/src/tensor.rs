@@ -420,3 +420,25 @@ impl Ids {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::plan;
+
+    #[test]
+    fn a_plan_counts_bytes_of_the_format() {
+        let held = |dtype| plan(|| drop(Tensor::zeros_of(dtype, Device::Plan, [1 << 20]))).1.held;
+        assert_eq!([DType::F32, DType::Bf16].map(held), [4 << 20, 2 << 20]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a tensor [2] on Cpu has no values in host memory")]
+    fn freed_values_are_not_read() {
+        let tensor = Tensor::full(Device::Cpu, [2], 1.0);
+        let freed = tensor.released();
+        assert!(tensor.has_values() && !freed.has_values());
+        assert_eq!((freed.device(), freed.shape()), (Device::Cpu, tensor.shape()));
+        freed.host();
+    }
+}
