@@ -46,6 +46,24 @@ section! {
     }
 }
 
+impl MaskingSection {
+    /// How targets are hidden: by the token `mask`, or by one of `random`.
+    fn masking(&self, mask: u32, random: std::ops::Range<u32>) -> Masking {
+        Masking {
+            rate: self.rate,
+            mask_share: self.mask_share,
+            random_share: self.random_share,
+            unit: match self.unit.as_str() {
+                "word" => Unit::Word,
+                "span" => Unit::Span { p: self.span_p, most: self.span_most },
+                _ => Unit::Token,
+            },
+            mask,
+            random,
+        }
+    }
+}
+
 impl Check for MaskingSection {
     fn check(&self) -> Result<(), Problem> {
         Problem::unless_one_of("schedule", &self.schedule, &["static", "dynamic"])?;
@@ -252,18 +270,7 @@ impl MaskedRows {
             heldout,
             copies,
             dynamic,
-            masking: Masking {
-                rate: section.rate,
-                mask_share: section.mask_share,
-                random_share: section.random_share,
-                unit: match section.unit.as_str() {
-                    "word" => Unit::Word,
-                    "span" => Unit::Span { p: section.span_p, most: section.span_most },
-                    _ => Unit::Token,
-                },
-                mask,
-                random: first..(tokenizer.vocab_size() as u32).max(first + 1),
-            },
+            masking: section.masking(mask, first..(tokenizer.vocab_size() as u32).max(first + 1)),
             words,
             special: [cls, sep, pad],
             batch_size: train.batch_size,

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{Account, diversity};
+use super::{Account, diversity::share};
 
 /// The card as Markdown.
 pub(crate) fn render(account: &Account) -> String {
@@ -22,6 +22,18 @@ pub(crate) fn render(account: &Account) -> String {
             account.tokens.train, account.tokens.heldout, account.vocab_size
         ));
     }
+    sources(account, &mut line);
+    cleaning(account, &mut line);
+    languages(account, &mut line);
+    mix(account, &mut line);
+    diversity(account, &mut line);
+    out
+}
+
+/// Takes a line of the card.
+type Line<'a> = &'a mut dyn FnMut(String);
+
+fn sources(account: &Account, line: Line<'_>) {
     line("\n## Sources\n".into());
     line("| source | licence | files | records | documents | kept | bytes kept | tokens |".into());
     line("|---|---|---:|---:|---:|---:|---:|---:|".into());
@@ -47,6 +59,9 @@ pub(crate) fn render(account: &Account) -> String {
             s.skipped.iter().map(|(reason, n)| format!("{} {reason}", n.records)).collect();
         line(format!("\nRecords of {} that gave no document: {}.", s.name, reasons.join(", ")));
     }
+}
+
+fn cleaning(account: &Account, line: Line<'_>) {
     line("\n## Cleaning\n".into());
     line("| step | documents in | out | bytes in | out | dropped because |".into());
     line("|---|---:|---:|---:|---:|---|".into());
@@ -68,16 +83,22 @@ pub(crate) fn render(account: &Account) -> String {
             "\nDocuments that have something in common with evaluation sets: {hits} (listed in account.json)."
         ));
     }
+}
+
+fn languages(account: &Account, line: Line<'_>) {
     if let Some(last) = account.steps.last().filter(|s| s.by_language.len() > 1) {
         line("\n## Languages\n".into());
         let mut flows: Vec<_> = last.by_language.iter().collect();
         flows.sort_by(|a, b| b.1.bytes_out.cmp(&a.1.bytes_out).then_with(|| a.0.cmp(b.0)));
         for (name, flow) in flows {
             let name = if name.is_empty() { "not known" } else { name };
-            let share = diversity::share(flow, last.bytes_out);
+            let share = share(flow, last.bytes_out);
             line(format!("- {name}: {} documents, {share:.2} % of the bytes", flow.documents_out));
         }
     }
+}
+
+fn mix(account: &Account, line: Line<'_>) {
     if let Some(mix) = &account.mix {
         line("\n## Mix\n".into());
         line("| source | language | tokens there are | epochs | tokens | share |".into());
@@ -94,6 +115,9 @@ pub(crate) fn render(account: &Account) -> String {
             ));
         }
     }
+}
+
+fn diversity(account: &Account, line: Line<'_>) {
     let d = &account.diversity;
     line("\n## Diversity\n".into());
     line(format!("{} words, about {} different ones.", d.words, d.different_words));
@@ -120,7 +144,6 @@ pub(crate) fn render(account: &Account) -> String {
             ));
         }
     }
-    out
 }
 
 /// A text in a table's cell.

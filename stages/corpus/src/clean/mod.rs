@@ -62,38 +62,7 @@ pub(crate) fn clean(
     units: &Units,
     files: &[(String, String)],
 ) -> Result<(Account, Vec<Kept>)> {
-    let mut entries = Vec::new();
-    for name in &section.steps {
-        // The section's check knows the names; this is for those who build one by hand.
-        let raw = steps::build(name, &section.settings)
-            .ok_or_else(|| Error::input(format!("no cleaning step {name:?}")))?;
-        let passed_by: Vec<bool> =
-            section.sources.iter().map(|s| s.skip_steps.iter().any(|n| n == name)).collect();
-        let learns: Vec<&String> = raw
-            .learns_from()
-            .iter()
-            .filter_map(|n| section.sources.iter().position(|s| s.name == *n))
-            .map(|n| &units.sources[n])
-            .collect();
-        // The files' hashes: "STEP.NUMBER".
-        let files: Vec<&String> = files
-            .iter()
-            .filter(|(n, _)| n.rsplit_once('.').is_some_and(|(n, _)| n == name))
-            .map(|(_, hash)| hash)
-            .collect();
-        let key = json!([name, raw.parameters(), passed_by, learns, files]);
-        entries.push(Entry { name: name.clone(), raw, prepared: OnceLock::new(), passed_by, key });
-    }
-    // Each phase ends before a step that must see everything.
-    let mut phases: Vec<Vec<Entry>> = vec![Vec::new()];
-    for entry in entries {
-        if entry.raw.whole().is_some() {
-            phases.push(Vec::new());
-        }
-        if let Some(last) = phases.last_mut() {
-            last.push(entry);
-        }
-    }
+    let phases = phases(section, units, files)?;
     let cleaner = Cleaner {
         cache,
         section,
@@ -134,33 +103,7 @@ pub(crate) fn clean(
             0 => Value::Null,
             _ => cache.read(&Cleaner::marks_key(phase, &keys[number - 1]))?,
         };
-        let mut merged: Vec<StepAccount> = Vec::new();
-        for (unit, key) in units.units.iter().zip(next) {
-            let part: Part = cache.read(key)?;
-            let source = &mut account.sources[unit.source];
-            if let Some(read) = part.source {
-                source.merge(read);
-            }
-            if merged.is_empty() {
-                merged = part.steps.iter().map(StepAccount::empty).collect();
-            }
-            for (own, step) in merged.iter_mut().zip(part.steps) {
-                own.merge(step);
-            }
-            if number == last {
-                source.kept_documents += part.documents;
-                source.kept_bytes += part.bytes;
-                source.heldout_documents += part.heldout_documents;
-                for example in part.examples {
-                    Example::keep_one(&mut account.kept_examples, KEPT_EXAMPLES, example);
-                }
-            }
-        }
-        merged.iter_mut().for_each(StepAccount::order_examples);
-        if let Some(first) = merged.first_mut().filter(|_| !notes.is_null()) {
-            first.notes = notes;
-        }
-        account.steps.extend(merged);
+        cleaner.enter(&mut account, next, notes, number == last)?;
         if number > 0 {
             cleaner.forget(&keys[number - 1]);
         }
@@ -173,6 +116,46 @@ pub(crate) fn clean(
         key,
     });
     Ok((account, kept.collect()))
+}
+
+/// The steps of the recipe in phases: each ends before a step that must see everything.
+fn phases(
+    section: &CorpusSection,
+    units: &Units,
+    files: &[(String, String)],
+) -> Result<Vec<Vec<Entry>>> {
+    let mut entries = Vec::new();
+    for name in &section.steps {
+        // The section's check knows the names; this is for those who build one by hand.
+        let raw = steps::build(name, &section.settings)
+            .ok_or_else(|| Error::input(format!("no cleaning step {name:?}")))?;
+        let passed_by: Vec<bool> =
+            section.sources.iter().map(|s| s.skip_steps.iter().any(|n| n == name)).collect();
+        let learns: Vec<&String> = raw
+            .learns_from()
+            .iter()
+            .filter_map(|n| section.sources.iter().position(|s| s.name == *n))
+            .map(|n| &units.sources[n])
+            .collect();
+        // The files' hashes: "STEP.NUMBER".
+        let files: Vec<&String> = files
+            .iter()
+            .filter(|(n, _)| n.rsplit_once('.').is_some_and(|(n, _)| n == name))
+            .map(|(_, hash)| hash)
+            .collect();
+        let key = json!([name, raw.parameters(), passed_by, learns, files]);
+        entries.push(Entry { name: name.clone(), raw, prepared: OnceLock::new(), passed_by, key });
+    }
+    let mut phases: Vec<Vec<Entry>> = vec![Vec::new()];
+    for entry in entries {
+        if entry.raw.whole().is_some() {
+            phases.push(Vec::new());
+        }
+        if let Some(last) = phases.last_mut() {
+            last.push(entry);
+        }
+    }
+    Ok(phases)
 }
 
 struct Cleaner<'a> {
@@ -204,6 +187,44 @@ impl Entry {
 }
 
 impl Cleaner<'_> {
+    /// Enters what a phase made of the units into the account; the last one also counts what is kept.
+    fn enter(
+        &self,
+        account: &mut Account,
+        keys: &[String],
+        notes: Value,
+        last: bool,
+    ) -> Result<()> {
+        let mut merged: Vec<StepAccount> = Vec::new();
+        for (unit, key) in self.units.iter().zip(keys) {
+            let part: Part = self.cache.read(key)?;
+            let source = &mut account.sources[unit.source];
+            if let Some(read) = part.source {
+                source.merge(read);
+            }
+            if merged.is_empty() {
+                merged = part.steps.iter().map(StepAccount::empty).collect();
+            }
+            for (own, step) in merged.iter_mut().zip(part.steps) {
+                own.merge(step);
+            }
+            if last {
+                source.kept_documents += part.documents;
+                source.kept_bytes += part.bytes;
+                source.heldout_documents += part.heldout_documents;
+                for example in part.examples {
+                    Example::keep_one(&mut account.kept_examples, KEPT_EXAMPLES, example);
+                }
+            }
+        }
+        merged.iter_mut().for_each(StepAccount::order_examples);
+        if let Some(first) = merged.first_mut().filter(|_| !notes.is_null()) {
+            first.notes = notes;
+        }
+        account.steps.extend(merged);
+        Ok(())
+    }
+
     fn stages<'a>(&self, entries: &'a [Entry]) -> Result<Vec<Applied<'a>>> {
         let ready = |e: &'a Entry| Ok(Applied::new(&e.name, e.ready(self)?, &e.passed_by));
         entries.iter().map(ready).collect()
