@@ -3,7 +3,7 @@
 //! entry is a line in it and nothing else.
 //!
 //! ```
-//! use athanor_store::{Check, Choice, Entry, OwnKeys, Recipe, Registered, Registry, section};
+//! use athanor_store::{Check, Choice, OwnKeys, Recipe, Registry, registered, section};
 //!
 //! section! {
 //!     /// Keys of AdamW.
@@ -14,19 +14,16 @@
 //! }
 //! impl Check for AdamW {}
 //!
-//! struct Optimizer(&'static str, &'static str, Option<OwnKeys>);
+//! struct Optimizer { name: &'static str, about: &'static str, keys: Option<OwnKeys> }
 //! static OPTIMIZERS: Registry<Optimizer> = Registry::new("optimiser", &[
-//!     Optimizer("sgd", "plain gradient descent", None),
-//!     Optimizer("adamw", "Adam with decoupled decay", Some(OwnKeys::of::<AdamW>())),
+//!     Optimizer { name: "sgd", about: "plain gradient descent", keys: None },
+//!     Optimizer {
+//!         name: "adamw",
+//!         about: "Adam with decoupled decay",
+//!         keys: Some(OwnKeys::of::<AdamW>()),
+//!     },
 //! ]);
-//! impl Entry for Optimizer {
-//!     fn name(&self) -> &'static str { self.0 }
-//!     fn about(&self) -> &'static str { self.1 }
-//!     fn keys(&self) -> Option<OwnKeys> { self.2 }
-//! }
-//! impl Registered for Optimizer {
-//!     fn registry() -> &'static Registry<Self> { &OPTIMIZERS }
-//! }
+//! registered!(Optimizer, OPTIMIZERS, keys);
 //!
 //! section! {
 //!     /// How the model is trained.
@@ -81,6 +78,33 @@ impl<T: Entry + ?Sized> Entry for &'static T {
     fn keys(&self) -> Option<OwnKeys> {
         (**self).keys()
     }
+}
+
+/// Makes a type with the fields `name` and `about` an entry of a registry; with `keys`, also its field `keys`
+/// ([`OwnKeys`], or none) those of the entry.
+#[macro_export]
+macro_rules! registered {
+    ($type:ty, $registry:expr $(, $keys:ident)?) => {
+        impl $crate::Entry for $type {
+            fn name(&self) -> &'static str {
+                self.name
+            }
+
+            fn about(&self) -> &'static str {
+                self.about
+            }
+
+            $(fn keys(&self) -> Option<$crate::OwnKeys> {
+                self.$keys.into()
+            })?
+        }
+
+        impl $crate::Registered for $type {
+            fn registry() -> &'static $crate::Registry<Self> {
+                &$registry
+            }
+        }
+    };
 }
 
 /// All entries of one kind, in the order in which help lists them.

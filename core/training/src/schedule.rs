@@ -1,6 +1,6 @@
 //! Learning rates by step.
 
-use athanor_store::{Check, Choice, Entry, OwnKeys, Problem, Registered, Registry, section};
+use athanor_store::{Check, Choice, OwnKeys, Problem, Registry, section};
 
 /// A way from the peak to the last learning rate.
 pub struct Schedule {
@@ -16,25 +16,7 @@ pub struct Schedule {
 pub static SCHEDULES: Registry<Schedule> =
     Registry::new("schedule", &[COSINE, LINEAR, WSD, CONSTANT]);
 
-impl Entry for Schedule {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        self.keys
-    }
-}
-
-impl Registered for Schedule {
-    fn registry() -> &'static Registry<Self> {
-        &SCHEDULES
-    }
-}
+athanor_store::registered!(Schedule, SCHEDULES, keys);
 
 /// Loshchilov and Hutter 2017, "SGDR".
 const COSINE: Schedule = Schedule {

@@ -8,7 +8,7 @@ mod table;
 
 use std::path::Path;
 
-use athanor_store::{Entry, Error, Registered, Registry, Result};
+use athanor_store::{Error, Registry, Result};
 
 use crate::Record;
 
@@ -33,21 +33,7 @@ pub static FORMATS: Registry<Format> = Registry::new(
     &[jsonl::FORMAT, table::CSV, table::TSV, conll::FORMAT, brown::FORMAT],
 );
 
-impl Entry for Format {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-}
-
-impl Registered for Format {
-    fn registry() -> &'static Registry<Self> {
-        &FORMATS
-    }
-}
+athanor_store::registered!(Format, FORMATS);
 
 /// The form of a file by the ending of its name.
 ///

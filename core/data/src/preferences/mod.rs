@@ -8,9 +8,7 @@ mod rankings;
 mod ratings;
 mod thumbs;
 
-use athanor_store::{
-    Check, Choice, Entry, Error, OwnKeys, Problem, Recipe, Registered, Registry, Result, section,
-};
+use athanor_store::{Check, Choice, Error, OwnKeys, Problem, Recipe, Registry, Result, section};
 use athanor_text::Message;
 use serde_json::{Map, Value, json};
 
@@ -211,25 +209,7 @@ pub static FORMS: Registry<Form> = Registry::new(
     &[ratings::FORM, pairs::FORM, rankings::FORM, thumbs::FORM],
 );
 
-impl Entry for Form {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        self.keys
-    }
-}
-
-impl Registered for Form {
-    fn registry() -> &'static Registry<Self> {
-        &FORMS
-    }
-}
+athanor_store::registered!(Form, FORMS, keys);
 
 impl PreferenceSection {
     /// Reads all judged texts, `per_thousand` of a thousand records marked as held out.

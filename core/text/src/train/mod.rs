@@ -10,7 +10,7 @@ mod wordpiece;
 
 use std::collections::HashMap;
 
-use athanor_store::{Entry, Error, Registered, Registry, Result};
+use athanor_store::{Error, Registry, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -56,21 +56,7 @@ pub struct Algorithm {
 pub static ALGORITHMS: Registry<Algorithm> =
     Registry::new("kind of tokeniser", &[bpe::ALGORITHM, wordpiece::ALGORITHM, unigram::ALGORITHM]);
 
-impl Entry for Algorithm {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-}
-
-impl Registered for Algorithm {
-    fn registry() -> &'static Registry<Self> {
-        &ALGORITHMS
-    }
-}
+athanor_store::registered!(Algorithm, ALGORITHMS);
 
 impl Algorithm {
     /// A set of special tokens by name; the algorithm's usual one for an empty name.

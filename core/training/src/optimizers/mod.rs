@@ -4,9 +4,7 @@ mod adamw;
 mod muon;
 
 use athanor_models::Model;
-use athanor_store::{
-    Array, ArrayData, Choice, Entry, Error, OwnKeys, Registered, Registry, Result,
-};
+use athanor_store::{Array, ArrayData, Choice, Error, OwnKeys, Registry, Result};
 use athanor_tensor::{GradSet, Params, Tensor, host};
 
 use crate::groups::{Group, Groups};
@@ -25,25 +23,7 @@ pub struct OptimizerKind {
 pub static OPTIMIZERS: Registry<OptimizerKind> =
     Registry::new("optimiser", &[adamw::OPTIMIZER, muon::OPTIMIZER]);
 
-impl Entry for OptimizerKind {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        Some(self.keys)
-    }
-}
-
-impl Registered for OptimizerKind {
-    fn registry() -> &'static Registry<Self> {
-        &OPTIMIZERS
-    }
-}
+athanor_store::registered!(OptimizerKind, OPTIMIZERS, keys);
 
 /// What a rule sees of a step.
 #[derive(Clone, Copy, Debug)]

@@ -22,7 +22,7 @@ use std::{
 };
 
 use athanor_data::compressed::{self, Counts, Reader};
-use athanor_store::{Entry, Error, Registered, Registry, Result};
+use athanor_store::{Error, Registry, Result};
 
 pub use files::{SourceFile, files, found, is_stdin};
 use remote::Feed;
@@ -209,21 +209,7 @@ const STACKEXCHANGE: Format = Format {
     open: stackexchange::open,
 };
 
-impl Entry for Format {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-}
-
-impl Registered for Format {
-    fn registry() -> &'static Registry<Self> {
-        &FORMATS
-    }
-}
+athanor_store::registered!(Format, FORMATS);
 
 /// The records of a source, file after file, and the count of what is read.
 ///

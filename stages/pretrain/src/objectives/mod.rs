@@ -10,7 +10,7 @@ use std::path::Path;
 use athanor_data::{Shards, Split};
 use athanor_generation::Sampling;
 use athanor_models::{Guest, Head, Model};
-use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry, Result};
+use athanor_store::{Choice, OwnKeys, Registry, Result};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, ModelSection, Task, TrainSection, Trainer};
 use serde_json::{Map, Value};
@@ -96,22 +96,4 @@ pub static OBJECTIVES: Registry<Objective> = Registry::new(
     ],
 );
 
-impl Entry for Objective {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        self.keys
-    }
-}
-
-impl Registered for Objective {
-    fn registry() -> &'static Registry<Self> {
-        &OBJECTIVES
-    }
-}
+athanor_store::registered!(Objective, OBJECTIVES, keys);

@@ -6,7 +6,7 @@ pub(crate) mod fixtures;
 mod grpo;
 mod ppo;
 
-use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry};
+use athanor_store::{Choice, OwnKeys, Registry};
 use athanor_tensor::Var;
 use athanor_training::Figures;
 use serde_json::Value;
@@ -128,22 +128,4 @@ pub struct Algorithm {
 pub static ALGORITHMS: Registry<Algorithm> =
     Registry::new("algorithm", &[ppo::ALGORITHM, grpo::ALGORITHM, direct::dpo::ALGORITHM]);
 
-impl Entry for Algorithm {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        Some(self.keys)
-    }
-}
-
-impl Registered for Algorithm {
-    fn registry() -> &'static Registry<Self> {
-        &ALGORITHMS
-    }
-}
+athanor_store::registered!(Algorithm, ALGORITHMS, keys);

@@ -7,7 +7,7 @@ mod prompts;
 use std::sync::Arc;
 
 use athanor_data::{DialogueSection, Record};
-use athanor_store::{Choice, Entry, OwnKeys, Registered, Registry, Result, Run};
+use athanor_store::{Choice, OwnKeys, Registry, Result, Run};
 use athanor_text::{ChatTemplate, Message, Tokenizer};
 
 /// What examples are for.
@@ -108,22 +108,4 @@ pub struct EnvironmentKind {
 pub static ENVIRONMENTS: Registry<EnvironmentKind> =
     Registry::new("environment", &[prompts::ENVIRONMENT, bandit::ENVIRONMENT]);
 
-impl Entry for EnvironmentKind {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        self.keys
-    }
-}
-
-impl Registered for EnvironmentKind {
-    fn registry() -> &'static Registry<Self> {
-        &ENVIRONMENTS
-    }
-}
+athanor_store::registered!(EnvironmentKind, ENVIRONMENTS, keys);

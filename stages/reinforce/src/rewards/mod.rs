@@ -6,9 +6,7 @@ mod model;
 use std::path::PathBuf;
 
 use athanor_models::Model;
-use athanor_store::{
-    Check, Choice, Entry, Input, OwnKeys, Problem, Registered, Registry, Result, section,
-};
+use athanor_store::{Check, Choice, Input, OwnKeys, Problem, Registry, Result, section};
 use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 
@@ -82,25 +80,7 @@ pub(crate) struct Setup<'a> {
 pub static REWARDS: Registry<RewardKind> =
     Registry::new("reward", &[model::REWARD, exact_match::REWARD]);
 
-impl Entry for RewardKind {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn keys(&self) -> Option<OwnKeys> {
-        Some(self.keys)
-    }
-}
-
-impl Registered for RewardKind {
-    fn registry() -> &'static Registry<Self> {
-        &REWARDS
-    }
-}
+athanor_store::registered!(RewardKind, REWARDS, keys);
 
 /// The key of the reward at a place of the list.
 fn key(i: usize) -> String {
