@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["text", "gguf"],
     &["models", "data"],
     &["generation"],
-    &["training"],
+    &["training", "serving"],
     &["corpus", "pretrain", "finetune", "reward", "reinforce"],
     &["report", "bench"],
     &["athanor"],

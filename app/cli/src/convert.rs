@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     context::Context,
     model_path::{self, Want},
-    out, writer,
+    out,
 };
 
 /// Copies the model behind `source` to `destination`: loaded, checked, written, read back.
@@ -39,7 +39,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
         }
     };
     if let Some(tokenizer) = &tokenizer {
-        writer::check_vocabulary(tokenizer, &model, &dir)?;
+        athanor_serving::check_vocabulary(tokenizer, &model, &dir)?;
     }
     let before = probe(&model);
     model.add_saved_heads(&dir)?;
@@ -53,7 +53,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     sentence_modules(&dir, staged.path())?;
     if let Some(tokenizer) = &tokenizer {
         tokenizer.save(staged.path())?;
-        if writer::has_template(&dir) {
+        if athanor_serving::has_template(&dir) {
             ChatTemplate::load(&dir)?.save(staged.path())?;
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     convert,
     model_path::{self, Want},
-    out, writer,
+    out,
 };
 
 /// Whether a path names a GGUF file.
@@ -44,9 +44,9 @@ pub fn import(context: &Context, source: &Path, destination: &Path, force: bool)
         convert::check(&model)?;
         let has = staged.path().join("tokenizer.json").is_file();
         if has {
-            writer::check_vocabulary(&Tokenizer::load(staged.path())?, &model, source)?;
+            athanor_serving::check_vocabulary(&Tokenizer::load(staged.path())?, &model, source)?;
         }
-        if writer::has_template(staged.path()) {
+        if athanor_serving::has_template(staged.path()) {
             ChatTemplate::load(staged.path())?;
         }
         Ok(has)
@@ -91,7 +91,7 @@ pub fn export(
         );
     }
     convert::check(&model).map_err(|e| e.at(dir.display()))?;
-    writer::check_vocabulary(&Tokenizer::load(&dir)?, &model, &dir)?;
+    athanor_serving::check_vocabulary(&Tokenizer::load(&dir)?, &model, &dir)?;
     drop(model);
     let name = destination.file_stem().map_or("model".into(), |s| s.to_string_lossy());
     let Exported { architecture, tensors, parameters, fallbacks } =

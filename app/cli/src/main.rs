@@ -17,7 +17,6 @@ mod pipeline;
 mod plan;
 mod signals;
 mod stages;
-mod stream;
 mod tasks;
 mod writer;
 

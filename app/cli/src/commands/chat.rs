@@ -6,16 +6,16 @@ use std::{
 };
 
 use athanor_generation::{Decoder, Sampling};
+use athanor_serving::{Conversation, Loaded, StopFilter};
 use athanor_store::{Error, Result, write_json};
-use athanor_text::{ChatTemplate, Message, encode_prompt};
+use athanor_text::{ChatTemplate, Message};
 use serde_json::json;
 
 use crate::{
     context::Context,
     model_path::{self, Want},
     out, signals,
-    stream::Cutter,
-    writer::{self, Loaded, SamplingArgs, WeightsArgs},
+    writer::{self, SamplingArgs, WeightsArgs},
 };
 
 const HELP: &str = "\
@@ -60,15 +60,13 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     };
     let mut chat = Chat {
         context,
-        sampling: loaded.sampling(&args.sampling)?,
+        sampling: writer::sampling(&loaded, &args.sampling)?,
         loaded: &loaded,
         template,
-        messages: args.system.map(Message::system).into_iter().collect(),
-        system: 0,
+        conversation: Conversation::new(args.system.map(Message::system).into_iter().collect()),
         seed: args.seed,
         turns: 0,
     };
-    chat.system = chat.messages.len();
     let interactive = io::stdin().is_terminal();
     if interactive && !context.quiet {
         out::note("type a message; /help for commands, Ctrl-D to leave");
@@ -110,9 +108,7 @@ struct Chat<'a> {
     loaded: &'a Loaded,
     template: &'a ChatTemplate,
     sampling: Sampling,
-    messages: Vec<Message>,
-    /// How many system messages stand first; they are never forgotten.
-    system: usize,
+    conversation: Conversation,
     seed: u64,
     turns: u64,
 }
@@ -127,11 +123,11 @@ impl Chat<'_> {
             return self.command(line);
         }
         let text = if line.starts_with("//") { &line[1..] } else { line };
-        self.messages.push(Message::user(text));
+        self.conversation.push(Message::user(text));
         match self.answer() {
-            Ok(answer) => self.messages.push(Message::assistant(answer)),
+            Ok(answer) => self.conversation.push(Message::assistant(answer)),
             Err(e) => {
-                self.messages.pop();
+                self.conversation.pop();
                 return Err(e);
             }
         }
@@ -145,7 +141,7 @@ impl Chat<'_> {
             "/help" => out::note(HELP),
             "/quit" | "/exit" => return Ok(false),
             "/reset" => {
-                self.messages.truncate(self.system);
+                self.conversation.reset();
                 out::note("forgotten");
             }
             "/temperature" => {
@@ -160,7 +156,7 @@ impl Chat<'_> {
                 return Err(Error::input("/save needs the name of a file"));
             }
             "/save" => {
-                write_json(Path::new(rest), &json!({ "messages": self.messages }))?;
+                write_json(Path::new(rest), &json!({ "messages": self.conversation.messages() }))?;
                 out::note(&format!("saved {}", rest));
             }
             other => {
@@ -171,39 +167,15 @@ impl Chat<'_> {
         Ok(true)
     }
 
-    /// Token ids of the conversation, its oldest turns left out until an answer has room.
-    fn prompt(&mut self) -> Result<Vec<u32>> {
-        let size = self.loaded.writer.model.sizes().context;
-        // Half the context at most is kept free: what was said matters more than a long answer.
-        let room = self.sampling.max_new_tokens.min(size / 2).max(1);
-        loop {
-            let ids =
-                encode_prompt(&self.loaded.writer.tokenizer, self.template, &self.messages)?;
-            let (first, last) = (self.system, self.messages.len() - 1);
-            if ids.len() + room <= size || (first == last && ids.len() < size) {
-                return Ok(ids);
-            }
-            if first == last {
-                return Err(Error::input(format!(
-                    "the message has {} tokens; the model's context is {size}",
-                    ids.len()
-                ))
-                .hint("say it in fewer words"));
-            }
-            // A user's message goes together with its answer.
-            let end = if first + 1 < last { first + 2 } else { first + 1 };
-            self.messages.drain(first..end);
-        }
-    }
-
     fn answer(&mut self) -> Result<String> {
-        let ids = self.prompt()?;
         let (model, tokenizer) = (&self.loaded.writer.model, &self.loaded.writer.tokenizer);
+        let (context, room) = (model.sizes().context, self.sampling.max_new_tokens);
+        let ids = self.conversation.prompt(tokenizer, self.template, context, room)?;
         let _answering = signals::answering();
         self.turns += 1;
         let seed = self.seed.wrapping_add(self.turns - 1);
         let mut decoder = Decoder::new(model, &[ids], &self.loaded.stops, &self.sampling, seed)?;
-        let mut cutter = Cutter::new(tokenizer, &[]);
+        let mut cutter = StopFilter::new(tokenizer, &[]);
         let mut answer = String::new();
         let json = self.context.json;
         let mut show = |text: String| {

@@ -91,7 +91,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let say = |line: &str| context.console.say(line);
     say(&format!("report: {}", args.out.join("report.html").display()));
     if let Some(model) = model_path::writer_of(&args.out) {
-        let verb = if crate::writer::has_template(&model) { "chat" } else { "generate" };
+        let verb = if athanor_serving::has_template(&model) { "chat" } else { "generate" };
         let more = if verb == "chat" { "" } else { " --prompt 'The '" };
         say(&format!("next: athanor {verb} {}{more}", model.display()));
     }

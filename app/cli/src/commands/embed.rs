@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     documents::Documents,
     model_path::{self, Want},
-    out, signals, writer,
+    out, signals,
 };
 
 /// Tokens of a batch, padding included.
@@ -63,7 +63,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let sentences = Sentences::load(&dir, pooling, Device::Cpu)?;
     model_path::say_left_over(&dir, sentences.model());
     let tokenizer = Tokenizer::load(&dir)?;
-    writer::check_vocabulary(&tokenizer, sentences.model(), &dir)?;
+    athanor_serving::check_vocabulary(&tokenizer, sentences.model(), &dir)?;
     let longest = sentences.longest().min(tokenizer.longest().unwrap_or(usize::MAX));
     let _working = signals::working();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };

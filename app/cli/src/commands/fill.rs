@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     context::Context,
     model_path::{self, Want},
-    out, writer,
+    out,
 };
 
 /// Guess the masked words of a text
@@ -56,7 +56,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             .hint("give a model whose config.json names …ForMaskedLM, BertForPreTraining or XLNetLMHeadModel"));
     }
     let tokenizer = Tokenizer::load(&dir)?;
-    writer::check_vocabulary(&tokenizer, &model, &dir)?;
+    athanor_serving::check_vocabulary(&tokenizer, &model, &dir)?;
     let Some((name, mask)) = tokenizer.mask() else {
         return Err(Error::input("the tokenizer has no mask token")
             .at(dir.display())

@@ -6,6 +6,7 @@ use std::{
 };
 
 use athanor_generation::{Beams, Completion, Decoder, Finish, Sampling, beam_search};
+use athanor_serving::{Loaded, StopFilter};
 use athanor_store::{Error, Result, read_text};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use crate::{
     context::Context,
     model_path::{self, Want},
     out, signals,
-    stream::Cutter,
+    
     writer::{self, SamplingArgs, WeightsArgs},
 };
 
@@ -71,7 +72,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     };
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
     let loaded = writer::load(&dir, args.raw.then_some(false), args.weights)?;
-    let sampling = loaded.sampling(&args.sampling)?;
+    let sampling = writer::sampling(&loaded, &args.sampling)?;
     let stops: Vec<String> = args.stop.iter().map(|s| unescape(s)).collect();
     let ids = loaded.writer.prompt(&prompt)?;
     let rows = usize::from(args.n);
@@ -85,7 +86,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let prompts = vec![ids; rows];
     let mut decoder =
         Decoder::new(&loaded.writer.model, &prompts, &loaded.stops, &sampling, args.seed)?;
-    let mut cutters: Vec<_> = (0..rows).map(|_| Cutter::new(tokenizer, &stops)).collect();
+    let mut cutters: Vec<_> = (0..rows).map(|_| StopFilter::new(tokenizer, &stops)).collect();
     let mut texts = vec![String::new(); rows];
     let mut counts = vec![0usize; rows];
     let streaming = rows == 1 && !context.json;
@@ -162,7 +163,7 @@ fn show_all(context: &Context, dir: &Path, prompt: &str, found: &[Found]) -> Res
 #[allow(clippy::too_many_arguments)]
 fn search(
     context: &Context,
-    loaded: &writer::Loaded,
+    loaded: &Loaded,
     prompt: &str,
     ids: &[u32],
     sampling: &Sampling,
@@ -186,7 +187,7 @@ fn search(
     }
     let mut found = Vec::new();
     for completion in texts.into_iter().take(rows) {
-        let mut cutter = Cutter::new(&loaded.writer.tokenizer, stops);
+        let mut cutter = StopFilter::new(&loaded.writer.tokenizer, stops);
         let (mut text, mut count) = (String::new(), 0);
         for &token in &completion.tokens {
             if !cutter.is_stopped() {

@@ -4,14 +4,14 @@ use athanor_store::Result;
 use athanor_text::{TextStream, Tokenizer};
 
 /// Turns tokens into text that may be shown: never half a character, never a part of a stop string.
-pub struct Cutter<'a> {
+pub struct StopFilter<'a> {
     stream: Option<TextStream<'a>>,
     stops: &'a [String],
     held: String,
     stopped: bool,
 }
 
-impl<'a> Cutter<'a> {
+impl<'a> StopFilter<'a> {
     /// Text of this tokenizer's tokens that ends before the first of `stops`.
     pub fn new(tokenizer: &'a Tokenizer, stops: &'a [String]) -> Self {
         Self { stream: Some(tokenizer.stream()), stops, held: String::new(), stopped: false }
@@ -79,7 +79,8 @@ mod tests {
     fn stop_strings() {
         let stops = ["\n\n".to_owned(), "结束了".to_owned()];
         let feed = |parts: &[&str]| {
-            let mut c = Cutter { stream: None, stops: &stops, held: String::new(), stopped: false };
+            let mut c =
+                StopFilter { stream: None, stops: &stops, held: String::new(), stopped: false };
             let shown: Vec<String> = parts.iter().map(|p| c.cut(p)).collect();
             (shown, c.held, c.stopped)
         };
