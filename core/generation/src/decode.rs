@@ -27,7 +27,7 @@ pub struct Completion {
 }
 
 /// Texts from which on the weights are laid out anew, which takes as much memory again.
-const PACK_FROM: usize = 6;
+pub(crate) const PACK_FROM: usize = 6;
 
 struct Row {
     prompt: Vec<u32>,

@@ -5,9 +5,11 @@
 
 mod beam;
 mod decode;
+mod engine;
 mod sampling;
 pub mod text;
 
 pub use beam::{Beams, beam_search};
 pub use decode::{Completion, Decoder, Finish, generate};
+pub use engine::{Engine, Event, Request, Ticket};
 pub use sampling::Sampling;

@@ -60,6 +60,20 @@ impl KvCache {
         self.lengths = places.iter().map(|&p| self.lengths[p]).collect();
     }
 
+    /// Adds the rows of another cache of the same model and capacity behind its own.
+    ///
+    /// # Panics
+    /// If their capacities or dtypes differ.
+    pub fn append(&mut self, other: &Self) {
+        assert_eq!(self.capacity, other.capacity, "KvCache::append: capacities");
+        for ((keys, values), (more_keys, more_values)) in self.layers.iter_mut().zip(&other.layers)
+        {
+            *keys = ops::append_rows(keys, more_keys);
+            *values = ops::append_rows(values, more_values);
+        }
+        self.lengths.extend(&other.lengths);
+    }
+
     /// Appends the new tokens' keys `k` and values `v` [batch, new, kv_heads, dim] to a layer and attends to all of
     /// its row with the queries `q` [batch, new, heads, dim]: [batch, new, heads·dim]. A query sees the last `window`
     /// places, its own included; None is all.

@@ -5,6 +5,7 @@ mod conversation;
 mod stop_filter;
 mod writer;
 
+pub use athanor_generation::{Engine, Event, Request, Ticket};
 pub use conversation::Conversation;
 pub use stop_filter::StopFilter;
 pub use writer::{Loaded, Overrides, check_vocabulary, has_template};

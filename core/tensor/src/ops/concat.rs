@@ -72,3 +72,25 @@ pub fn columns(x: &Tensor, from: usize, to: usize) -> Tensor {
     }
     part(x, width, from, to - from, &shape[..])
 }
+
+/// The rows of [m, …] and then those of [n, …] as [m + n, …], of any dtype, without gradient.
+///
+/// # Panics
+/// If they differ in dtype or in more than the first size.
+pub fn append_rows(a: &Tensor, b: &Tensor) -> Tensor {
+    let (sa, sb) = (*a.shape(), *b.shape());
+    assert!(
+        !sa.is_empty() && sa.len() == sb.len() && sa[1..] == sb[1..] && a.dtype() == b.dtype(),
+        "append_rows: {sa:?} and {sb:?}"
+    );
+    let mut shape = sa.to_vec();
+    shape[0] += sb[0];
+    let device = a.device().with(b.device());
+    let mut out = Tensor::uninit_of(a.dtype(), device, &shape[..]);
+    let stride = out.len();
+    for (x, offset) in [(a, 0), (b, a.len())].into_iter().filter(|(x, _)| !x.is_empty()) {
+        let at = Columns { stride: x.len(), offset: 0 };
+        backend::of(device).copy_columns(x, at, &mut out, Columns { stride, offset }, x.len());
+    }
+    out
+}

@@ -40,7 +40,7 @@ pub use crate::backend::{AdamW, Mask, RelativeMask, Weights, Window};
 pub use activation::Activation;
 pub use attention::{Qkv, attention, attention_cached, cache_write};
 pub use cast::{cast, convert};
-pub use concat::{columns, concat, places};
+pub use concat::{append_rows, columns, concat, places};
 pub use cross_entropy::{
     LogProb, draw_rows, linear_bias_cross_entropy, linear_cross_entropy, linear_log_prob,
     log_softmax,

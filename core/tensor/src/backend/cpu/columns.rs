@@ -6,7 +6,7 @@ use crate::backend::Columns;
 ///
 /// # Panics
 /// If the columns are not within a row.
-pub(crate) fn copy(from: &[f32], at: Columns, to: &mut [f32], to_at: Columns, width: usize) {
+pub(crate) fn copy<T: Copy>(from: &[T], at: Columns, to: &mut [T], to_at: Columns, width: usize) {
     let rows = from.chunks_exact(at.stride.max(1));
     for (to, from) in to.chunks_exact_mut(to_at.stride.max(1)).zip(rows) {
         to[to_at.offset..][..width].copy_from_slice(&from[at.offset..][..width]);

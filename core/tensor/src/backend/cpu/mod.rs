@@ -142,7 +142,12 @@ impl Backend for Cpu {
         to_at: Columns,
         width: usize,
     ) {
-        columns::copy(from.cpu(), at, to.cpu_mut(), to_at, width);
+        match from.dtype() {
+            DType::F32 => columns::copy(from.cpu(), at, to.cpu_mut(), to_at, width),
+            DType::Bf16 => {
+                columns::copy::<Bf16>(from.elements(), at, to.elements_mut(), to_at, width)
+            }
+        }
     }
 
     fn matmul(&self, product: Product<'_>, out: &mut Tensor) {
