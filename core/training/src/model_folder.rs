@@ -11,8 +11,8 @@ use athanor_text::{ChatTemplate, SpecialTokens, Tokenizer};
 ///
 /// # Errors
 /// Those of [`Model::load`]; input for a model with another head, such as a reward model.
-pub fn load_writer(folder: &Path) -> Result<Model> {
-    let model = Model::load(folder, Device::Cpu)?;
+pub fn load_writer(folder: &Path, device: Device) -> Result<Model> {
+    let model = Model::load(folder, device)?;
     if model.head() == Head::CAUSAL_LM {
         return Ok(model);
     }

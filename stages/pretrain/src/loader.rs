@@ -27,8 +27,13 @@ pub fn load(
     (objective.config)(&section.settings(), &mut config);
     let model =
         Model::from_config(family, config, (objective.head)(&section.settings()), 0, Device::Plan)?;
-    let context =
-        Context { section: section.settings(), tokenizer: &tokenizer, corpus, guest: None };
+    let context = Context {
+        section: section.settings(),
+        tokenizer: &tokenizer,
+        corpus,
+        guest: None,
+        device: Device::Cpu,
+    };
     let mut steps = (objective.steps)(&context, &model, seed)?;
     let mut step = 0;
     while each(steps(step)?)? {

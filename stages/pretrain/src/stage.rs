@@ -46,7 +46,7 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     let settings = section.settings();
     let head = (objective.head)(&settings);
     let mut model = match init {
-        Some(dir) => Model::load_with_head(dir, head, run.seed, Device::Cpu)?,
+        Some(dir) => Model::load_with_head(dir, head, run.seed, context.device())?,
         None => {
             let family = families::by_name(&section.model.family)?;
             let shape = section.model.shape(tokenizer.vocab_size());
@@ -58,7 +58,7 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
                 &plan.map_err(|e| e.at("pretrain.objective"))?,
                 &section.train,
             )?;
-            Model::from_config(family, config, head, run.seed, Device::Cpu)
+            Model::from_config(family, config, head, run.seed, context.device())
                 .map_err(|e| e.at("pretrain.objective"))?
         }
     };
@@ -75,7 +75,9 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     let parameters = model.params.count();
     let steps = section.train.steps;
     let mut trainer = Trainer::open(&context, &section.train, model, steps, steps)?;
-    let work = objectives::Context { section: settings, tokenizer: &tokenizer, corpus, guest };
+    let device = context.device();
+    let work =
+        objectives::Context { section: settings, tokenizer: &tokenizer, corpus, guest, device };
     let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &work)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);

@@ -48,7 +48,7 @@ impl Stage for Reinforce {
         let Work { run, section, .. } = work;
         let context = StageContext::of(work);
         let folder = work.place("model");
-        let policy = load_writer(folder)?;
+        let policy = load_writer(folder, context.device())?;
         say_left_over(&*run.console, folder, &policy);
         let tokenizer = load_tokenizer(folder, &policy)?;
         let template = ChatTemplate::load(folder).unwrap_or_default();

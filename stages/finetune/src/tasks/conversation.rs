@@ -46,7 +46,7 @@ struct Measured {
 }
 
 fn run(job: &Job<'_>) -> Result<Done> {
-    let model = load_writer(job.folder)?;
+    let model = load_writer(job.folder, job.context.device())?;
     let tokenizer = load_tokenizer(job.folder, &model)?.with_eos(SpecialTokens::END)?;
     let template = ChatTemplate::load(job.folder).unwrap_or_default();
     let mut trainer = job.trainer(model)?;

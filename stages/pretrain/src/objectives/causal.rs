@@ -5,7 +5,7 @@ use athanor_data::Split;
 use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::Result;
-use athanor_tensor::{Graph, Ids, ops};
+use athanor_tensor::{Device, Graph, Ids, ops};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ struct Causal<'a> {
     tokenizer: &'a Tokenizer,
     bytes: Vec<u32>,
     seed: u64,
+    device: Device,
 }
 
 /// The objective's line in the registry.
@@ -51,6 +52,7 @@ fn task<'a>(m: &'a Context<'a>, model: &Model, seed: u64) -> Result<Causal<'a>> 
         tokenizer: m.tokenizer,
         bytes: token_bytes(m.tokenizer),
         seed,
+        device: m.device,
     })
 }
 
@@ -80,7 +82,7 @@ impl Task for Causal<'_> {
         Ok(windows
             .chunks(t.batch_size)
             .map(|w| {
-                let batch = self.train.batch(w, athanor_tensor::Device::Cpu);
+                let batch = self.train.batch(w, self.device);
                 let tokens = batch.targets.len();
                 Micro { batch, weight: tokens as f64, tokens }
             })

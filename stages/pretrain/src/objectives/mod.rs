@@ -11,6 +11,7 @@ use athanor_data::{Shards, Split};
 use athanor_generation::Sampling;
 use athanor_models::{Guest, Head, Model};
 use athanor_store::{Choice, OwnKeys, Registry, Result};
+use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, ModelSection, Task, TrainSection, Trainer};
 use serde_json::{Map, Value};
@@ -41,6 +42,8 @@ pub(crate) struct Context<'a> {
     pub corpus: &'a Path,
     /// The second model, where the objective has one.
     pub guest: Option<Guest>,
+    /// Where batches are made.
+    pub device: Device,
 }
 
 impl Context<'_> {
