@@ -18,15 +18,10 @@ fn encoder(dir: &Path, family: &str, head: Head) {
         vocabulary: VOCABULARY.len(),
         context: 9,
         hidden: 8,
-        layers: 1,
         heads: 2,
         kv_heads: 2,
         intermediate: 12,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     };
     let family = families::by_name(family).unwrap();
     Model::new(family, &shape, head, 3, athanor_tensor::Device::Cpu).unwrap().save(dir).unwrap();

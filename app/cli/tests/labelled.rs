@@ -51,17 +51,11 @@ fn prepare() -> Small {
         let tokenizer = algorithm.train(&mut texts.iter().map(|t| t.0.clone()), &training).unwrap();
         let shape = Shape {
             vocabulary: tokenizer.vocab_size(),
-            context: 48,
             hidden: 32,
-            layers: 1,
             heads: 2,
             kv_heads: 2,
             intermediate: 64,
-            qk_norm: false,
-            qkv_bias: false,
-            sliding_window: None,
-            tied: true,
-            rope_theta: 10_000.0,
+            ..Shape::default()
         };
         let device = athanor_tensor::Device::Cpu;
         let dir = small.path(&format!("m_{family}"));

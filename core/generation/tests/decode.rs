@@ -8,18 +8,11 @@ use athanor_tensor::{Device, Graph};
 fn model(name: &str) -> Model {
     let family = if name == "windowed" { "llama" } else { name };
     let shape = Shape {
-        vocabulary: 61,
-        context: 48,
-        hidden: 24,
         layers: 2,
-        heads: 4,
         kv_heads: if family == "gpt2" { 4 } else { 2 },
-        intermediate: 40,
         qk_norm: name == "llama",
-        qkv_bias: false,
         sliding_window: (family != "gpt2" && name != "llama").then_some(6),
-        tied: true,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     };
     let mut model =
         Model::new(families::by_name(family).unwrap(), &shape, Head::CAUSAL_LM, 5, Device::Cpu)
@@ -128,20 +121,7 @@ fn int8_weights_take_less_memory_and_are_for_models_that_write() {
         assert_eq!(p.value.has_values(), stays, "{}", p.name);
         assert_eq!(p.value.device(), Device::Cpu, "{}", p.name);
     }
-    let shape = Shape {
-        vocabulary: 61,
-        context: 48,
-        hidden: 24,
-        layers: 1,
-        heads: 4,
-        kv_heads: 4,
-        intermediate: 40,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
-    };
+    let shape = Shape { ..Shape::default() };
     let family = families::by_name("bert").unwrap();
     let mut reader = Model::new(family, &shape, Head::MASKED_LM, 5, Device::Cpu).unwrap();
     let error = reader.quantise().unwrap_err();

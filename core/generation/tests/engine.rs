@@ -7,20 +7,7 @@ use athanor_models::{Head, Model, Shape, families};
 use athanor_tensor::Device;
 
 fn model(quantised: bool) -> Model {
-    let shape = Shape {
-        vocabulary: 61,
-        context: 48,
-        hidden: 24,
-        layers: 2,
-        heads: 4,
-        kv_heads: 2,
-        intermediate: 40,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
-    };
+    let shape = Shape { layers: 2, kv_heads: 2, ..Shape::default() };
     let family = families::by_name("llama").unwrap();
     let mut model = Model::new(family, &shape, Head::CAUSAL_LM, 5, Device::Cpu).unwrap();
     for p in model.params.iter_mut().filter(|p| p.value.shape().len() == 2) {

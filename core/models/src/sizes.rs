@@ -29,6 +29,26 @@ pub struct Shape {
     pub rope_theta: f64,
 }
 
+impl Default for Shape {
+    /// A model of one block that trains in no time: for tests and examples, which name what matters to them.
+    fn default() -> Self {
+        Self {
+            vocabulary: 61,
+            context: 48,
+            hidden: 24,
+            layers: 1,
+            heads: 4,
+            kv_heads: 4,
+            intermediate: 40,
+            qk_norm: false,
+            qkv_bias: false,
+            sliding_window: None,
+            tied: true,
+            rope_theta: 10_000.0,
+        }
+    }
+}
+
 /// Sizes that generation and accounts need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {

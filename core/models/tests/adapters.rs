@@ -20,11 +20,7 @@ fn model(family: &'static families::Family) -> Model {
         heads: 2,
         kv_heads: 2,
         intermediate: 11,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     };
     Model::new(family, &shape, Head::sequence(3), 1, CPU).unwrap()
 }

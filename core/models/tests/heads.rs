@@ -25,11 +25,7 @@ fn shape() -> Shape {
         heads: 2,
         kv_heads: 2,
         intermediate: 11,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     }
 }
 

@@ -17,11 +17,8 @@ fn saved(family: &str, head: Head, tied: bool, dir: &Path) {
         heads: 2,
         kv_heads: 2,
         intermediate: 11,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
         tied,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     };
     let family = families::by_name(family).unwrap();
     Model::new(family, &shape, head, 1, CPU).unwrap().save(dir).unwrap();

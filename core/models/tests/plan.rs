@@ -13,14 +13,8 @@ fn model(family: &str, device: Device) -> Model {
         context: 96,
         hidden: 48,
         layers: 3,
-        heads: 4,
-        kv_heads: 4,
         intermediate: 100,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     };
     let head = match family.name {
         "bert" | "roberta" => Head::MASKED_LM,

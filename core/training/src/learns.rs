@@ -69,11 +69,8 @@ mod tests {
             heads: 2,
             kv_heads: 2,
             intermediate: 24,
-            qk_norm: false,
-            qkv_bias: false,
-            sliding_window: None,
             tied: false,
-            rope_theta: 10_000.0,
+            ..Shape::default()
         };
         let family = families::by_name("llama").unwrap();
         Model::new(family, &shape, Head::CAUSAL_LM, 1, device).unwrap()

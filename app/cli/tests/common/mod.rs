@@ -63,17 +63,11 @@ pub fn model(dir: &Path, chat: bool) {
     let tokenizer = Tokenizer::train_byte_bpe(texts, 280, &SpecialTokens::default()).unwrap();
     let shape = Shape {
         vocabulary: tokenizer.vocab_size(),
-        context: 48,
         hidden: 16,
-        layers: 1,
         heads: 2,
         kv_heads: 1,
         intermediate: 24,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 10_000.0,
+        ..Shape::default()
     };
     let device = athanor_tensor::Device::Cpu;
     let family = families::by_name("llama").unwrap();

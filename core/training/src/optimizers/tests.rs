@@ -21,15 +21,10 @@ fn model() -> Model {
         vocabulary: 11,
         context: 8,
         hidden: 8,
-        layers: 1,
         heads: 2,
         kv_heads: 2,
         intermediate: 12,
-        qk_norm: false,
-        qkv_bias: false,
-        sliding_window: None,
-        tied: true,
-        rope_theta: 1e4,
+        ..Shape::default()
     };
     Model::new(families::by_name("llama").unwrap(), &shape, Head::CAUSAL_LM, 1, Device::Cpu)
         .unwrap()
