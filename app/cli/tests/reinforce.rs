@@ -1,4 +1,5 @@
-//! Reinforcement learning from the command line: each algorithm learns a bandit whose arms pay differently.
+//! Reinforcement learning from the command line: each algorithm learns which of three arms pays best, by pulling them
+//! or from comparisons.
 
 mod small;
 
@@ -14,6 +15,7 @@ name = "toy"
 
 [corpus]
 heldout_per_thousand = 100
+steps = []
 tokenizer.vocab_size = 300
 [[corpus.sources]]
 name = "arms"
@@ -59,8 +61,28 @@ schedule.name = "constant"
 schedule.warmup_steps = 0
 "#;
 
-#[test]
-fn every_algorithm_learns_which_arm_pays() {
+/// The same from pairs of answers.
+const PAIRS: &str = r#"
+[reinforce]
+algorithm = "dpo"
+model = "toy/finetune/model"
+heldout_per_thousand = 200
+max_new_tokens = 4
+sample_prompts = ["Which arm: a, b, c?"]
+[[reinforce.preferences]]
+form = "pairs"
+dialogue.path = "pairs.jsonl"
+dialogue.user = "{{ q }}"
+dialogue.identity = "{{ id }}"
+[reinforce.train]
+steps = 30
+batch_size = 8
+learning_rate = 3e-3
+schedule = "constant"
+"#;
+
+/// A folder with a model that names an arm by chance: RUN toy.
+fn folder() -> Small {
     let small = Small::new(1);
     let mut lines = String::new();
     for i in 0..240 {
@@ -76,6 +98,17 @@ fn every_algorithm_learns_which_arm_pays() {
     for stage in ["corpus", "pretrain", "finetune"] {
         good(&small.command(stage, "toy", &[]).output().unwrap());
     }
+    small
+}
+
+fn summary(small: &Small, run: &str) -> Value {
+    let path = small.path(run).join("reinforce/summary.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn every_algorithm_learns_which_arm_pays() {
+    let small = folder();
     let model = format!("reinforce.model={:?}", small.path("toy/finetune/model"));
     for algorithm in ["ppo", "grpo"] {
         for seed in 1..=5 {
@@ -84,9 +117,7 @@ fn every_algorithm_learns_which_arm_pays() {
                 (format!("reinforce.algorithm=\"{algorithm}\""), format!("run.seed={seed}"));
             let more = ["--set", &set, "--set", &seed, "--set", &model];
             good(&small.command("reinforce", &out, &more).output().unwrap());
-            let summary = small.path(&out).join("reinforce/summary.json");
-            let summary: Value =
-                serde_json::from_str(&fs::read_to_string(summary).unwrap()).unwrap();
+            let summary = summary(&small, &out);
             let figure = |name: &str| summary[name].as_f64().unwrap();
             let (before, after) = (figure("reward_before"), figure("reward_after"));
             // The arms pay 0.53 in the mean.
@@ -94,5 +125,39 @@ fn every_algorithm_learns_which_arm_pays() {
             assert!(after > 0.9, "{out}: {before} to {after}");
             assert!(figure("logprob_gap_max") < 1e-4, "{out}: {summary}");
         }
+    }
+}
+
+#[test]
+fn comparisons_teach_which_arm_is_preferred() {
+    let small = folder();
+    let mut lines = String::new();
+    for i in 0..120 {
+        let (q, other) = ("Which arm: a, b, c?", ["a", "c"][i % 2]);
+        let line =
+            serde_json::json!({ "q": q, "chosen": "b", "rejected": other, "id": i.to_string() });
+        lines += &format!("{line}\n");
+    }
+    fs::write(small.path("pairs.jsonl"), lines).unwrap();
+    fs::write(small.path("small.toml"), PAIRS).unwrap();
+    good(&small.command("reinforce", "dpo", &[]).output().unwrap());
+    let summary = summary(&small, "dpo");
+    let figure = |name: &str| summary[name].as_f64().unwrap();
+    assert!((figure("heldout_loss_before") - 2f64.ln()).abs() < 1e-6, "{summary}");
+    assert!(figure("heldout_loss") < 0.65 && figure("heldout_accuracy") > 0.95, "{summary}");
+    let samples = fs::read_to_string(small.path("dpo/reinforce/samples.jsonl")).unwrap();
+    assert!(samples.lines().last().unwrap().contains("\"text\":\"b\""), "{samples}");
+
+    // What has no meaning for a method is no key of it.
+    for (set, part) in [
+        (
+            "reinforce.algorithm=\"ppo\"",
+            "`preferences` in [reinforce]: has no meaning for algorithm",
+        ),
+        ("reinforce.environment=\"bandit\"", "`environment` in [reinforce]: has no meaning for"),
+    ] {
+        let output = small.command("reinforce", "wrong", &["--set", set]).output().unwrap();
+        let told = small::stderr(&output);
+        assert!(output.status.code() == Some(2) && told.contains(part), "{told}");
     }
 }
