@@ -1,4 +1,4 @@
-//! Standard output and standard error, without panics when nobody reads them any more.
+//! Standard output and standard error, without panics when their reader has gone.
 
 use std::{
     io::{self, IsTerminal, Write},

@@ -1,7 +1,7 @@
 //! Reading: header, metadata, tensor infos, and one tensor's numbers at a time.
 //!
-//! What a count in the file asks for is reserved only as far as the bytes that are left can bear it
-//! out: an entry of n bytes at least takes at most a few times n in memory.
+//! A count in the file reserves no more memory than the remaining bytes can fill: an entry of at least n
+//! bytes takes at most a few times n in memory.
 
 use std::{
     fs,

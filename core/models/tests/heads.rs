@@ -308,8 +308,8 @@ fn forward_says_what_is_wrong() {
     refused("xlnet", Head::PERMUTATION_LM, vec![mapping], &["row 1", "second time"]);
 }
 
-/// A segment read in two parts with memory in between gives what it gives in one, when nobody looks
-/// ahead.
+/// A segment read in two parts, with memory in between, gives the same as in one part, if no query
+/// looks ahead.
 #[test]
 fn memory_carries_the_past() {
     let folder = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ fn floats(a: &Array) -> &[f32] {
 
 /// Drops the places of `a` [batch, time, …] where `mask` is 0: a query there may see nothing at all
 /// (padding on the left, or beyond a sliding window), where transformers averages over masked keys,
-/// or gives zeros, as its backend has it, and nobody reads the result. Ours gives zeros.
+/// or gives zeros, depending on its backend; the result is never read. Ours gives zeros.
 fn seen(a: &Array, mask: Option<&Array>) -> Vec<f32> {
     let Some(Array { data: ArrayData::I64(mask), .. }) = mask else { return floats(a).to_vec() };
     if a.shape.len() != 3 {

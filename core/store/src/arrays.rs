@@ -176,7 +176,7 @@ pub(crate) fn write_arrays(
 /// Reads a safetensors file's header: what it holds, in the order of the data.
 ///
 /// # Errors
-/// Those of [`load_arrays`], but for those about an array's numbers.
+/// Those of [`load_arrays`], except those about an array's numbers.
 pub fn array_index(path: &Path) -> Result<Vec<ArrayInfo>> {
     Ok(ArrayFile::open(path)?.index().collect())
 }
@@ -211,7 +211,7 @@ impl ArrayFile {
     /// Opens a file, reads its header and checks it against the file's size.
     ///
     /// # Errors
-    /// Those of [`load_arrays`], but for those about an array's numbers.
+    /// Those of [`load_arrays`], except those about an array's numbers.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |e| Error::io("read", path, e);
         let bad = |what: String| Error::input(what).at(path.display());

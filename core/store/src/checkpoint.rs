@@ -1,4 +1,4 @@
-//! Checkpoints: whole states of a run, one folder for each, found without being told.
+//! Checkpoints: whole states of a run, one folder for each, found by looking at the disk.
 
 use std::{
     fs::{self, File},

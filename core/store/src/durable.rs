@@ -1,10 +1,10 @@
 //! Files and folders that survive a crash: written beside, synced, renamed.
 //!
 //! A reader sees the old bytes or the new ones, never a mixture, also after `kill -9`, a power cut
-//! or a full disk. What is being written stands beside its target as `.NAME.partial-PID`; its
-//! writer holds an advisory lock on it, so that what a dead process left behind can be told from
-//! what a living one is still writing (a process id alone may be somebody else's by now, or belong
-//! to another container).
+//! or a full disk. A file that is being written is beside its target as `.NAME.partial-PID`. Its
+//! writer holds an advisory lock on it: so the leftovers of a dead process differ from what a living
+//! one is still writing. (A process id alone may belong to another process by now, or to another
+//! container.)
 
 use std::{
     ffi::OsString,
@@ -347,7 +347,7 @@ pub(crate) fn sweep_folder(folder: &Path, wanted: impl Fn(&str) -> bool) -> Resu
             && let Ok(file) = File::open(&path)
         {
             if file.try_lock().is_ok() {
-                // Nobody holds its lock: its writer is dead. The lock is held until it is gone.
+                // The lock was free, so its writer is dead. We hold the lock until the file is gone.
                 remove(&path).map_err(|e| Error::io("remove", &path, e))?;
             } else {
                 living.push(folder.join(name));

@@ -19,7 +19,7 @@ use crate::{ChatTemplate, Message, Tokenizer};
 ///
 /// # Errors
 /// Input: the template refuses the conversation, or writes an assistant's turn differently when
-/// more turns follow, so that no mask can be told.
+/// more turns follow, so that the mask cannot be found.
 pub fn encode_chat(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,

@@ -35,7 +35,7 @@ enum Kind {
     Letter,
     /// `\p{N}`
     Number,
-    /// `\s` but for the two below.
+    /// `\s` except the two below.
     Space,
     /// `\r` or `\n`
     LineEnd,

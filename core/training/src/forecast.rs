@@ -90,7 +90,7 @@ fn planned(model: &Model, work: impl FnOnce() -> Result<()>) -> Result<Expected>
     Ok(expected(model, stats, true))
 }
 
-/// Says what a stage will take, or refuses it with what would fit.
+/// Reports the stage's expected memory; fails with a batch size that fits.
 ///
 /// # Errors
 /// Input, at the stage's `train.batch_size`; those of the task's data.

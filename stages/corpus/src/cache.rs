@@ -4,10 +4,10 @@
 //! done; what it made stands in files of the same name. So what was made once is not made again: not after
 //! a kill, not when a step behind it has changed, not by another process on the same work. Several
 //! processes may share the folder ([`athanor_store::Task`]): each makes the pieces that fall to it first, then
-//! those that nobody is working on. A process says so by `KEY.claim`, which it holds locked and touches as long
-//! as it lives; if it stops, another takes over: at once on the same machine, where the lock falls with its
-//! holder, and after a while on others, whose file system may not show it. Claims only save work: the result
-//! is the same whoever makes it, and is renamed into its place, so two may make it at the same time.
+//! unclaimed ones. A process claims a piece by `KEY.claim`, which it holds locked and touches as long as it
+//! lives. If it stops, another takes over: at once on the same machine, where the lock falls with its holder,
+//! and after [`STALE`] on others, because their file system may not show the lock. Claims only save work: every
+//! process makes the same result and renames it into its place, so two may make it at the same time.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use serde_json::Value;
 
 /// How often a claim is touched.
 const TOUCH: Duration = Duration::from_secs(10);
-/// A claim that has not been touched for so long belongs to nobody.
+/// A claim that has not been touched for so long is free.
 const STALE: Duration = Duration::from_secs(90);
 
 /// The key of work that these values decide.
@@ -178,7 +178,7 @@ impl<'a> Cache<'a> {
 enum Claim {
     /// We; the lock says so as long as it is held.
     Ours(File),
-    /// Somebody else, who touched it then.
+    /// Another process, which touched it then.
     Others(SystemTime),
 }
 
@@ -216,7 +216,7 @@ fn touching(path: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
             while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(TOUCH) {
-                // If it cannot be touched, somebody else may do the same work: no harm.
+                // If it cannot be touched, another process may do the same work: no harm.
                 let _ = File::options()
                     .write(true)
                     .open(path)

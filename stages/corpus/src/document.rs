@@ -16,6 +16,6 @@ pub struct Document {
     pub url: String,
     /// Its language as ISO 639-1, as the step `language` found it; empty before.
     pub language: &'static str,
-    /// What the quality classifier gave it, 0 to 1; none if nobody judged it.
+    /// The quality classifier's score, 0 to 1; none without that step.
     pub quality: Option<f32>,
 }

@@ -49,7 +49,7 @@ impl File {
         let SourceFile { path, remote } = file;
         // Its place tells what it is: it need not be here yet.
         if let Some(far) = remote.as_ref().filter(|f| f.identity.is_some()) {
-            // Of how long nobody knows: read by itself.
+            // A file of unknown length is a unit of its own.
             let size = far.size.unwrap_or(UNIT_BYTES);
             return Ok(Self { source, path, size, stamp: Value::Null, remote });
         }

@@ -10,7 +10,7 @@ use athanor_text::Tokenizer;
 use crate::{objectives::Context, section::PretrainSection};
 
 /// Opens a folder of shards as pretraining does and makes the batches of the steps 0, 1, 2, … until `each`,
-/// which is told how many tokens those of a step have, says false. Nothing is trained, no weights are made.
+/// which gets a step's number of tokens, returns false. Nothing is trained, no weights are made.
 ///
 /// # Errors
 /// Input, for a corpus that the objective cannot be trained on; those of `each`.

@@ -90,7 +90,7 @@ impl Check for ReinforceSection {
         match self.algorithm.entry().map(|entry| (entry.open)(&self.algorithm)) {
             Ok(Method::Online(algorithm)) => self.check_online(algorithm.needs().group),
             Ok(Method::Direct(_)) => self.check_direct(),
-            // An unknown name is told by the key's own check.
+            // The key's own check reports an unknown name.
             Err(_) => Ok(()),
         }
     }

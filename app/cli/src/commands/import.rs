@@ -1,4 +1,4 @@
-//! `athanor import`: somebody else's model into our form.
+//! `athanor import`: a model of another program into our form.
 
 use std::path::PathBuf;
 

@@ -41,14 +41,14 @@ impl Meter {
         due
     }
 
-    /// Units a second, once they can be told.
+    /// Units a second, after 0.1 s of work.
     pub fn rate(&self) -> Option<f64> {
         let (from, since) = self.first?;
         let seconds = since.elapsed().as_secs_f64();
         (self.done > from && seconds >= 0.1).then(|| (self.done - from) as f64 / seconds)
     }
 
-    /// Seconds left, once they can be told.
+    /// Seconds left, once the rate is known.
     pub fn left(&self) -> Option<f64> {
         (self.total > self.done)
             .then_some((self.total.saturating_sub(self.done)) as f64 / self.rate()?)

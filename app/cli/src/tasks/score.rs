@@ -3,7 +3,7 @@
 //! Each document is preceded by the token that begins a text, as in training, and each of its tokens
 //! is predicted once. A document longer than the window is read in windows that overlap: the window
 //! moves on by the stride and predicts the tokens that are new in it, so that each has at least
-//! window − stride tokens before it, but for those at the document's beginning.
+//! window − stride tokens before it, except those at the document's beginning.
 
 use athanor_models::{Head, Input, Model, Pass};
 use athanor_store::{Error, Result};

@@ -25,7 +25,7 @@ fn describe(path: &Path) -> Result<Value> {
     let mut groups = Vec::new();
     for file in entries(path).iter().filter(|p| p.extension().is_some_and(|e| e == "safetensors")) {
         let name = file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        // A damaged file is already told by its hash; the others are still worth showing.
+        // The hash already shows a damaged file; the others are still worth showing.
         if let Ok(tensors) = arrays::tensors(file) {
             groups.push(
                 json!({ "file": name, "elements": arrays::elements(&tensors), "tensors": tensors }),

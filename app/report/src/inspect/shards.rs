@@ -36,7 +36,7 @@ fn describe(path: &Path) -> Result<Value> {
         let of = |name: &str| {
             states.iter().find(|s| string(s, "name") == name).map(|s| string(s, "state"))
         };
-        // What is wrong with the documents' offsets is told where the tokens are whole.
+        // A fault in the documents' offsets is shown if the tokens are whole.
         let offsets = documents(shard).and_then(|(name, _)| of(&name)).unwrap_or("ok");
         let state = match of(name).unwrap_or("no hash") {
             "ok" if offsets != "ok" => format!("offsets of documents {offsets}"),

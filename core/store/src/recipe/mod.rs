@@ -189,8 +189,8 @@ impl Recipe {
         }
     }
 
-    /// Refuses sections and keys that nobody knows, in all sections, also those that this run does
-    /// not use. Values are checked by [`section`](Self::section).
+    /// Refuses unknown sections and keys, also in sections that this run does not use.
+    /// [`section`](Self::section) checks values.
     ///
     /// # Errors
     /// Input errors at `FILE:LINE` or `--set …` that name the nearest known section or key.

@@ -60,7 +60,7 @@ pub(super) fn read<S: Section>(node: &Node, name: &str, default: S) -> Result<S>
 }
 
 /// What `KeyType::read` of a section does: the check comes last, once, for the outermost section,
-/// so that a problem is told with the whole name of its key.
+/// so that a problem is reported with the full name of its key.
 #[doc(hidden)]
 pub fn read_unchecked<S: Section>(node: &Node, name: &str, mut section: S) -> Result<S> {
     let keys = S::keys();
@@ -95,7 +95,7 @@ pub(super) fn check_keys(node: &Node, name: &str, keys: &[Key]) -> Result<()> {
             (shape, Item::Table(_)) if !shape.keys().is_empty() && !shape.is_tables() => {
                 check_keys(value, &name, known.keys())?;
             }
-            // A value of the wrong type is told when the section is read.
+            // Reading the section reports a value of the wrong type.
             _ => {}
         }
     }

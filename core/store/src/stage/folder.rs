@@ -237,9 +237,9 @@ impl StageFolder {
                 .map_or(true, |stamp| fingerprint.completed(stamp.fingerprint) != *fingerprint)
     }
 
-    /// Says that the work is done: writes `summary.json`, then `done.json` with the fingerprint, the
-    /// seconds that the work took (all sessions) and the SHA-256 of the folder's files (but for
-    /// checkpoints and event files), and enters the stage into the run's manifest.
+    /// Marks the stage as done: writes `summary.json`, then `done.json` with the fingerprint, the
+    /// seconds of work (all sessions) and the SHA-256 of the folder's files (except checkpoints and
+    /// event files), and enters the stage into the run's manifest.
     ///
     /// # Errors
     /// Those of [`Error::io`].

@@ -1,5 +1,5 @@
-//! What a stage works on: told once, checked before the first stage of a recipe begins, and hashed into the
-//! stage's fingerprint.
+//! A stage's inputs: declared once, checked before the first stage of a recipe begins, and hashed into
+//! the stage's fingerprint.
 
 use std::path::{Path, PathBuf};
 

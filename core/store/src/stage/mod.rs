@@ -93,7 +93,7 @@ impl<S> Work<'_, S> {
     /// Where the input of this name is.
     ///
     /// # Panics
-    /// If the stage told of none.
+    /// If the stage declared no such input.
     pub fn place(&self, input: &str) -> &Path {
         self.optional(input).unwrap_or_else(|| panic!("{}: no input {input}", self.folder.name()))
     }

@@ -285,7 +285,7 @@ fn cached(window: Option<usize>, dim: usize) {
     let size = Size { batch, time: total, heads, kv, dim };
     let mask = Mask { window: window.map(Window::last), ..Mask::causal() };
     let full = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &mask);
-    // Places after the last written one hold NaN: nobody may look.
+    // Places after the last written one hold NaN: the op must not read them.
     let mut ck = Tensor::full(device(), [batch, capacity, kv, dim], f32::NAN);
     let mut cv = ck.clone();
     let pick = |x: &In, b: usize, from: usize, n: usize, width: usize| -> Vec<f32> {

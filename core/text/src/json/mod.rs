@@ -103,7 +103,7 @@ pub(crate) fn read(text: &str) -> Result<Read> {
         .build()
         .map_err(not_one)?;
     let adding = parsing.add_tokens(added).map_err(not_one);
-    // This error is told here, not at the next text.
+    // Reported here, not at the next text.
     failed();
     adding?;
     let mut plain: Inner = parsing.clone();

@@ -66,7 +66,7 @@ impl Model {
         ] {
             budget.limit(name, text.as_ref().map_or(0, String::len), LONGEST_AFFIX)?;
         }
-        // Before 2020 the type was not written; it is told as the tokenizers crate tells it.
+        // Files from before 2020 have no type; it follows from the fields, as in the tokenizers crate.
         let kind = file.r#type.as_deref().unwrap_or(match &file {
             File { merges: Some(_), .. } => "BPE",
             File { max_input_chars_per_word: Some(_), .. } => "WordPiece",
@@ -180,7 +180,7 @@ fn bpe(file: &File, vocab: Vocab, budget: &mut Budget) -> Result<Model> {
         bytes += a.len() + b.len();
         joined.clear();
         joined.push_str(a);
-        // What is shorter than the prefix goes on no word: no token, as far as merges go.
+        // A token shorter than the prefix continues no word, so no merge makes it.
         let behind = b.get(prefix.len()..);
         joined.push_str(behind.unwrap_or(b));
         let all = [Some(a), behind.and(Some(b)), Some(joined.as_str())];

@@ -1,6 +1,6 @@
 //! The Unigram model (Kudo 2018): the likeliest pieces of a word, by Viterbi. As the tokenizers crate
-//! cuts, piece for piece (its models/unigram/model.rs, `encode_optimized`), but for what it takes: the
-//! crate's tree of hash tables takes some 300 bytes for each byte of the vocabulary, this one's arrays 9.
+//! cuts, piece for piece (its models/unigram/model.rs, `encode_optimized`), with less memory: the crate's
+//! tree of hash tables takes some 300 bytes for each byte of the vocabulary, these arrays take 9.
 
 use std::sync::Arc;
 

@@ -118,7 +118,7 @@ fn split(rules: &NormalizerWrapper, text: &str, word: &mut dyn FnMut(&str)) -> R
     Ok(())
 }
 
-/// Kinds of characters that no piece has two of, but for a space before another.
+/// Kinds of characters. A piece has only one kind, except for a space before another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Space,
@@ -408,7 +408,7 @@ fn prune(words: &[(Vec<char>, u64)], pieces: Vec<Piece>, target: usize) -> Vec<P
 }
 
 /// Cuts rows of characters that have no spaces, Chinese ones, into words, by a list of words learnt
-/// from such rows: the same Unigram model. Nobody's dictionary is needed.
+/// from such rows: the same Unigram model. It needs no dictionary.
 #[derive(Clone, Debug)]
 pub struct Segmenter {
     pieces: Vec<Piece>,

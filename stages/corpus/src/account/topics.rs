@@ -71,7 +71,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// A document; its language is "" where nobody has looked for it.
+    /// A document; its language is "" without the step `language`.
     pub(crate) fn see(&mut self, source: usize, text: &str, language: &'static str) {
         let chance = (splitmix64(grams::hash(text)) as f64 + 1.0) / 2f64.powi(64);
         // Of numbers that are not negative the bits stand in the numbers' order.
@@ -348,7 +348,7 @@ fn cluster(points: &[&Sparse], terms: usize, groups: usize, seed: u64) -> Cluste
                 point.iter().for_each(|&(t, w)| sum[t] += w);
             }
             let length = sum.iter().map(|w| w * w).sum::<f64>().sqrt();
-            // One that nobody belongs to stays where it was.
+            // A topic without documents keeps its centre.
             if length > 0.0 {
                 sum.iter_mut().for_each(|w| *w /= length);
                 *centre = sum;

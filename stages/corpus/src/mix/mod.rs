@@ -8,8 +8,8 @@
 //! the others get in proportion. Within a group documents may come more often the better the quality
 //! classifier finds them.
 //!
-//! A document that is wanted 2.3 times comes 2 or 3 times, by a hash of its number: what it is does not
-//! depend on the others but for the group's figure, and on no order of work.
+//! A document that is wanted 2.3 times comes 2 or 3 times, by a hash of its number. That depends on the
+//! group's figure and on nothing else of the other documents, nor on the order of work.
 
 mod section;
 mod shuffle;
@@ -227,7 +227,7 @@ mod tests {
         // A tenth of the tokens wants half of the mix, and may come twice.
         let got = fill(&[0.5, 0.25, 0.25], &[100.0, 450.0, 450.0], 1000.0, 2.0);
         assert_eq!(got, [200.0, 400.0, 400.0]);
-        // Nobody can fill it.
+        // No group can fill it.
         assert_eq!(fill(&[0.5, 0.5], &[10.0, 20.0], 1000.0, 4.0), [40.0, 80.0]);
         assert_eq!(fill(&[1.0, 0.0], &[10.0, 20.0], 10.0, 4.0), [10.0, 0.0]);
     }

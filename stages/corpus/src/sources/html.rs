@@ -136,7 +136,7 @@ fn parse(html: &str) -> std::result::Result<Document, &'static str> {
         if builder.sink.tree.len() > MAX_NODES {
             return Err("too many elements");
         }
-        // Nobody reads them, and a page of nothing else has one a byte.
+        // They are never read, and a malformed page can have one a byte.
         builder.sink.errors.borrow_mut().clear();
     }
     let document = parser.finish();

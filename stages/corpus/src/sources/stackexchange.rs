@@ -73,7 +73,7 @@ fn unpacked_size(path: &Path) -> Result<u64> {
     if reader.compression() == Compression::None {
         return std::fs::metadata(path).map(|m| m.len()).map_err(|e| Error::io("read", path, e));
     }
-    // Damage is told where it is met again, with the place.
+    // Damage is reported when reading meets it again, with the place.
     let _ = reader.skip(u64::MAX);
     Ok(reader.counts().unpacked())
 }

@@ -55,7 +55,7 @@ impl Step for Control {
     }
 }
 
-/// Controls but for tabs, byte order marks, soft hyphens and Unicode's noncharacters. Joiners stay:
+/// Controls except tabs; byte order marks, soft hyphens and Unicode's noncharacters. Joiners stay:
 /// emoji and Indic scripts need them.
 fn unwanted(c: char) -> bool {
     (c.is_control() && c != '\t')

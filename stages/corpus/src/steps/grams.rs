@@ -7,8 +7,8 @@ use std::{
 
 use athanor_data::splitmix64;
 
-/// A hasher without keys: FNV-like over words of eight bytes, mixed at the end. For maps whose order
-/// nobody sees.
+/// A hasher without keys: FNV-like over words of eight bytes, mixed at the end. Only for maps that are
+/// never iterated in their own order.
 #[derive(Default)]
 pub(crate) struct FastHasher(u64);
 

@@ -110,7 +110,7 @@ pub(crate) fn known(code: &str) -> &'static str {
 }
 
 /// A text's language, if it is not known yet, and of Chinese the script: "zh-Hans" or "zh-Hant" (BCP 47). Every
-/// other language is told in one script only: whatlang has Serbian in Cyrillic, Azerbaijani in Latin.
+/// other language is detected in one script only: whatlang has Serbian in Cyrillic, Azerbaijani in Latin.
 pub(crate) fn written(text: &str, known: &'static str) -> &'static str {
     let language = if known.is_empty() { Language::default().detect(text).0 } else { known };
     match language {

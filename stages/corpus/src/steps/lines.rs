@@ -67,7 +67,7 @@ impl Lines {
                 pieces.push((range, grams::hash(&normal)));
             }
         }
-        // More cannot be told apart; a text of so many lines is a list.
+        // A place has no room for more; a text of so many lines is a list.
         pieces.truncate(Place::PARTS);
         pieces
     }

@@ -4,7 +4,7 @@
 //! perplexities of different languages cannot be compared: a third each by default. Simplified and traditional
 //! Chinese are two: they share too few characters for one to be judged by the other. (To convert one into the other
 //! needs a table, and characters that have several counterparts; and a text would be judged by a model of texts
-//! from elsewhere.) A source counts by how many documents it has, which is told from how much of it was read.
+//! from elsewhere.) A source counts by its number of documents, estimated from the part that was read.
 //!
 //! CCNet trains a 5-gram Kneser-Ney model on SentencePiece tokens of Wikipedia, one for each language. Here the
 //! model is trained on the spot: interpolated Witten-Bell n-grams (Chen and Goodman 1999, section 2.4) over normalised

@@ -4,7 +4,7 @@
 //! et al. 2017, <https://arxiv.org/abs/1607.01759>): a document's features have the same weight, and
 //! together length 1. Trained by stochastic gradient descent; the same recipe gives the same weights.
 //!
-//! How well the two can be told apart is in the account: the area under the ROC curve, each document
+//! The account has how well the classifier separates the two: the area under the ROC curve, each document
 //! scored by a model that has not seen it (cross-validation). At 0.5 the sources are alike, and the step
 //! is of no use; near 1 it may have learnt where the texts come from rather than how good they are.
 

@@ -14,7 +14,7 @@ const PART_BITS: u32 = 24;
 pub struct Place(pub(crate) u64);
 
 impl Place {
-    /// Parts of a document that can be told apart.
+    /// The largest number of parts of a document.
     pub const PARTS: usize = 1 << PART_BITS;
 
     /// Part `part` of document `document`.

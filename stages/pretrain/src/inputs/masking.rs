@@ -75,8 +75,8 @@ impl Masking {
 
     /// Hides targets in a row. `word[i]` is the number of token i's word, equal for tokens side by
     /// side that belong together, none for tokens that are never targets (special ones). A whole
-    /// word or span that would go beyond the budget is passed over, so the budget is never exceeded;
-    /// if even the first does not fit, it is taken as far as the budget goes.
+    /// word or span that would exceed the budget is skipped; if even the first does not fit, its first
+    /// tokens up to the budget are taken.
     pub fn apply(&self, ids: &[u32], word: &[Option<u32>], draw: &mut Draw) -> Masked {
         let words = words(word);
         let candidates: usize = words.iter().map(|w| w.1 - w.0).sum();
@@ -331,7 +331,7 @@ mod tests {
                     }
                 }
             }
-            // Words are whole, but for a single one that is longer than the whole budget.
+            // Words are whole, except a single one that is longer than the whole budget.
             if kind > 0 {
                 let mut counts = Counts::default();
                 counts.add(&row, &masked);

@@ -1,4 +1,4 @@
-//! Where sentences end, told from tokens: the shards hold no text.
+//! Where sentences end, found from tokens: the shards hold no text.
 //!
 //! A sentence ends behind a full stop, question or exclamation mark (Western or Chinese), with what
 //! closes quotations and brackets behind it, and behind a line end where tokens have those. "Mr."

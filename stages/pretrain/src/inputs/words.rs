@@ -1,8 +1,8 @@
 //! Which tokens make up a word, for whole-word masking.
 //!
-//! Where the vocabulary marks it, it says where words begin; in a row of Chinese characters nobody
-//! does. There a list of words decides that was learnt from the corpus ([`Segmenter`]), where Cui et
-//! al. 2021 use a segmenter with a dictionary.
+//! The vocabulary marks where words begin, except in a row of Chinese characters. There a list of words
+//! decides, which was learnt from the corpus ([`Segmenter`]); Cui et al. 2021 use a segmenter with a
+//! dictionary.
 
 use std::collections::HashMap;
 

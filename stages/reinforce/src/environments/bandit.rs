@@ -34,7 +34,7 @@ pub(super) const ENVIRONMENT: EnvironmentKind = EnvironmentKind {
     open,
 };
 
-/// Episodes that are told apart by their seed alone.
+/// Episodes, which differ in their seed alone.
 const EXAMPLES: usize = 1024;
 
 struct Bandit {

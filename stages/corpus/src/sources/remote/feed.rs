@@ -29,7 +29,7 @@ struct Ahead {
     numbers: HashMap<PathBuf, usize>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Set when nobody reads any more.
+    /// Set when reading has ended.
     stop: Interrupt,
 }
 
@@ -75,7 +75,7 @@ impl Feed {
         let ahead = Arc::new(Ahead { files, numbers, state, changed, stop });
         for _ in 0..workers {
             let (ahead, settings) = (ahead.clone(), settings.clone());
-            // Nobody waits for it at the end: a server may say nothing for a minute.
+            // The end does not wait for this thread: a server may be silent for a minute.
             std::thread::spawn(move || {
                 let how = Fetch { settings: &settings, console: &Silent, interrupt: &ahead.stop };
                 while let Some(file) = ahead.next() {

@@ -26,14 +26,14 @@ const MAX_REDIRECTS: usize = 10;
 /// Tries in a row that bring nothing.
 const TRIES: u32 = 6;
 const TRIES_TO_CONNECT: u32 = 2;
-/// A server that says nothing for so long is taken for dead.
+/// A server that is silent for so long counts as dead.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Longer than this nobody is kept waiting.
+/// The longest wait before another try.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// A list of files is not larger.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// Whom to ask, and how patiently.
+/// An HTTP client with retries.
 pub(super) struct Client<'a> {
     agent: Agent,
     interrupt: &'a Interrupt,
@@ -73,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// Whether nobody could be reached.
+    /// Whether there was no connection.
     pub(super) fn is_connection(&self) -> bool {
         matches!(self, Self::Connection { .. })
     }
@@ -422,7 +422,7 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{}", host.strip_suffix(port).unwrap_or(&host))
 }
 
-/// A reference from an address (RFC 3986, as far as servers use it).
+/// A reference from an address (the part of RFC 3986 that servers use).
 fn join(base: &str, reference: &str) -> String {
     let reference = reference.split('#').next().unwrap_or("");
     let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));

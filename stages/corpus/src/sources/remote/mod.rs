@@ -1,5 +1,5 @@
-//! Sources that are elsewhere: an address becomes a list of files, and each file comes to this machine when it is going
-//! to be read ([`Feed`]). What its place says of a file (SHA-256, ETag …) stands for its content until then.
+//! Remote sources: an address becomes a list of files, and each file is fetched when it is going to be read
+//! ([`Feed`]). Until then the server's description of the file (SHA-256, ETag …) identifies its content.
 //!
 //! A file is fetched once, into a cache that runs share; where the connection is cut it goes on, and it has its
 //! name only when it is whole and its size and hash are right. A kind of address is one file here and one line
@@ -71,7 +71,7 @@ pub struct Settings {
         allow(dead_code, reason = "object stores are not built in")
     )]
     stores: Vec<(String, String)>,
-    /// HF_HUB_OFFLINE: nobody is asked.
+    /// HF_HUB_OFFLINE: no requests.
     offline: bool,
     /// SSL_CERT_FILE: authorities to trust instead of Mozilla's list.
     certificates: Option<PathBuf>,
@@ -267,7 +267,7 @@ fn place(path: &Path) -> Result<&'static Place> {
 /// The files that an address means.
 ///
 /// # Errors
-/// Input: a bad address, nothing there, no right to it. Failed: nobody answers. Interrupted: a stop was asked for.
+/// Input: a bad address, nothing there, no right to it. Failed: no answer. Interrupted: a stop was asked for.
 pub fn list(path: &Path, how: &Fetch) -> Result<Listed> {
     check(path)?;
     (place(path)?.list)(&path.to_string_lossy(), how)

@@ -106,7 +106,7 @@ pub(super) fn list(address: &str, how: &Fetch) -> Result<Listed> {
         Err(failure) => {
             let unreachable = failure.is_connection();
             match before {
-                // Nobody there: what was fetched before.
+                // No connection: the file that was fetched before.
                 Some(known) if unreachable => {
                     let why = failure.explain();
                     how.console.warn(&format!("{at}: taken from the cache ({why})"));

@@ -2,7 +2,7 @@
 //! headings (`##`) and lists stay; of links their words stay.
 //!
 //! Markup: <https://www.mediawiki.org/wiki/Markup_spec>. It is not expanded: a template's words are
-//! lost, but for those few that stand in the middle of sentences (templates.rs). All passes are loops
+//! lost, except those few that are part of sentences (templates.rs). All passes are loops
 //! over the text with stacks on the heap: nesting, however deep, is no recursion.
 
 mod arguments;
@@ -339,7 +339,7 @@ fn braces(text: &str) -> String {
             at += next;
         }
     }
-    // What was never closed was none: its words stay, but for a table's.
+    // Unclosed markup is text: its words stay, except a table's.
     for open in stack {
         match open {
             Open::Template(inside) | Open::Parameter(inside) => out.push_str(&inside),

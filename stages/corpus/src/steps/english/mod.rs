@@ -125,7 +125,7 @@ static JOINS: LazyLock<Joins> = LazyLock::new(|| {
     joins
 });
 
-/// Calls back for every token; white space but for single spaces are tokens, too.
+/// Calls back for every token; white space other than single spaces is a token, too.
 fn tokens<'a>(text: &'a str, mut each: impl FnMut(&'a str)) {
     let mut all = Vec::with_capacity(text.len() / 5);
     split_text(text, |t| all.push(t));

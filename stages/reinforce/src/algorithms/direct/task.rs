@@ -39,9 +39,8 @@ pub(crate) struct Preferences {
 }
 
 impl Preferences {
-    /// Compares judged texts of one request with each other. Answers that are longer than `longest` tokens with
-    /// their request are left out, and their number is told, as are pairs whose order is less sure than
-    /// `confidence`.
+    /// Compares judged texts of one request with each other. Leaves out answers that are longer than `longest`
+    /// tokens with their request, and pairs with an order less sure than `confidence`; prints their numbers.
     ///
     /// # Errors
     /// Those of the template; input, where nothing is left to learn from.

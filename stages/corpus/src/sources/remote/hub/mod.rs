@@ -156,7 +156,7 @@ impl Hub<'_> {
                 }
                 Ok(commit)
             }
-            // Nobody there: what was last known, as huggingface_hub does.
+            // No connection: the last known commit, as huggingface_hub does.
             Err(failure) if failure.is_connection() => match before() {
                 Some(commit) => {
                     let why = failure.explain();
