@@ -1,7 +1,7 @@
 //! A recipe: TOML behind one `--set` on the first line.
 #![no_main]
 
-use athanor_corpus::{CorpusSection, keys};
+use athanor_corpus::{CorpusSection, STAGE};
 use athanor_fuzz::bounded;
 use athanor_store::Recipe;
 use libfuzzer_sys::fuzz_target;
@@ -13,9 +13,9 @@ fuzz_target!(|data: &[u8]| {
     // A tree of TOML takes some hundred bytes a key, and recipes are small.
     bounded(64 * data.len(), 1 << 20, || {
         let Ok(recipe) = Recipe::parse("r.toml", text, &sets) else { return };
-        let _ = recipe.check_names(&[("corpus", keys)]);
+        let _ = recipe.check_names(&[("corpus", STAGE.keys)]);
         if let Ok(section) = recipe.section::<CorpusSection>("corpus") {
-            let _ = athanor_corpus::check_files(&recipe, std::path::Path::new("/nonexistent"));
+            let _ = (STAGE.check_files)(&recipe, std::path::Path::new("/nonexistent"));
             let json = athanor_store::recipe::json(&section);
             let _ = Recipe::resolved(&[("corpus", json)]);
         }

@@ -58,7 +58,7 @@ pub fn source(format: &str, name: &str, data: &[u8], fixed: usize) {
         let source = SourceSection {
             name: "s".into(),
             path: dir.path().join(name),
-            format: format.into(),
+            format: Some(format.into()),
             on_error: on_error.into(),
             ..SourceSection::default()
         };
