@@ -2,7 +2,7 @@
 //! pre-training", eq. 1: -Σ log p(token | the tokens before it), as a mean over tokens.
 
 use athanor_data::Split;
-use athanor_generation::{Sampling, generate, text::stops};
+use athanor_generation::{generate, text::stops};
 use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{Device, Graph, Ids, ops};
@@ -140,7 +140,7 @@ impl Task for Causal<'_> {
             .iter()
             .map(|p| Ok(bos.into_iter().chain(self.tokenizer.encode(p)?).collect()))
             .collect::<Result<Vec<Vec<u32>>>>()?;
-        let sampling: &Sampling = &self.section.sampling;
+        let sampling = self.section.sampling;
         let written = generate(model, &ids, &stops(self.tokenizer), sampling, self.seed)
             .map_err(|e| e.at("pretrain.sample_prompts"))?;
         prompts

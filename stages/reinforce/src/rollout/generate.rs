@@ -11,6 +11,9 @@ use crate::{
     episode::{End, Episode, Turn},
 };
 
+/// Episodes, and what answers each.
+type Begun = (Vec<Episode>, Vec<Box<dyn Session>>);
+
 /// How episodes are written.
 pub(crate) struct Generator<'a> {
     pub environment: &'a dyn Environment,
@@ -25,13 +28,7 @@ pub(crate) struct Generator<'a> {
 
 impl Generator<'_> {
     /// Begins `group` episodes of each example, those of one example alike.
-    fn begin(
-        &self,
-        part: Part,
-        examples: &[usize],
-        group: usize,
-        seed: u64,
-    ) -> Result<(Vec<Episode>, Vec<Box<dyn Session>>)> {
+    fn begin(&self, part: Part, examples: &[usize], group: usize, seed: u64) -> Result<Begun> {
         let (mut episodes, mut sessions) = (Vec::new(), Vec::new());
         for (number, &example) in examples.iter().enumerate() {
             for _ in 0..group {

@@ -171,13 +171,16 @@ pub(crate) fn sum_by_episode(values: &Var, lengths: &[usize]) -> Var {
     ops::reshape(&sums, [lengths.len()])
 }
 
+/// Writes samples with a model.
+type Sampler<'a> = Box<dyn Fn(&Model) -> Result<Vec<Sample>> + 'a>;
+
 /// Learning from comparisons by a direct method.
 pub(crate) struct Comparisons<'a> {
     method: &'a dyn Direct,
     preferences: &'a Preferences,
     section: &'a TrainSection,
     walk: Walk,
-    sample: Box<dyn Fn(&Model) -> Result<Vec<Sample>> + 'a>,
+    sample: Sampler<'a>,
 }
 
 impl<'a> Comparisons<'a> {
