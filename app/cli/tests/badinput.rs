@@ -142,7 +142,7 @@ fn recipes() {
     let told = run("unrewarded.toml");
     assert!(told.contains("[reinforce] works on the result of [reward]"), "{told}");
     assert!(
-        told.contains("help: add [reward], or name a folder with reinforce.rewards.model.path")
+        told.contains("help: add [reward], or name a folder with reinforce.rewards.0.model.path")
     );
     let line = text.lines().position(|l| l.starts_with("dialogue.path")).unwrap() + 1;
     file("astray.toml", text.replacen("dialogue.path = \"ratings", "dialogue.path = \"rating", 1));
