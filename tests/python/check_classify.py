@@ -1,9 +1,9 @@
-"""Does transformers give a fine-tuned folder's labels the same probabilities as `athanor classify`?
+"""Does transformers give a fine-tuned folder's labels the same probabilities as `athanor predict`?
 
     python tests/python/check_classify.py MODEL_DIR… --athanor target/release/athanor --data texts.jsonl.gz
 
 Opens MODEL_DIR with AutoTokenizer and AutoModelForSequenceClassification or AutoModelForTokenClassification,
-in float32 with eager attention, a text at a time; `athanor classify` reads them all at once, so that padding
+in float32 with eager attention, a text at a time; `athanor predict` reads them all at once, so that padding
 is checked, too. Takes --texts texts (100), evenly from the file's `text` fields, cut at spaces to --words words
 (20). Words stand with a space between them, a word's label is that of its first token. Prints the largest
 difference of a probability and exits 1 if it is above --tolerance (1e-5).

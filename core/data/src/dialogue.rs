@@ -5,7 +5,7 @@ use athanor_text::Message;
 use serde_json::Value;
 use std::path::PathBuf;
 
-use crate::{Expression, Record, Template, heldout, records};
+use crate::{Expression, Record, Shares, Split, Template, hash64, records};
 
 section! {
     /// Where conversations come from: JSON lines (or a gzip of them).
@@ -57,12 +57,21 @@ impl Check for DialogueSection {
 pub struct Dialogue {
     /// What was said.
     pub messages: Vec<Message>,
-    /// Whether it is for measuring only.
-    pub heldout: bool,
+    /// What it is for.
+    pub split: Split,
+    /// Of the text that decides what it is for: an order that no file's order shines through.
+    pub hash: u64,
     /// The record that it was made from.
     pub record: Record,
     /// `FILE:LINE` of the record.
     pub place: String,
+}
+
+impl Dialogue {
+    /// Whether it is for measuring only.
+    pub fn heldout(&self) -> bool {
+        self.split == Split::Heldout
+    }
 }
 
 impl DialogueSection {
@@ -74,11 +83,12 @@ impl DialogueSection {
         self.path.file_name().map_or("data".into(), |n| n.to_string_lossy().into_owned())
     }
 
-    /// Reads all conversations, `per_thousand` of a thousand marked as held out.
+    /// Reads all conversations, each with what it is for.
     ///
     /// # Errors
     /// Input, naming file and line.
-    pub fn read(&self, recipe: &Recipe, per_thousand: u32) -> Result<Vec<Dialogue>> {
+    pub fn read(&self, recipe: &Recipe, shares: impl Into<Shares>) -> Result<Vec<Dialogue>> {
+        let shares = shares.into();
         let path = recipe.resolve(&self.path);
         let only = if self.only.is_empty() { None } else { Some(Expression::new(&self.only)?) };
         let identity =
@@ -114,8 +124,9 @@ impl DialogueSection {
                 Some(template) => template.render(&record).map_err(at)?,
                 None => messages.iter().map(|m| m.content.as_str()).collect::<Vec<_>>().join("\n"),
             };
-            let (heldout, place) = (heldout(&identity, per_thousand), records.place());
-            all.push(Dialogue { messages, heldout, record, place });
+            let (split, place) = (shares.split(&identity), records.place());
+            let hash = hash64(identity.trim().as_bytes());
+            all.push(Dialogue { messages, split, hash, record, place });
         }
         if all.is_empty() {
             return Err(Error::input("no conversation is left of this file")

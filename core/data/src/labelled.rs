@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use athanor_store::{Check, Choice, Error, Problem, Recipe, Result, section};
 use serde_json::Value;
 
-use crate::{Expression, Record, Template, formats, hash64};
+use crate::{Expression, Record, Shares, Split, Template, formats, hash64};
 
 section! {
     /// Where labelled examples come from.
@@ -127,44 +127,13 @@ pub fn list(expression: &Expression, source: &str, record: &Record) -> Result<Ve
     all.iter().map(|v| scalar(v).ok_or_else(wrong)).collect()
 }
 
-/// What an example is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// To learn from.
-    Train,
-    /// Chooses the best weights.
-    Validation,
-    /// Measures them.
-    Heldout,
-}
-
-/// Examples of a thousand that are not learned from.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shares {
-    /// Held out, by [`crate::heldout`].
-    pub heldout: u64,
-    /// Of the others, those next to them by the same hash.
-    pub validation: u64,
-}
-
-impl Shares {
-    /// What a text is for, by its hash alone.
-    pub fn part(self, text: &str) -> Part {
-        match hash64(text.trim().as_bytes()) % 1000 {
-            place if place < self.heldout => Part::Heldout,
-            place if place < self.heldout + self.validation => Part::Validation,
-            _ => Part::Train,
-        }
-    }
-}
-
 /// An example.
 #[derive(Clone, Debug)]
 pub struct Labelled<T> {
     /// What a task made of the record.
     pub item: T,
     /// What it is for.
-    pub part: Part,
+    pub split: Split,
     /// `FILE:LINE`.
     pub place: String,
     /// By the text that decides what it is for: an order that no file's order shines through.
@@ -200,11 +169,11 @@ impl LabelledSection {
         make: &Reader<T>,
     ) -> Result<Vec<Labelled<T>>> {
         let Some(heldout) = &self.heldout else {
-            return self.file(&recipe.resolve(&self.path), |text| shares.part(text), make);
+            return self.file(&recipe.resolve(&self.path), |text| shares.split(text), make);
         };
         let shares = Shares { heldout: 0, ..shares };
-        let mut all = self.file(&recipe.resolve(&self.path), |text| shares.part(text), make)?;
-        all.extend(self.file(&recipe.resolve(heldout), |_| Part::Heldout, make)?);
+        let mut all = self.file(&recipe.resolve(&self.path), |text| shares.split(text), make)?;
+        all.extend(self.file(&recipe.resolve(heldout), |_| Split::Heldout, make)?);
         Ok(all)
     }
 
@@ -215,7 +184,7 @@ impl LabelledSection {
     pub fn file<T>(
         &self,
         path: &Path,
-        part: impl Fn(&str) -> Part,
+        split: impl Fn(&str) -> Split,
         make: &Reader<T>,
     ) -> Result<Vec<Labelled<T>>> {
         let only = (!self.only.is_empty()).then(|| Expression::new(&self.only)).transpose()?;
@@ -241,7 +210,7 @@ impl LabelledSection {
             let (item, own) = make(&record).map_err(at)?;
             let text = identity.as_ref().map_or(Ok(own), |f| f.text(&record)).map_err(at)?;
             let hash = hash64(text.trim().as_bytes());
-            all.push(Labelled { item, part: part(&text), place, hash });
+            all.push(Labelled { item, split: split(&text), place, hash });
         }
         match all.is_empty() {
             true => Err(Error::input("no example is left of this file")

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use athanor_store::{Error, Result, sha256_bytes, write_atomic, write_json};
 
-use crate::shards::{Dtype, Index, ShardInfo, Split, docs_file};
+use crate::{
+    Split,
+    shards::{Dtype, Index, ShardInfo, docs_file},
+};
 
 /// Tokens of a shard, unless said otherwise: 64 or 128 MiB.
 const SHARD_TOKENS: usize = 32 << 20;
@@ -16,7 +19,7 @@ pub struct ShardWriter {
     folder: PathBuf,
     index: Index,
     shard_tokens: usize,
-    open: [Open; 2],
+    open: [Open; 3],
 }
 
 /// A shard that is not full yet.
@@ -88,6 +91,7 @@ impl ShardWriter {
     /// Those of writing.
     pub fn finish(mut self) -> Result<Index> {
         self.flush(Split::Train)?;
+        self.flush(Split::Validation)?;
         self.flush(Split::Heldout)?;
         self.index.shards.sort_by(|a, b| (a.split as u8, &a.file).cmp(&(b.split as u8, &b.file)));
         write_json(&self.folder.join("index.json"), &self.index)?;

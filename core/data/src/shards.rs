@@ -5,7 +5,6 @@
 //! little-endian: where each document begins, in tokens, and at last the shard's number of tokens).
 
 use std::{
-    fmt,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -14,24 +13,7 @@ use athanor_store::{Error, Result, read_json, sha256_file};
 use athanor_tensor::mapped::MappedFile;
 use serde::{Deserialize, Serialize};
 
-/// Which part of a corpus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// What models learn from.
-    Train,
-    /// What they are measured on and never see.
-    Heldout,
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Train => "train",
-            Self::Heldout => "heldout",
-        })
-    }
-}
+use crate::Split;
 
 /// How a token id is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ pub mod checkpoint;
 mod date;
 pub mod durable;
 pub mod error;
+pub mod figures;
 pub mod jsonl;
 mod manifest;
 pub mod recipe;
@@ -29,6 +30,7 @@ pub use durable::{
     write_atomic_with, write_json,
 };
 pub use error::{Error, Kind, Result};
+pub use figures::{Better, Figure, Unit};
 pub use jsonl::{JsonLines, read_jsonl};
 pub use recipe::{Check, Key, Problem, Recipe, Section, describe, fingerprint_value, nearest};
 pub use registry::{Choice, Entry, OwnKeys, Registered, Registry};

@@ -68,7 +68,7 @@ pub(crate) fn shards(
         account.sources[source].tokens += added;
         match split {
             Split::Train => account.tokens.train += added,
-            Split::Heldout => account.tokens.heldout += added,
+            Split::Validation | Split::Heldout => account.tokens.heldout += added,
         }
         if (done + added) >> 16 > done >> 16 {
             bar.set(done);

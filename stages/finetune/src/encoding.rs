@@ -7,7 +7,7 @@ use athanor_text::{ModelInput, Tokenizer};
 
 /// Tokens and their types.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Encoded {
+pub struct Encoded {
     pub ids: Vec<u32>,
     pub types: Vec<u32>,
 }
@@ -56,17 +56,17 @@ pub(crate) fn texts(
 
 /// Which of a word's tokens has its label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stands {
+pub(crate) enum WordAnchor {
     /// The first, as Devlin et al. 2019 have it.
     First,
     /// The last: a causal model knows the whole word there only.
     Last,
 }
 
-impl Stands {
+impl WordAnchor {
     /// As a model needs it.
-    pub fn of(model: &Model) -> Self {
-        if model.causal() { Self::Last } else { Self::First }
+    pub fn of(causal: bool) -> Self {
+        if causal { Self::Last } else { Self::First }
     }
 
     fn piece(self, input: ModelInput, mut words: Vec<(usize, usize)>) -> Piece {
@@ -83,7 +83,7 @@ impl Stands {
 
 /// A sentence, or a part of one that fits into the model.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Piece {
+pub struct Piece {
     pub tokens: Encoded,
     /// The word's number and the place of the token that stands for it, for each word that has a token.
     pub words: Vec<(usize, usize)>,
@@ -91,17 +91,17 @@ pub(crate) struct Piece {
 
 /// A sentence of words, in pieces of at most `limit` tokens that are cut between words. The words stand
 /// with a space between them; a token is of the word that holds its last byte. A word's first token stands for it,
-/// or its last for a model that sees no token behind (`Stands::Last`).
+/// or its last for a model that sees no token behind (`WordAnchor::Last`).
 pub(crate) fn words(
     tokenizer: &Tokenizer,
     words: &[String],
     limit: usize,
-    stands: Stands,
+    anchor: WordAnchor,
 ) -> Result<Vec<Piece>> {
     let (whole, firsts) = run(tokenizer, words, 0)?;
     check(&whole)?;
     if whole.ids.len() <= limit {
-        return Ok(vec![stands.piece(whole, firsts)]);
+        return Ok(vec![anchor.piece(whole, firsts)]);
     }
     let special = whole.sequence.iter().filter(|s| s.is_none()).count();
     let room = limit.saturating_sub(special).max(1);
@@ -117,7 +117,7 @@ pub(crate) fn words(
             let (mut input, mut firsts) = run(tokenizer, &words[begin..word], begin)?;
             input.truncate(limit);
             firsts.retain(|f| input.sequence.get(f.1).is_some_and(Option::is_some));
-            pieces.push(stands.piece(input, firsts));
+            pieces.push(anchor.piece(input, firsts));
             (begin, filled) = (word, 0);
         }
         filled += length;
@@ -182,12 +182,12 @@ mod tests {
     fn each_word_has_its_first_token_and_long_sentences_are_cut_between_words() {
         let tokenizer = wordpiece();
         let sentence = list("the unbelievably cat quickly sat");
-        let all = words(&tokenizer, &sentence, 1000, Stands::First).unwrap();
+        let all = words(&tokenizer, &sentence, 1000, WordAnchor::First).unwrap();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].words.iter().map(|w| w.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
         let head = |w: &str| tokenizer.encode(w).unwrap()[0];
         for limit in 4..all[0].tokens.ids.len() {
-            let pieces = words(&tokenizer, &sentence, limit, Stands::First).unwrap();
+            let pieces = words(&tokenizer, &sentence, limit, WordAnchor::First).unwrap();
             let mut seen = Vec::new();
             for piece in &pieces {
                 assert!(piece.tokens.ids.len() <= limit && piece.tokens.ids[0] == 2);
@@ -198,7 +198,7 @@ mod tests {
             }
             assert_eq!(seen, [0, 1, 2, 3, 4], "limit {limit}");
             // The last token of each word, for models that do not look ahead.
-            for piece in words(&tokenizer, &sentence, limit, Stands::Last).unwrap() {
+            for piece in words(&tokenizer, &sentence, limit, WordAnchor::Last).unwrap() {
                 for &(word, place) in &piece.words {
                     let tokens = tokenizer.encode(&sentence[word]).unwrap();
                     let last = if tokens.len() + 2 > limit { limit - 3 } else { tokens.len() - 1 };
@@ -207,7 +207,10 @@ mod tests {
             }
         }
         assert!(
-            words(&tokenizer, &[], 9, Stands::First).unwrap_err().to_string().contains("no tokens")
+            words(&tokenizer, &[], 9, WordAnchor::First)
+                .unwrap_err()
+                .to_string()
+                .contains("no tokens")
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use athanor_models::{Model, heads};
 use athanor_store::{Error, Result};
 
 /// Names in their order; a label's number is its place.
@@ -9,13 +10,23 @@ use athanor_store::{Error, Result};
 pub struct Labels {
     names: Vec<String>,
     numbers: BTreeMap<String, usize>,
+    /// Whether a number stands for the label of this number.
+    by_number: bool,
 }
 
 impl Labels {
     /// Named labels, in this order.
     pub fn new(names: Vec<String>) -> Self {
         let numbers = names.iter().enumerate().map(|(i, n)| (n.clone(), i)).collect();
-        Self { names, numbers }
+        Self { names, numbers, by_number: false }
+    }
+
+    /// The labels of a fine-tuned model. Data sets that number its labels are understood, too.
+    pub(crate) fn of_model(model: &Model) -> Self {
+        let count = model.head().labels();
+        let names = heads::names(&model.config);
+        let names = names.unwrap_or_else(|| (0..count).map(|i| format!("LABEL_{i}")).collect());
+        Self { by_number: true, ..Self::new(names) }
     }
 
     /// The labels that the recipe names; all that were found, sorted, where it names none.
@@ -24,12 +35,12 @@ impl Labels {
     /// Input, if there is nothing to tell apart.
     pub(crate) fn collect<'a>(
         named: &[String],
-        found: impl Iterator<Item = &'a str>,
+        found: impl IntoIterator<Item = &'a String>,
     ) -> Result<Self> {
         let labels = match named.is_empty() {
             false => Self::new(named.to_vec()),
             true => {
-                let all: BTreeSet<&str> = found.collect();
+                let all: BTreeSet<&str> = found.into_iter().map(String::as_str).collect();
                 Self::new(all.into_iter().map(str::to_owned).collect())
             }
         };
@@ -54,7 +65,8 @@ impl Labels {
     /// # Errors
     /// Input, with the known labels.
     pub fn number(&self, name: &str, place: &str) -> Result<usize> {
-        self.numbers.get(name).copied().ok_or_else(|| {
+        let number = || name.parse().ok().filter(|&n| self.by_number && n < self.names.len());
+        self.numbers.get(name).copied().or_else(number).ok_or_else(|| {
             let shown: Vec<&str> = self.names.iter().take(12).map(String::as_str).collect();
             let more = if self.names.len() > shown.len() { ", …" } else { "" };
             Error::input(format!("{name:?} is none of the labels")).at(place).hint(format!(

@@ -1,21 +1,27 @@
 //! Stage 2, finetune: a pretrained model learns from examples that people wrote.
 //!
-//! A kind of task is one file and one line in [`tasks::TASKS`].
+//! A task is a folder in `tasks/`, which implements [`task::Task`], and one line in [`TASKS`]; learning,
+//! measuring, predicting and the command line are the same for all.
 
 mod batches;
-mod conversations;
+mod details;
 mod encoding;
-mod examples;
+mod job;
 mod labels;
-mod objective;
+mod learn;
 mod predict;
+mod scores;
 mod section;
 mod stage;
+mod task;
+mod tasks;
+mod texts;
 
 pub mod metrics;
-pub mod tasks;
 
 pub use labels::Labels;
-pub use predict::{Predictor, Tag};
+pub use predict::{Evaluation, Fields, Predictor};
 pub use section::FinetuneSection;
 pub use stage::STAGE;
+pub use task::Shown;
+pub use tasks::{TASKS, TaskKind};

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use athanor_data::{DialogueSection, LabelledSection};
 use athanor_generation::Sampling;
-use athanor_store::{Check, Choice, Problem, section};
+use athanor_store::{Check, Choice, Problem, recipe::json, section};
 use athanor_training::TrainSection;
+use serde_json::Value;
 
-use crate::tasks::TaskKind;
+use crate::tasks::{TASKS, TaskKind};
 
 section! {
     /// A source of examples.
@@ -22,7 +23,7 @@ section! {
         /// all tokens; a weight above 1 gives them a larger part of the loss.
         weight: f64 = 1.0,
         /// Figure for held-out conversations after training: accuracy (the greedy answer is the expected
-        /// one, word for word), or none. Other tasks have theirs.
+        /// one, word for word), or none. Only for conversations; other tasks have theirs.
         metric: String = "none".into(),
         /// Held-out conversations that the figure is taken over, at most.
         metric_items: usize = 200,
@@ -38,7 +39,47 @@ impl Check for ExampleSection {
     }
 }
 
+impl FinetuneSection {
+    /// Refuses keys that have a meaning for other tasks only.
+    fn check_meaning(&self, task: &TaskKind) -> Result<(), Problem> {
+        for key in TASKS.iter().flat_map(|t| t.uses).filter(|key| !task.uses.contains(key)) {
+            let others = TASKS.iter().filter(|t| t.uses.contains(key)).map(|t| t.name);
+            let others = others.collect::<Vec<_>>().join(", ");
+            let what = format!("has no meaning for the task {}, only for {others}", task.name);
+            match key.strip_prefix("data.") {
+                None => {
+                    Problem::unless(unset(&json(self), &json(&Self::default()), key), *key, what)?
+                }
+                Some(key) => {
+                    let default = ExampleSection {
+                        dialogue: Some(DialogueSection::default()),
+                        examples: Some(LabelledSection::default()),
+                        ..ExampleSection::default()
+                    };
+                    for (i, data) in self.data.iter().enumerate() {
+                        let unset = unset(&json(data), &json(&default), key);
+                        Problem::unless(unset, format!("data.{i}.{key}"), what.clone())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a key has its default, or its section is not there.
+fn unset(section: &Value, default: &Value, key: &str) -> bool {
+    let at = |value: &Value| key.split('.').try_fold(value.clone(), |v, part| v.get(part).cloned());
+    at(section).is_none_or(|found| Some(found) == at(default))
+}
+
 impl ExampleSection {
+    /// Its name in tables.
+    pub fn title(&self) -> String {
+        let dialogue = self.dialogue.as_ref().map(DialogueSection::title);
+        dialogue.or(self.examples.as_ref().map(LabelledSection::title)).unwrap_or_default()
+    }
+
     /// Its files, with the names of their keys.
     pub fn files(&self) -> Vec<(String, &Path)> {
         let dialogue = self.dialogue.iter().map(|d| ("dialogue.path".into(), d.path.as_path()));
@@ -60,9 +101,9 @@ section! {
         heldout_per_thousand: usize = 50,
         /// Of the others, examples of a thousand that choose the best weights (train.evaluate.keep_best,
         /// train.evaluate.patience) and are not learned from, so that the held-out ones only measure; 0: the
-        /// held-out ones choose. Not for conversations.
+        /// held-out ones choose.
         validation_per_thousand: usize = 0,
-        /// The labels, in their order; those of the examples (without a held-out file's), sorted, if none are named.
+        /// The labels, in their order, for tasks of labels; those of the examples (without a held-out file's), sorted, if none are named.
         labels: Vec<String> = Vec::new(),
         /// Longest row in tokens; 0 takes the model's context.
         context: usize = 0,
@@ -91,7 +132,8 @@ impl Check for FinetuneSection {
         labels.sort();
         labels.dedup();
         Problem::unless(labels.len() == self.labels.len(), "labels", "names a label twice")?;
-        let conversation = self.task.name() == "conversation";
+        let task = self.task.entry().map_err(|e| Problem::new("task", e.to_string()))?;
+        let conversation = task.conversations;
         for (i, data) in self.data.iter().enumerate() {
             let (wanted, other, good) = match conversation {
                 true => {
@@ -101,10 +143,11 @@ impl Check for FinetuneSection {
                     ("examples", "dialogue", data.examples.is_some() && data.dialogue.is_none())
                 }
             };
-            let task = &self.task;
+            let task = task.name;
             let what = format!("must have `{wanted}` and no `{other}`: the task is {task}");
             Problem::unless(good, format!("data.{i}"), what)?;
         }
+        self.check_meaning(task)?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
     }
 }

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use athanor_data::{LabelledSection, formats::FORMATS};
 use athanor_report::table::{Align, Table};
-use athanor_store::{Choice, Error, Result, Section};
+use athanor_finetune::{self as finetune, TaskKind};
+use athanor_store::{Choice, Error, Result, Section, nearest};
 use serde_json::{Map, Value, json};
 
 use crate::{
     context::Context,
     model_path::{self, Want},
     out,
-    tasks::{Subject, TASKS},
+    tasks::{Subject, TASKS, Task, labelled},
     writer::{Weights, WeightsArgs},
 };
 
@@ -70,6 +71,9 @@ struct Labelled {
     /// Expression over the fields: examples for which it is false are left out
     #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
     only: String,
+    /// A key of the task's own, as in --set choices=endings (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 fn format_help() -> String {
@@ -77,13 +81,35 @@ fn format_help() -> String {
 }
 
 fn after_help() -> String {
-    let tasks = TASKS.lines();
+    let tasks = TASKS.lines() + &finetune::TASKS.lines();
     format!(
         "Tasks:\n{tasks}\nExamples:\n  athanor eval runs/demo --task bits-per-byte --data \
          held-out.jsonl.gz\n  athanor eval models/gpt2 --task perplexity --data book.txt --json\n  athanor eval runs/classify \
          --task classification --data dev.tsv --text sentence --label label\n  athanor eval runs/ner --task \
-         token-classification --data test.conll"
+         token_classification --data test.conll"
     )
+}
+
+/// What a name stands for.
+enum Wanted {
+    Writing(&'static Task),
+    Labelled(&'static TaskKind),
+}
+
+/// A task by its name; tasks of fine-tuning are also known with hyphens.
+fn task(name: &str) -> Result<Wanted> {
+    let labelled = |name: &str| {
+        finetune::TASKS.iter().find(|t| t.name == name && !t.conversations).map(Wanted::Labelled)
+    };
+    let writing = || TASKS.iter().find(|t| t.name == name).map(Wanted::Writing);
+    writing().or_else(|| labelled(&name.replace('-', "_"))).ok_or_else(|| {
+        let names = TASKS.names().chain(finetune::TASKS.names());
+        let near = nearest(name, names.clone());
+        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let list: Vec<_> = names.collect();
+        Error::input(format!("no task `{name}`{near}"))
+            .hint(format!("the tasks are {}", list.join(", ")))
+    })
 }
 
 fn section(args: &Args) -> Result<LabelledSection> {
@@ -106,30 +132,36 @@ fn section(args: &Args) -> Result<LabelledSection> {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let task = TASKS.find(&args.task)?;
+    let task = task(&args.task)?;
     context.set_threads(0);
-    if args.weights.weights != Weights::F32 && !task.writes {
-        let writing = TASKS.iter().filter(|t| t.writes).map(|t| t.name);
-        let known = writing.collect::<Vec<_>>().join(" and ");
-        return Err(Error::input(format!("--weights int8 with the task `{}`", task.name))
-            .hint(format!("int8 weights are for models that write, with {known}")));
-    }
-    let want = if task.writes { Want::Writer } else { Want::Any };
-    let model = model_path::resolve(context, &args.model, want)?;
-    let labelled = section(&args)?;
-    let figures = (task.run)(
-        context,
-        &Subject {
-            model: &model,
-            data: &args.data,
-            field: &args.text,
-            limit: args.limit,
-            window: args.window,
-            stride: args.stride,
-            weights: args.weights,
-            labelled: &labelled,
-        },
-    )?;
+    let (name, model, figures) = match task {
+        Wanted::Writing(task) => {
+            let model = model_path::resolve(context, &args.model, Want::Writer)?;
+            let subject = Subject {
+                model: &model,
+                data: &args.data,
+                field: &args.text,
+                limit: args.limit,
+                window: args.window,
+                stride: args.stride,
+                weights: args.weights,
+            };
+            let figures = (task.run)(context, &subject)?;
+            (task.name, model, figures)
+        }
+        Wanted::Labelled(task) => {
+            if args.weights.weights != Weights::F32 {
+                let known = TASKS.names().collect::<Vec<_>>().join(" and ");
+                return Err(Error::input(format!("--weights int8 with the task `{}`", task.name))
+                    .hint(format!("int8 weights are for models that write, with {known}")));
+            }
+            let model = model_path::resolve(context, &args.model, Want::Any)?;
+            let source = section(&args)?;
+            let sets = &args.labelled.set;
+            let figures = labelled::run(context, task, &model, &args.data, source, sets)?;
+            (task.name, model, figures)
+        }
+    };
     if context.json {
         let values: Map<String, Value> = figures
             .iter()
@@ -139,11 +171,11 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             })
             .collect();
         return out::json(&json!({
-            "event": "result", "task": task.name, "model": model, "data": args.data,
+            "event": "result", "task": name, "model": model, "data": args.data,
             "figures": values,
         }));
     }
-    let mut table = Table::new(&[(task.name, Align::Left), ("", Align::Right)]);
+    let mut table = Table::new(&[(name, Align::Left), ("", Align::Right)]);
     for f in &figures {
         let value = if f.count { format!("{:.0}", f.value) } else { format!("{:.4}", f.value) };
         table.row([f.name.replace('_', " "), value]);

@@ -42,7 +42,7 @@ commands! {
     Eval = eval,
     Generate = generate,
     Chat = chat,
-    Classify = classify,
+    Predict = predict,
     Fill = fill,
     Embed = embed,
     Forward = forward,

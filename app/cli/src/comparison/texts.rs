@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_data::{Expression, LabelledSection, records};
+use athanor_data::{Expression, records};
 use athanor_store::{
     Check, Error, Problem, Result, read_json, section, sha256_bytes, sha256_file, write_atomic,
     write_atomic_with, write_json,
@@ -136,7 +136,6 @@ impl Measured {
         if before.is_ok_and(|before| before["made_of"] == json!(made_of)) {
             return Ok(());
         }
-        let labelled = LabelledSection::default();
         let subject = Subject {
             model: &self.model,
             data: std::slice::from_ref(texts),
@@ -144,7 +143,6 @@ impl Measured {
             limit: 0,
             window: 0,
             stride: 0,
-            labelled: &labelled,
             weights: WeightsArgs::default(),
         };
         let mut figures = json!({ "made_of": made_of });

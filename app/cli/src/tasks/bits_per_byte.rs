@@ -9,7 +9,6 @@ use crate::context::Context;
 pub const TASK: Task = Task {
     name: "bits-per-byte",
     about: "bits that the model needs for a byte of text; compares models with any tokenizers",
-    writes: true,
     run,
 };
 

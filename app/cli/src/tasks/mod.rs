@@ -1,15 +1,13 @@
-//! Tasks of `athanor eval`: one file each, with one line in [`TASKS`].
+//! What `athanor eval` measures of models that write: one file each, with one line in [`TASKS`]. What it measures of
+//! fine-tuned models are the tasks of fine-tuning, [`labelled`].
 
 mod bits_per_byte;
-mod classification;
+pub mod labelled;
 mod perplexity;
-mod regression;
 mod score;
-mod token_classification;
 
 use std::path::{Path, PathBuf};
 
-use athanor_data::LabelledSection;
 use athanor_store::{Entry, Registry, Result};
 
 use crate::{context::Context, writer::WeightsArgs};
@@ -30,8 +28,6 @@ pub struct Subject<'a> {
     pub stride: usize,
     /// What the model computes with.
     pub weights: WeightsArgs,
-    /// Where labelled examples have their texts and labels.
-    pub labelled: &'a LabelledSection,
 }
 
 /// One number of the result.
@@ -56,29 +52,18 @@ impl Figure {
     }
 }
 
-/// A task.
+/// A task of models that write.
 pub struct Task {
     /// Its name.
     pub name: &'static str,
     /// What it measures, for the help.
     pub about: &'static str,
-    /// Whether it wants a model that writes.
-    pub writes: bool,
     /// Does it; the first figure is the task's own.
     pub run: fn(&Context, &Subject<'_>) -> Result<Vec<Figure>>,
 }
 
-/// All tasks.
-pub static TASKS: Registry<Task> = Registry::new(
-    "task",
-    &[
-        perplexity::TASK,
-        bits_per_byte::TASK,
-        classification::TASK,
-        token_classification::TASK,
-        regression::TASK,
-    ],
-);
+/// All of these.
+pub static TASKS: Registry<Task> = Registry::new("task", &[perplexity::TASK, bits_per_byte::TASK]);
 
 impl Entry for Task {
     fn name(&self) -> &'static str {

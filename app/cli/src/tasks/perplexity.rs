@@ -9,7 +9,6 @@ use crate::context::Context;
 pub const TASK: Task = Task {
     name: "perplexity",
     about: "e^(loss per token); compares models with the same tokenizer",
-    writes: true,
     run,
 };
 

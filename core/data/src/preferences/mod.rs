@@ -222,7 +222,8 @@ impl PreferenceSection {
         let title = self.dialogue.title();
         let mut all = Vec::new();
         for (i, dialogue) in self.dialogue.read(recipe, per_thousand)?.into_iter().enumerate() {
-            let Dialogue { messages, heldout, record, place } = dialogue;
+            let heldout = dialogue.heldout();
+            let Dialogue { messages, record, place, .. } = dialogue;
             let at = |e: Error| e.at(&place);
             let judged = reader(&record).map_err(at)?;
             let group = format!("{title} {}", group.render(&record).map_err(at)?).trim().to_owned();

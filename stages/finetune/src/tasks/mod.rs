@@ -1,29 +1,63 @@
-//! Kinds of supervised tasks. One is a file and a line here.
+//! Tasks. One is a folder and a line here.
 
-pub mod classification;
+mod classification;
 mod conversation;
-pub mod regression;
-pub mod token_classification;
+mod regression;
+mod token_classification;
 
-use athanor_store::{Done, Entry, Registered, Registry, Result};
+use athanor_models::Model;
+use athanor_store::{Done, Entry, OwnKeys, Registered, Registry, Result};
 
-use crate::stage::Job;
+use crate::{
+    job::Job,
+    learn,
+    predict::{Opened, Predict},
+    task::Task,
+};
 
-/// A kind of task.
+/// A task's entry: what the stage and the command line do with any of them.
 pub struct TaskKind {
     /// Its name in a recipe.
     pub name: &'static str,
     /// What it learns, from what.
     pub about: &'static str,
+    /// Its own keys.
+    pub keys: Option<OwnKeys>,
+    /// See [`Task::USES`].
+    pub uses: &'static [&'static str],
+    /// Whether it learns from conversations and not from labelled examples.
+    pub conversations: bool,
     /// Trains, measures and writes the result.
-    pub(crate) run: fn(&Job<'_>) -> Result<Done>,
+    pub(crate) learn: fn(&Job<'_>) -> Result<Done>,
+    /// Takes a fine-tuned model, if its head is the task's.
+    pub(crate) open: fn(&Model) -> Option<Box<dyn Opened>>,
 }
 
-/// All kinds.
+/// All tasks. The first whose head a model has is the model's.
 pub static TASKS: Registry<TaskKind> = Registry::new(
     "task",
-    &[conversation::TASK, classification::TASK, token_classification::TASK, regression::TASK],
+    &[
+        TaskKind::of::<conversation::Conversation>(),
+        TaskKind::of::<classification::Classification>(),
+        TaskKind::of::<token_classification::TokenClassification>(),
+        TaskKind::of::<regression::Regression>(),
+    ],
 );
+
+impl TaskKind {
+    /// A task's entry.
+    const fn of<T: Task>() -> Self {
+        Self {
+            name: T::NAME,
+            about: T::ABOUT,
+            keys: T::KEYS,
+            uses: T::USES,
+            conversations: T::CONVERSATIONS,
+            learn: learn::run::<T>,
+            open: |model| Some(Box::new(Predict(T::of_model(model)?))),
+        }
+    }
+}
 
 impl Entry for TaskKind {
     fn name(&self) -> &'static str {
@@ -32,6 +66,10 @@ impl Entry for TaskKind {
 
     fn about(&self) -> &'static str {
         self.about
+    }
+
+    fn keys(&self) -> Option<OwnKeys> {
+        self.keys
     }
 }
 

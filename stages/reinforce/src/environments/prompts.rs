@@ -43,7 +43,8 @@ fn open(setup: &Setup<'_>) -> Result<Box<dyn Environment>> {
     let (mut train, mut heldout, mut read, mut left_out) = (Vec::new(), Vec::new(), 0, 0);
     for source in setup.prompts {
         for dialogue in source.read(&setup.run.recipe, setup.heldout_per_thousand as u32)? {
-            let Dialogue { mut messages, heldout: held, record, .. } = dialogue;
+            let held = dialogue.heldout();
+            let Dialogue { mut messages, record, .. } = dialogue;
             while messages.last().is_some_and(|m| m.role == "assistant") {
                 messages.pop();
             }
