@@ -2,6 +2,7 @@
 
 mod classification;
 mod conversation;
+mod multiple_choice;
 mod regression;
 mod token_classification;
 
@@ -41,6 +42,7 @@ pub static TASKS: Registry<TaskKind> = Registry::new(
         TaskKind::of::<classification::Classification>(),
         TaskKind::of::<token_classification::TokenClassification>(),
         TaskKind::of::<regression::Regression>(),
+        TaskKind::of::<multiple_choice::MultipleChoice>(),
     ],
 );
 
