@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::Value;
 use small::{Small, good, stderr};
 
-const TRAIN: &str = "[pretrain.train]\nsteps = 20\nbatch_size = 4\nwarmup_steps = 2\neval_every = 0\neval_items = 4\n";
+const TRAIN: &str = "[pretrain.train]\nsteps = 20\nbatch_size = 4\nschedule.warmup_steps = 2\nevaluate.every = 0\nevaluate.items = 4\n";
 
 fn recipes(small: &Small) {
     let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");

@@ -86,7 +86,8 @@ fn recipe(small: &Small, task: &str, family: &str, keys: &str) {
         "[run]\nname = \"small\"\nseed = 5\n[finetune]\ntask = {task:?}\nmodel = \"m_{family}\"\n\
          heldout_per_thousand = 150\nvalidation_per_thousand = 50\nsample_prompts = [\"a good film\"]\n\
          [finetune.train]\nsteps = 60\nbatch_size = 8\naccumulate = 2\nlearning_rate = 5e-3\n\
-         warmup_steps = 5\ndropout = 0.1\neval_every = 20\neval_items = 30\nkeep_best = true\n\
+         schedule.warmup_steps = 5\ndropout = 0.1\nevaluate.every = 20\nevaluate.items = 30\n\
+         evaluate.keep_best = true\n\
          checkpoint_seconds = 0.0\nkeep_checkpoints = 3\n[[finetune.data]]\n{keys}\n"
     );
     fs::write(small.path("small.toml"), text).unwrap();
@@ -202,7 +203,7 @@ fn labels_are_learned_with_the_same_bytes_on_one_thread_or_two_killed_and_resume
             "{metric}"
         );
     }
-    let told = run(&["classify", "A0", "--text", "a good film", "--json"]);
+    let told = run(&["predict", "A0", "--text", "a good film", "--json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     let shares = told["probabilities"].as_object().unwrap();
     assert!((shares.values().map(|v| v.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-9);
@@ -267,6 +268,16 @@ fn what_is_wrong_is_told_with_its_place() {
         (text, "dialogue.path = \"one.jsonl\"".into(), "must have `examples` and no `dialogue`"),
         ("conversation", path("one.jsonl"), "must have `dialogue` and no `examples`"),
         ("clasification", path("one.jsonl"), "did you mean \"classification\""),
+        (
+            text,
+            path("train.jsonl") + "\nmetric = \"accuracy\"",
+            "`metric` in [finetune.data.0]: has no meaning for the task classification, only for conversation",
+        ),
+        (
+            token,
+            path("train.jsonl") + "\nexamples.pair = \"other\"",
+            "has no meaning for the task token_classification, only for classification, regression",
+        ),
         (token, path("bad.conll"), "bad.conll:4: 2 columns were expected, found 1 in \"sat\""),
         (token, path("long.jsonl"), "long.jsonl:1: 2 words, 1 labels"),
         (

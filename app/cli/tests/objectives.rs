@@ -53,8 +53,8 @@ fn recipe(small: &Small, [name, tokenizer, family, keys]: [&str; 4]) {
          [[corpus.sources]]\nname = \"brown\"\npath = {here:?}\nmax_bytes = 300000\n\
          [pretrain]\n{keys}\n\
          [pretrain.model]\nfamily = \"{family}\"\nhidden_size = 16\nlayers = 1\nheads = 2\ncontext = 32\n\
-         [pretrain.train]\nsteps = 30\nbatch_size = 2\naccumulate = 2\noptimizer = \"muon\"\n\
-         learning_rate = 4e-3\nwarmup_steps = 5\ndropout = 0.1\neval_every = 10\neval_items = 8\n\
+         [pretrain.train]\nsteps = 30\nbatch_size = 2\naccumulate = 2\noptimizer.name = \"muon\"\n\
+         learning_rate = 4e-3\nschedule.warmup_steps = 5\ndropout = 0.1\nevaluate.every = 10\nevaluate.items = 8\n\
          checkpoint_seconds = 0.0\nkeep_checkpoints = 3\n"
     );
     fs::write(small.path("small.toml"), text).unwrap();

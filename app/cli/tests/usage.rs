@@ -151,8 +151,5 @@ fn bench_gives_one_object_for_programs() {
     let (first, last) = (json["loss_first"].as_f64().unwrap(), json["loss_last"].as_f64().unwrap());
     assert!((first - 4096f64.ln()).abs() < 0.1 && last < first, "{text}");
     assert!(bad(&run(["bench", "train", "--shape", "XL"]), 2).contains("known: S, M"));
-    assert!(
-        bad(&run(["bench", "trian"]), 2)
-            .contains("known: train, products, ops, decode, optimizer, tokenizer, loader")
-    );
+    assert!(bad(&run(["bench", "trian"]), 2).contains("known: train ("));
 }

@@ -2,7 +2,10 @@
 
 use athanor_data::{Labelled, Shares, Split};
 use athanor_models::{Dropout, Model};
-use athanor_store::{Done, Error, Result};
+use athanor_store::{
+    Done, Error, Result,
+    figures::{FinetuneSummary, TaskFigure},
+};
 use athanor_tensor::Graph;
 use athanor_training::{Figures, Loss, Micro, Sample, Trainer, fit, save_model};
 use serde_json::{Map, Value, json};
@@ -84,8 +87,7 @@ pub(crate) fn run<T: Task>(job: &Job<'_>) -> Result<Done> {
             false => task.evaluate(&trainer.model, &kit, &section.train, &held)?,
         };
     }
-    outcome.details.insert("examples_train".into(), rows.into());
-    finish(job, trainer, &kit, outcome)
+    finish(job, trainer, &kit, outcome, rows)
 }
 
 /// What measures while training: the validation examples, or the held-out ones where there are none; at most
@@ -115,7 +117,7 @@ struct Outcome {
     /// What the progress bar ends with.
     message: String,
     /// One entry for each source and metric, as summary.json has them.
-    tasks: Vec<Value>,
+    tasks: Vec<TaskFigure>,
     /// More for summary.json.
     details: Map<String, Value>,
 }
@@ -143,16 +145,14 @@ fn measure<T: Task>(
         let others: Vec<_> =
             baselines.iter().map(|(name, said)| (name, task.score(&right, said))).collect();
         for (i, (metric, value)) in task.score(&right, &said).into_iter().enumerate() {
-            let mut entry =
-                json!({ "name": source.title(), "metric": metric.name, "value": value });
+            let mut entry = TaskFigure::new(&source.title(), metric, value, n);
             if let Some((name, scores)) = others.first() {
-                entry["baseline"] = json!(scores[i].1);
-                entry["baseline_is"] = json!(name);
+                entry.baseline = Some(scores[i].1);
+                entry.baseline_is = Some((**name).to_owned());
             }
-            for (name, scores) in others.iter().skip(1) {
-                entry[**name] = json!(scores[i].1);
-            }
-            entry["n"] = json!(n);
+            let further = others.iter().skip(1);
+            entry.others =
+                further.map(|(name, scores)| ((**name).to_owned(), json!(scores[i].1))).collect();
             outcome.tasks.push(entry);
         }
         all.extend(held);
@@ -170,7 +170,13 @@ fn measure<T: Task>(
 }
 
 /// Writes the model; gives the summary.
-fn finish(job: &Job<'_>, trainer: Trainer<'_>, kit: &Kit, outcome: Outcome) -> Result<Done> {
+fn finish(
+    job: &Job<'_>,
+    trainer: Trainer<'_>,
+    kit: &Kit,
+    outcome: Outcome,
+    learned: usize,
+) -> Result<Done> {
     let Outcome { figures, mut message, tasks, details } = outcome;
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
     if let (true, Some(loss)) = (message.is_empty(), figure("loss")) {
@@ -181,20 +187,19 @@ fn finish(job: &Job<'_>, trainer: Trainer<'_>, kit: &Kit, outcome: Outcome) -> R
     let mut model = trainer.close(&message)?;
     let folder = job.context.folder.path("model");
     save_model(&folder, &mut model, &kit.tokenizer, kit.template.as_ref())?;
-    let mut summary = json!({
-        "task": job.section.task,
-        "seconds": seconds,
-        "parameters": parameters,
-        "tokens": tokens,
-        "heldout_loss": figure("loss"),
-        "heldout_perplexity": figure("perplexity"),
-        "tasks": tasks,
-        "withheld_updates": withheld,
-    });
-    if let Value::Object(summary) = &mut summary {
-        summary.extend(details);
-    }
-    Ok(Done { seconds, summary })
+    let summary = FinetuneSummary {
+        task: job.section.task.name().to_owned(),
+        seconds,
+        parameters: parameters as u64,
+        tokens,
+        heldout_loss: figure("loss"),
+        heldout_perplexity: figure("perplexity"),
+        tasks,
+        withheld_updates: withheld,
+        examples_train: learned as u64,
+        details,
+    };
+    Ok(Done { seconds, summary: json!(summary) })
 }
 
 /// Walks the examples.
@@ -231,11 +236,8 @@ impl<'a, T: Task> Learner<'a, T> {
             }
         }
         if items.is_empty() {
-            return Err(Error::input("there is no example to learn from").at("finetune.data").hint(
-                "all of them are held out, or have no tokens; add some, or change \
-                 finetune.heldout_per_thousand. In a conversation the answers are learned: messages with the \
-                 role assistant that fit into the context",
-            ));
+            let (what, hint) = T::NOTHING;
+            return Err(Error::input(what).at("finetune.data").hint(hint));
         }
         let lengths: Vec<usize> =
             items.iter().map(|&(i, row)| T::tokens(&examples[i].rows[row])).collect();

@@ -107,6 +107,11 @@ pub trait Task: Sized + 'static {
     const CONVERSATIONS: bool = false;
     /// Whether several examples stand in one row.
     const PACKED: bool = false;
+    /// What is said where there is nothing to learn from, and what to do then.
+    const NOTHING: (&'static str, &'static str) = (
+        "there is no example to learn from",
+        "all of them are held out, or have no tokens; add some, or change finetune.heldout_per_thousand",
+    );
     /// What its examples are called.
     const UNIT: &'static str = "examples";
 

@@ -41,6 +41,15 @@ impl LinePlot {
         }
     }
 
+    /// An empty plot of a figure over steps.
+    pub fn of(figure: &athanor_store::Figure) -> Self {
+        let mut title = figure.title.to_owned();
+        if let Some(first) = title.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::new(&title, figure.unit.words())
+    }
+
     /// Another name for the x axis.
     pub fn over(mut self, x_name: &'static str) -> Self {
         self.x_name = x_name;

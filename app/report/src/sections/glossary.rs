@@ -1,76 +1,49 @@
-//! Every figure of the report in one line.
+//! Every figure of the report in one line: those that stages share, and those of this run's tasks.
+
+use athanor_store::{Better, figures};
+use minijinja::Value;
+use serde_json::Value as Json;
 
 use super::{Section, view};
+use crate::run_files::{RunFiles, list, string};
 
 pub const SECTION: Section = Section {
     id: "glossary",
     title: "Glossary",
     template: include_str!("../../templates/glossary.html"),
-    view: |_| Some(view! { words => WORDS }),
+    view,
     key: None,
 };
 
+fn view(run: &RunFiles) -> Option<Value> {
+    let shared = figures::ALL.iter().map(|figure| {
+        let better = match figure.better {
+            Better::Higher => " Higher is better.",
+            Better::Lower => " Lower is better.",
+            Better::Neither => "",
+        };
+        (figure.title.to_owned(), format!("{}{better}", figure.about))
+    });
+    let words = WORDS.iter().map(|(word, about)| ((*word).to_owned(), (*about).to_owned()));
+    let mut all: Vec<(String, String)> = shared.chain(words).collect();
+    for stage in &run.stages {
+        for figure in list(&stage.summary, "tasks") {
+            let entry = (words_of(figure, "title"), words_of(figure, "about"));
+            if !entry.0.is_empty() && !entry.1.is_empty() && !all.contains(&entry) {
+                all.push(entry);
+            }
+        }
+    }
+    Some(view! { words => all })
+}
+
+fn words_of(figure: &Json, key: &str) -> String {
+    string(figure, key).to_owned()
+}
+
+/// Words that are no figures.
 const WORDS: &[(&str, &str)] = &[
-    (
-        "loss",
-        "mean negative log-probability of the right token, in nats (natural logarithm); lower is better.",
-    ),
     ("held-out", "measured on documents that no stage trains on, chosen by a hash of their text."),
-    (
-        "bits per byte",
-        "loss in bits, summed over the text and divided by its bytes in UTF-8: comparable between tokenizers; lower is better.",
-    ),
-    (
-        "bytes per token",
-        "how much text one token stands for, on average; higher means shorter sequences.",
-    ),
-    (
-        "gradient norm",
-        "Euclidean norm of all gradients together, before clipping; spikes announce trouble.",
-    ),
-    ("learning rate", "the size of the optimiser's step, after warm-up and decay."),
-    (
-        "held-out accuracy",
-        "share of held-out pairs in which the reward model scores the text that people preferred higher; 50 % is chance.",
-    ),
-    (
-        "TF-IDF baseline",
-        "logistic regression on word frequencies, trained on the same pairs: what can be known without a language model.",
-    ),
-    ("calibration", "of the pairs that the model calls 80 % sure, are 80 % right?"),
-    (
-        "ECE",
-        "expected calibration error: mean distance between predicted and observed, weighted by pairs (Guo et al. 2017); 0 is perfect.",
-    ),
-    ("reward", "mean score of what the policy writes."),
-    (
-        "KL",
-        "Kullback-Leibler divergence of the policy from the reference model over a whole text, in nats: how far it has moved.",
-    ),
-    (
-        "reward against KL",
-        "how much reward each nat of distance bought; a curve that goes right without going up is being over-optimised.",
-    ),
-    (
-        "entropy",
-        "mean entropy of the next-token distribution, in nats; a fall to 0 means that the policy always writes the same.",
-    ),
-    (
-        "clip fraction",
-        "share of tokens whose probability ratio left PPO's trust interval (Schulman et al. 2017, eq. 7).",
-    ),
-    (
-        "explained variance",
-        "1 − Var(return − value) / Var(return): 1 is a perfect value function, 0 is no better than the mean.",
-    ),
-    (
-        "distinct-2",
-        "different pairs of neighbouring tokens divided by all of them; a fall means repetition (Li et al. 2016).",
-    ),
-    (
-        "log-probability gap",
-        "difference between a token's log-probability when it was written and when training computes it again; should be near 0.",
-    ),
     (
         "fingerprint",
         "hash of a stage's settings and of what it was made from; a stage with the same fingerprint is not done again.",

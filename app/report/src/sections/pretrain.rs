@@ -25,12 +25,10 @@ pub fn heldout(stage: &StageFiles, summary: &str, metric: &[&str]) -> Option<f64
 
 pub fn key(stage: &StageFiles) -> String {
     let mut parts = Vec::new();
-    if let Some(loss) = heldout(stage, "heldout_loss", &["loss", "heldout_loss"]) {
+    if let Some(loss) = heldout(stage, "heldout_loss", &["loss"]) {
         parts.push(format!("held-out loss {} nats", format::number(loss)));
     }
-    if let Some(bits) =
-        heldout(stage, "heldout_bits_per_byte", &["bits_per_byte", "heldout_bits_per_byte"])
-    {
+    if let Some(bits) = heldout(stage, "heldout_bits_per_byte", &["bits_per_byte"]) {
         parts.push(format!("{} bits per byte", format::number(bits)));
     }
     if let (true, Some(loss)) =
@@ -71,8 +69,8 @@ pub fn common(stage: &StageFiles) -> Value {
         stage => header(stage, &told),
         summary => stage.summary,
         baseline => number(&stage.summary, &["baseline"]),
-        loss => heldout(stage, "heldout_loss", &["loss", "heldout_loss"]),
-        bits => heldout(stage, "heldout_bits_per_byte", &["bits_per_byte", "heldout_bits_per_byte"]),
+        loss => heldout(stage, "heldout_loss", &["loss"]),
+        bits => heldout(stage, "heldout_bits_per_byte", &["bits_per_byte"]),
         steps => steps,
         speed => stage.seconds().zip(number(&stage.summary, &["tokens"])).filter(|(s, _)| *s > 0.0).map(|(s, n)| n / s),
         labelled => labelled,

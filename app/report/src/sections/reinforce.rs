@@ -1,5 +1,9 @@
 //! Reinforcement: did the reward rise, at what distance from the reference, and is the arithmetic sound.
 
+use athanor_store::{
+    Figure,
+    figures::{CLIP_FRACTION, ENTROPY, EXPLAINED_VARIANCE, KL, REWARD},
+};
 use minijinja::Value;
 
 use super::{Section, header, samples, shown, training::with_mean, view};
@@ -58,31 +62,24 @@ fn view(run: &RunFiles) -> Option<Value> {
 fn figures(stage: &StageFiles) -> Figures {
     let train = |key| column(&stage.metrics, Rows::Train, &[key]);
     let plot = |title, unit| LinePlot::new(title, unit).over("iteration");
-    let (reward, kl) = (train("reward"), train("kl"));
+    let of = |figure: &Figure| {
+        let plot = LinePlot::of(figure).over("iteration");
+        with_mean(plot, "running mean", train(figure.name))
+    };
+    let reward = train(REWARD.name);
     let mut figures = Figures::default();
     let heldout = column(&stage.metrics, Rows::Heldout, &["reward"]);
     let rewards = with_mean(plot("Reward", "mean reward"), "running mean", reward.clone());
     figures.add("reward", rewards.marked("held-out prompts", "s2", heldout).figure());
-    figures
-        .add("KL", with_mean(plot("KL from the reference", "nats"), "running mean", kl).figure());
+    figures.add(KL.title, of(&KL).figure());
     let dots = stage.metrics.iter().filter_map(|row| {
         let (x, y) = (number(row, &["kl"])?, number(row, &["reward"])?);
-        Some(Dot { x, y, weight: number(row, &["step", "iteration"]).unwrap_or(f64::NAN) })
+        Some(Dot { x, y, weight: number(row, &["step"]).unwrap_or(f64::NAN) })
     });
     figures.add("reward against KL", frontier("Reward against KL", &dots.collect::<Vec<_>>()));
-    figures.add(
-        "entropy",
-        with_mean(plot("Entropy", "nats per token"), "running mean", train("entropy")).figure(),
-    );
-    let clip =
-        with_mean(plot("Clip fraction", "share of tokens"), "running mean", train("clip_fraction"));
-    figures.add("clip fraction", clip.figure());
-    let variance = with_mean(
-        plot("Explained variance of the value", ""),
-        "running mean",
-        train("explained_variance"),
-    );
-    figures.add("explained variance", variance.figure());
+    for figure in [&ENTROPY, &CLIP_FRACTION, &EXPLAINED_VARIANCE] {
+        figures.add(figure.title, of(figure).figure());
+    }
     let losses = plot("Losses", "").curve("policy", "s1", train("policy_loss")).curve(
         "value",
         "s2",

@@ -1,19 +1,12 @@
 //! What pretrain, finetune and reward share: the curves that every training loop writes.
 
+use athanor_store::figures::{BITS_PER_BYTE, GRAD_NORM, LEARNING_RATE, LOSS, SPEED};
 use serde_json::Value as Json;
 
 use crate::{
     plot::{Figures, LinePlot},
     series::{Points, Rows, column, smooth},
 };
-
-/// Names under which the training loop may have written a figure.
-const LOSS: &[&str] = &["loss", "train_loss"];
-const HELDOUT: &[&str] = &["loss", "heldout_loss"];
-const BITS: &[&str] = &["bits_per_byte", "heldout_bits_per_byte"];
-const RATE: &[&str] = &["lr", "learning_rate"];
-const NORM: &[&str] = &["grad_norm", "gradient_norm"];
-const SPEED: &[&str] = &["tokens_per_second", "tokens_per_s"];
 
 /// A faint raw curve and its running mean; a short one is drawn as it is.
 pub fn with_mean(plot: LinePlot, label: &'static str, points: Points) -> LinePlot {
@@ -26,39 +19,33 @@ pub fn with_mean(plot: LinePlot, label: &'static str, points: Points) -> LinePlo
 
 /// Loss, bits per byte, learning rate, gradient norm and speed; `unit` is the loss's.
 pub fn curves(metrics: &[Json], unit: &'static str, text: bool) -> Figures {
-    let train = |keys| column(metrics, Rows::Train, keys);
+    let train = |name| column(metrics, Rows::Train, &[name]);
+    let heldout = |name| column(metrics, Rows::Heldout, &[name]);
     let mut figures = Figures::default();
-    let heldout = column(metrics, Rows::Heldout, HELDOUT);
-    let loss = with_mean(LinePlot::new("Loss", unit).log_beyond(50.0), "running mean", train(LOSS));
-    figures.add("loss", loss.marked("held-out", "s2", heldout).figure());
+    let plot = LinePlot::new("Loss", unit).log_beyond(50.0);
+    let loss = with_mean(plot, "running mean", train(LOSS.name));
+    figures.add(LOSS.title, loss.marked("held-out", "s2", heldout(LOSS.name)).figure());
     if text {
-        let mut bits = column(metrics, Rows::Heldout, BITS);
+        let mut bits = heldout(BITS_PER_BYTE.name);
         let mut label = "held-out";
         if bits.is_empty() {
-            (bits, label) = (smooth(&train(BITS)), "train, running mean");
+            (bits, label) = (smooth(&train(BITS_PER_BYTE.name)), "train, running mean");
         }
-        figures.add(
-            "bits per byte",
-            LinePlot::new("Bits per byte", "bits").marked(label, "s2", bits).figure(),
-        );
+        let plot = LinePlot::of(&BITS_PER_BYTE).marked(label, "s2", bits);
+        figures.add(BITS_PER_BYTE.title, plot.figure());
     }
-    let accuracy = column(metrics, Rows::Heldout, &["accuracy", "heldout_accuracy"]);
+    let accuracy = heldout("accuracy");
     if !accuracy.is_empty() {
-        let plot = with_mean(
-            LinePlot::new("Accuracy", "share"),
-            "train, running mean",
-            train(&["accuracy"]),
-        );
+        let plot = LinePlot::new("Accuracy", "share");
+        let plot = with_mean(plot, "train, running mean", train("accuracy"));
         figures.add("accuracy", plot.marked("held-out", "s2", accuracy).figure());
     }
-    figures.add(
-        "learning rate",
-        LinePlot::new("Learning rate", "").curve("at the end", "s3", train(RATE)).figure(),
-    );
-    let norm =
-        with_mean(LinePlot::new("Gradient norm", "").log_beyond(30.0), "running mean", train(NORM));
-    figures.add("gradient norm", norm.figure());
-    let speed = with_mean(LinePlot::new("Speed", "tokens / s"), "running mean", train(SPEED));
-    figures.add("speed", speed.figure());
+    let rate = LinePlot::of(&LEARNING_RATE).curve("at the end", "s3", train(LEARNING_RATE.name));
+    figures.add(LEARNING_RATE.title, rate.figure());
+    let norm = LinePlot::of(&GRAD_NORM).log_beyond(30.0);
+    let norm = with_mean(norm, "running mean", train(GRAD_NORM.name));
+    figures.add(GRAD_NORM.title, norm.figure());
+    let speed = with_mean(LinePlot::of(&SPEED), "running mean", train(SPEED.name));
+    figures.add(SPEED.title, speed.figure());
     figures
 }

@@ -52,7 +52,7 @@ fn training(steps: u64, from: f64, to: f64, seconds: f64) -> Vec<Value> {
             0.7 + 3.0 * (-20.0 * share).exp() + 0.3 * noise(step + 7).abs()
         };
         let loss = if step == steps / 2 { Value::Null } else { json!(loss) };
-        rows.push(json!({"kind":"train","step":step,"seconds":seconds*share,"loss":loss,"lr":lr,"grad_norm":norm,
+        rows.push(json!({"kind":"train","step":step,"seconds":seconds*share,"loss":loss,"learning_rate":lr,"grad_norm":norm,
             "tokens_per_second":21_400.0+900.0*noise(step+99)}));
         if step % (steps / 12) == 0 {
             let heldout = to + 0.06 + (from - to) * (-7.0 * share).exp();

@@ -39,6 +39,10 @@ impl Task for Conversation {
     const USES: &'static [&'static str] = &["sampling", "data.metric", "data.metric_items"];
     const CONVERSATIONS: bool = true;
     const PACKED: bool = true;
+    const NOTHING: (&'static str, &'static str) = (
+        "no conversation has an answer to learn from",
+        "an answer is a message with the role assistant that fits into the context",
+    );
     const UNIT: &'static str = "conversations";
 
     fn question(_: &FinetuneSection, _: &LabelledSection) -> Result<Read<Vec<Message>>> {
