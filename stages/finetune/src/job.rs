@@ -6,12 +6,12 @@ use athanor_models::Model;
 use athanor_store::{Result, Run};
 use athanor_training::{StageContext, Trainer};
 
-use crate::section::FinetuneSection;
+use crate::settings::Settings;
 
 /// What a task works with.
 pub(crate) struct Job<'a> {
     pub run: &'a Run,
-    pub section: &'a FinetuneSection,
+    pub section: &'a Settings,
     pub context: &'a StageContext<'a>,
     /// The model that it starts from.
     pub folder: &'a Path,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     batches::Batches,
     job::Job,
-    section::{ExampleSection, FinetuneSection},
+    settings::{ExampleSection, Settings},
     task::{Asked, Example, Item, Kit, Task, mean_loss, predict_all},
 };
 
@@ -127,7 +127,7 @@ fn measure<T: Task>(
     task: &T,
     model: &Model,
     kit: &Kit,
-    section: &FinetuneSection,
+    section: &Settings,
     learned: &[Example<T>],
     held: &[Vec<Example<T>>],
 ) -> Result<Outcome> {
@@ -188,7 +188,7 @@ fn finish(
     let folder = job.context.folder.path("model");
     save_model(&folder, &mut model, &kit.tokenizer, kit.template.as_ref())?;
     let summary = FinetuneSummary {
-        task: job.section.task.name().to_owned(),
+        task: job.section.task.clone(),
         seconds,
         parameters: parameters as u64,
         tokens,
@@ -206,7 +206,7 @@ fn finish(
 struct Learner<'a, T: Task> {
     task: &'a T,
     kit: &'a Kit,
-    section: &'a FinetuneSection,
+    section: &'a Settings,
     examples: &'a [Example<T>],
     /// The rows that are learned from: example and row.
     items: Vec<(usize, usize)>,
@@ -223,7 +223,7 @@ impl<'a, T: Task> Learner<'a, T> {
     fn new(
         task: &'a T,
         kit: &'a Kit,
-        section: &'a FinetuneSection,
+        section: &'a Settings,
         examples: &'a [Example<T>],
         repeats: &[usize],
         watched: Vec<&'a Example<T>>,

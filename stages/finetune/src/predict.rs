@@ -2,37 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_data::{LabelledSection, Record, Split};
+use athanor_data::{LabelledSection, Record};
 use athanor_models::Model;
-use athanor_store::{Error, Figure, Recipe, Result};
+use athanor_store::{Error, Recipe, Result};
 use athanor_tensor::Device;
 use athanor_training::load_tokenizer;
 
 use crate::{
     encoding,
+    opened::{Evaluation, Fields, Opened},
     section::FinetuneSection,
-    task::{Kit, Shown, Task, answer, reader},
+    task::{Kit, Shown},
     tasks::{TASKS, TaskKind},
 };
-
-/// Examples that go through the model between two looks at the progress.
-const BATCH: usize = 1024;
-
-/// What came of measuring a model.
-pub struct Evaluation {
-    /// What was measured, and how often.
-    pub counts: Vec<(&'static str, u64)>,
-    /// The task's figures; the first is its own.
-    pub figures: Vec<(&'static Figure, f64)>,
-    /// What always giving the commonest answer would score.
-    pub floor: Option<(&'static str, f64)>,
-}
-
-/// Where records have what a task asks for: the examples' keys, and the task's own.
-pub struct Fields {
-    section: FinetuneSection,
-    source: LabelledSection,
-}
 
 impl Fields {
     /// Those of the examples' keys `source`, and of `sets`, `KEY=VALUE` of the task's own keys.
@@ -43,8 +25,8 @@ impl Fields {
         let own = sets.iter().map(|set| format!("finetune.{}.{set}", task.name));
         let sets: Vec<String> =
             std::iter::once(format!("finetune.task={}", task.name)).chain(own).collect();
-        let section = Recipe::parse("--set", "", &sets)?.section("finetune")?;
-        Ok(Self { section, source })
+        let section: FinetuneSection = Recipe::parse("--set", "", &sets)?.section("finetune")?;
+        Ok(Self { section: section.settings(), source })
     }
 }
 
@@ -102,74 +84,5 @@ impl Predictor {
         progress: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<Evaluation> {
         self.task.evaluate(&self.model, &self.kit, fields, files, progress)
-    }
-}
-
-/// A task of a model, whatever its types.
-pub(crate) trait Opened {
-    fn predict(
-        &self,
-        model: &Model,
-        kit: &Kit,
-        fields: &Fields,
-        records: &[Record],
-    ) -> Result<Vec<Shown>>;
-
-    fn evaluate(
-        &self,
-        model: &Model,
-        kit: &Kit,
-        fields: &Fields,
-        files: &[PathBuf],
-        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Evaluation>;
-}
-
-/// A task whose types are forgotten.
-pub(crate) struct Predict<T>(pub T);
-
-impl<T: Task> Opened for Predict<T> {
-    fn predict(
-        &self,
-        model: &Model,
-        kit: &Kit,
-        fields: &Fields,
-        records: &[Record],
-    ) -> Result<Vec<Shown>> {
-        let ask = T::question(&fields.section, &fields.source)?;
-        let questions = records.iter().map(ask).collect::<Result<Vec<_>>>()?;
-        let said = answer(&self.0, model, kit, &questions)?;
-        Ok(questions.iter().zip(&said).map(|(q, said)| self.0.show(q, said)).collect())
-    }
-
-    fn evaluate(
-        &self,
-        model: &Model,
-        kit: &Kit,
-        fields: &Fields,
-        files: &[PathBuf],
-        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Evaluation> {
-        let read = reader::<T>(&fields.section, &fields.source)?;
-        let mut examples = Vec::new();
-        for path in files {
-            examples.extend(fields.source.file(path, |_| Split::Heldout, &read)?);
-        }
-        let (mut right, mut said) = (Vec::new(), Vec::new());
-        for batch in examples.chunks(BATCH) {
-            progress(right.len(), examples.len())?;
-            for example in batch {
-                right.push(self.0.answer(&example.item.answers, &example.place)?);
-            }
-            let questions: Vec<_> = batch.iter().map(|e| e.item.question.clone()).collect();
-            said.extend(answer(&self.0, model, kit, &questions)?);
-        }
-        progress(right.len(), examples.len())?;
-        let right: Vec<&T::Answer> = right.iter().collect();
-        Ok(Evaluation {
-            counts: T::counts(&right),
-            figures: self.0.score(&right, &said),
-            floor: self.0.floor(&right),
-        })
     }
 }

@@ -1,6 +1,6 @@
 //! The stage's keys.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use athanor_data::{DialogueSection, LabelledSection};
 use athanor_generation::Sampling;
@@ -8,85 +8,10 @@ use athanor_store::{Check, Choice, Problem, recipe::json, section};
 use athanor_training::TrainSection;
 use serde_json::Value;
 
-use crate::tasks::{TASKS, TaskKind};
-
-section! {
-    /// A source of examples.
-    pub struct ExampleSection {
-        /// Conversations; for the task conversation.
-        dialogue: Option<DialogueSection> = None,
-        /// Labelled examples; for the other tasks.
-        examples: Option<LabelledSection> = None,
-        /// How often each example is seen in an epoch.
-        repeat: usize = 1,
-        /// Weight of each learned token, or label, in the loss. Answers of a word or two are a small part of
-        /// all tokens; a weight above 1 gives them a larger part of the loss.
-        weight: f64 = 1.0,
-        /// Figure for held-out conversations after training: accuracy (the greedy answer is the expected
-        /// one, word for word), or none. Only for conversations; other tasks have theirs.
-        metric: String = "none".into(),
-        /// Held-out conversations that the figure is taken over, at most.
-        metric_items: usize = 200,
-    }
-}
-
-impl Check for ExampleSection {
-    fn check(&self) -> Result<(), Problem> {
-        Problem::unless(self.repeat > 0, "repeat", "must be at least 1")?;
-        let positive = self.weight > 0.0 && self.weight.is_finite();
-        Problem::unless(positive, "weight", "must be above 0")?;
-        Problem::unless_one_of("metric", &self.metric, &["none", "accuracy"])
-    }
-}
-
-impl FinetuneSection {
-    /// Refuses keys that have a meaning for other tasks only.
-    fn check_meaning(&self, task: &TaskKind) -> Result<(), Problem> {
-        for key in TASKS.iter().flat_map(|t| t.uses).filter(|key| !task.uses.contains(key)) {
-            let others = TASKS.iter().filter(|t| t.uses.contains(key)).map(|t| t.name);
-            let others = others.collect::<Vec<_>>().join(", ");
-            let what = format!("has no meaning for the task {}, only for {others}", task.name);
-            match key.strip_prefix("data.") {
-                None => {
-                    Problem::unless(unset(&json(self), &json(&Self::default()), key), *key, what)?
-                }
-                Some(key) => {
-                    let default = ExampleSection {
-                        dialogue: Some(DialogueSection::default()),
-                        examples: Some(LabelledSection::default()),
-                        ..ExampleSection::default()
-                    };
-                    for (i, data) in self.data.iter().enumerate() {
-                        let unset = unset(&json(data), &json(&default), key);
-                        Problem::unless(unset, format!("data.{i}.{key}"), what.clone())?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a key has its default, or its section is not there.
-fn unset(section: &Value, default: &Value, key: &str) -> bool {
-    let at = |value: &Value| key.split('.').try_fold(value.clone(), |v, part| v.get(part).cloned());
-    at(section).is_none_or(|found| Some(found) == at(default))
-}
-
-impl ExampleSection {
-    /// Its name in tables.
-    pub fn title(&self) -> String {
-        let dialogue = self.dialogue.as_ref().map(DialogueSection::title);
-        dialogue.or(self.examples.as_ref().map(LabelledSection::title)).unwrap_or_default()
-    }
-
-    /// Its files, with the names of their keys.
-    pub fn files(&self) -> Vec<(String, &Path)> {
-        let dialogue = self.dialogue.iter().map(|d| ("dialogue.path".into(), d.path.as_path()));
-        let examples = self.examples.iter().flat_map(LabelledSection::files);
-        dialogue.chain(examples.map(|(key, path)| (format!("examples.{key}"), path))).collect()
-    }
-}
+use crate::{
+    settings::{ExampleSection, Settings},
+    tasks::{TASKS, TaskKind},
+};
 
 section! {
     /// Supervised fine-tuning.
@@ -150,4 +75,54 @@ impl Check for FinetuneSection {
         self.check_meaning(task)?;
         Problem::unless(self.train.steps > 0, "train.steps", "must be at least 1")
     }
+}
+
+impl FinetuneSection {
+    /// What tasks see of it.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            task: self.task.name().to_owned(),
+            own: json(self).get(self.task.name()).cloned().unwrap_or_default(),
+            data: self.data.clone(),
+            heldout_per_thousand: self.heldout_per_thousand,
+            validation_per_thousand: self.validation_per_thousand,
+            labels: self.labels.clone(),
+            context: self.context,
+            train: self.train.clone(),
+            sample_prompts: self.sample_prompts.clone(),
+            sampling: self.sampling.clone(),
+        }
+    }
+
+    /// Refuses keys that have a meaning for other tasks only.
+    fn check_meaning(&self, task: &TaskKind) -> Result<(), Problem> {
+        for key in TASKS.iter().flat_map(|t| t.uses).filter(|key| !task.uses.contains(key)) {
+            let others = TASKS.iter().filter(|t| t.uses.contains(key)).map(|t| t.name);
+            let others = others.collect::<Vec<_>>().join(", ");
+            let what = format!("has no meaning for the task {}, only for {others}", task.name);
+            match key.strip_prefix("data.") {
+                None => {
+                    Problem::unless(unset(&json(self), &json(&Self::default()), key), *key, what)?
+                }
+                Some(key) => {
+                    let default = ExampleSection {
+                        dialogue: Some(DialogueSection::default()),
+                        examples: Some(LabelledSection::default()),
+                        ..ExampleSection::default()
+                    };
+                    for (i, data) in self.data.iter().enumerate() {
+                        let unset = unset(&json(data), &json(&default), key);
+                        Problem::unless(unset, format!("data.{i}.{key}"), what.clone())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a key has its default, or its section is not there.
+fn unset(section: &Value, default: &Value, key: &str) -> bool {
+    let at = |value: &Value| key.split('.').try_fold(value.clone(), |v, part| v.get(part).cloned());
+    at(section).is_none_or(|found| Some(found) == at(default))
 }

@@ -34,7 +34,8 @@ impl Stage for Finetune {
                 .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
         }
         let context = StageContext::of(work);
-        let job = Job { run, section, context: &context, folder: work.place("model") };
+        let settings = section.settings();
+        let job = Job { run, section: &settings, context: &context, folder: work.place("model") };
         (section.task.entry()?.learn)(&job)
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     encoding,
-    section::{ExampleSection, FinetuneSection},
+    settings::{ExampleSection, Settings},
 };
 
 /// What a model reads with.
@@ -119,16 +119,13 @@ pub trait Task: Sized + 'static {
     ///
     /// # Errors
     /// Input, for a template or an expression that is wrong; of a record, for a field that it does not have.
-    fn question(
-        section: &FinetuneSection,
-        source: &LabelledSection,
-    ) -> Result<Read<Self::Question>>;
+    fn question(section: &Settings, source: &LabelledSection) -> Result<Read<Self::Question>>;
 
     /// What takes the answers from a record.
     ///
     /// # Errors
     /// As [`question`](Self::question).
-    fn answers(section: &FinetuneSection, source: &LabelledSection) -> Result<Read<Vec<String>>>;
+    fn answers(section: &Settings, source: &LabelledSection) -> Result<Read<Vec<String>>>;
 
     /// The text that decides what an example is for.
     fn identity(question: &Self::Question) -> String;
@@ -138,7 +135,7 @@ pub trait Task: Sized + 'static {
     /// # Errors
     /// Input, naming file and line.
     fn read(
-        section: &FinetuneSection,
+        section: &Settings,
         source: &ExampleSection,
         recipe: &Recipe,
         shares: Shares,
@@ -151,7 +148,7 @@ pub trait Task: Sized + 'static {
     ///
     /// # Errors
     /// Input, for answers that nothing can be learned from.
-    fn new(section: &FinetuneSection, answers: &[&[String]]) -> Result<Self>;
+    fn new(section: &Settings, answers: &[&[String]]) -> Result<Self>;
 
     /// The task of a model that was fine-tuned; none if its head is another's.
     fn of_model(model: &Model) -> Option<Self>;
@@ -168,7 +165,7 @@ pub trait Task: Sized + 'static {
     /// Those of [`Model::load`].
     fn open(
         &self,
-        section: &FinetuneSection,
+        section: &Settings,
         folder: &Path,
         seed: u64,
         device: Device,
@@ -290,7 +287,7 @@ pub trait Task: Sized + 'static {
         &self,
         model: &Model,
         kit: &Kit,
-        section: &FinetuneSection,
+        section: &Settings,
         _seed: u64,
     ) -> Result<Vec<Sample>> {
         let ask = Self::question(section, &LabelledSection::default())?;
@@ -314,7 +311,7 @@ pub trait Task: Sized + 'static {
 /// # Errors
 /// Those of [`Task::question`].
 pub(crate) fn reader<T: Task>(
-    section: &FinetuneSection,
+    section: &Settings,
     source: &LabelledSection,
 ) -> Result<Reader<Asked<T::Question>>> {
     let (question, answers) = (T::question(section, source)?, T::answers(section, source)?);

@@ -12,7 +12,7 @@ use athanor_store::{Done, Entry, OwnKeys, Registered, Registry, Result};
 use crate::{
     job::Job,
     learn,
-    predict::{Opened, Predict},
+    opened::{Opened, Predict},
     task::Task,
 };
 

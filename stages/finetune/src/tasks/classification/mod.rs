@@ -14,7 +14,7 @@ use crate::{
     labels::Labels,
     metrics::{ACCURACY, Confusion, F1, MACRO_F1, MATTHEWS},
     scores::{best, negative_log_likelihood, padded, picked, softmax, text_scores},
-    section::FinetuneSection,
+    settings::Settings,
     task::{Baseline, Example, Item, Kit, Read, Shown, Task},
     texts::{self, Text},
 };
@@ -35,11 +35,11 @@ impl Task for Classification {
     const USES: &'static [&'static str] =
         &["labels", "data.examples.text", "data.examples.pair", "data.examples.label"];
 
-    fn question(_: &FinetuneSection, source: &LabelledSection) -> Result<Read<Text>> {
+    fn question(_: &Settings, source: &LabelledSection) -> Result<Read<Text>> {
         texts::question(source)
     }
 
-    fn answers(_: &FinetuneSection, source: &LabelledSection) -> Result<Read<Vec<String>>> {
+    fn answers(_: &Settings, source: &LabelledSection) -> Result<Read<Vec<String>>> {
         texts::answers(source)
     }
 
@@ -47,7 +47,7 @@ impl Task for Classification {
         question.identity()
     }
 
-    fn new(section: &FinetuneSection, answers: &[&[String]]) -> Result<Self> {
+    fn new(section: &Settings, answers: &[&[String]]) -> Result<Self> {
         let found = answers.iter().copied().flatten();
         Ok(Self { labels: Labels::collect(&section.labels, found)? })
     }

@@ -16,7 +16,7 @@ use athanor_training::{Figures, Sample, TrainSection, load_tokenizer, load_write
 
 use crate::{
     metrics::ACCURACY,
-    section::{ExampleSection, FinetuneSection},
+    settings::{ExampleSection, Settings},
     task::{Asked, Baseline, Example, Item, Kit, Read, Shown, Task},
 };
 use rows::{Batch, Row};
@@ -45,11 +45,11 @@ impl Task for Conversation {
     );
     const UNIT: &'static str = "conversations";
 
-    fn question(_: &FinetuneSection, _: &LabelledSection) -> Result<Read<Vec<Message>>> {
+    fn question(_: &Settings, _: &LabelledSection) -> Result<Read<Vec<Message>>> {
         Err(Error::input("conversations are no labelled examples"))
     }
 
-    fn answers(_: &FinetuneSection, _: &LabelledSection) -> Result<Read<Vec<String>>> {
+    fn answers(_: &Settings, _: &LabelledSection) -> Result<Read<Vec<String>>> {
         Err(Error::input("conversations are no labelled examples"))
     }
 
@@ -58,7 +58,7 @@ impl Task for Conversation {
     }
 
     fn read(
-        _: &FinetuneSection,
+        _: &Settings,
         source: &ExampleSection,
         recipe: &Recipe,
         shares: Shares,
@@ -72,7 +72,7 @@ impl Task for Conversation {
         Ok(all.collect())
     }
 
-    fn new(_: &FinetuneSection, _: &[&[String]]) -> Result<Self> {
+    fn new(_: &Settings, _: &[&[String]]) -> Result<Self> {
         Ok(Self)
     }
 
@@ -86,7 +86,7 @@ impl Task for Conversation {
 
     fn open(
         &self,
-        section: &FinetuneSection,
+        section: &Settings,
         folder: &Path,
         _: u64,
         device: Device,
@@ -203,7 +203,7 @@ impl Task for Conversation {
         &self,
         model: &Model,
         kit: &Kit,
-        section: &FinetuneSection,
+        section: &Settings,
         seed: u64,
     ) -> Result<Vec<Sample>> {
         let prompts = &section.sample_prompts;

@@ -13,7 +13,7 @@ use crate::{
     encoding::{self, Encoded},
     metrics::ACCURACY,
     scores::{best, by_length, negative_log_likelihood, padded, picked, softmax},
-    section::FinetuneSection,
+    settings::Settings,
     task::{Baseline, Example, Item, Kit, Read, Shown, Task},
 };
 
@@ -42,8 +42,8 @@ pub struct Question {
 }
 
 /// What reads the choices of a record.
-fn choices(section: &FinetuneSection) -> Result<Read<Vec<String>>> {
-    let source = section.task.own_of::<MultipleChoiceSection>(MultipleChoice::NAME).choices;
+fn choices(section: &Settings) -> Result<Read<Vec<String>>> {
+    let source = section.own::<MultipleChoiceSection>().choices;
     let choices = Expression::new(&source)?;
     Ok(Box::new(move |record| {
         let found = list(&choices, &source, record).map_err(|e| {
@@ -70,14 +70,14 @@ impl Task for MultipleChoice {
     const USES: &'static [&'static str] = &["data.examples.text", "data.examples.label"];
     const UNIT: &'static str = "questions";
 
-    fn question(section: &FinetuneSection, source: &LabelledSection) -> Result<Read<Question>> {
+    fn question(section: &Settings, source: &LabelledSection) -> Result<Read<Question>> {
         let (text, choices) = (Field::new(&source.text)?, choices(section)?);
         Ok(Box::new(move |record| {
             Ok(Question { text: text.text(record)?, choices: choices(record)? })
         }))
     }
 
-    fn answers(section: &FinetuneSection, source: &LabelledSection) -> Result<Read<Vec<String>>> {
+    fn answers(section: &Settings, source: &LabelledSection) -> Result<Read<Vec<String>>> {
         let (label, choices) = (Field::new(&source.label)?, choices(section)?);
         Ok(Box::new(move |record| {
             let (label, count) = (label.text(record)?.trim().to_owned(), choices(record)?.len());
@@ -96,7 +96,7 @@ impl Task for MultipleChoice {
         format!("{}\n{}", question.text, question.choices.join("\n"))
     }
 
-    fn new(_: &FinetuneSection, _: &[&[String]]) -> Result<Self> {
+    fn new(_: &Settings, _: &[&[String]]) -> Result<Self> {
         Ok(Self)
     }
 

@@ -11,7 +11,7 @@ use crate::{
     encoding::Encoded,
     metrics::{MSE, PEARSON, SPEARMAN, pearson, spearman},
     scores::{padded, picked, text_scores},
-    section::FinetuneSection,
+    settings::Settings,
     task::{Baseline, Example, Item, Kit, Read, Shown, Task},
     texts::{self, Text},
 };
@@ -29,11 +29,11 @@ impl Task for Regression {
     const USES: &'static [&'static str] =
         &["data.examples.text", "data.examples.pair", "data.examples.label"];
 
-    fn question(_: &FinetuneSection, source: &LabelledSection) -> Result<Read<Text>> {
+    fn question(_: &Settings, source: &LabelledSection) -> Result<Read<Text>> {
         texts::question(source)
     }
 
-    fn answers(_: &FinetuneSection, source: &LabelledSection) -> Result<Read<Vec<String>>> {
+    fn answers(_: &Settings, source: &LabelledSection) -> Result<Read<Vec<String>>> {
         texts::answers(source)
     }
 
@@ -41,7 +41,7 @@ impl Task for Regression {
         question.identity()
     }
 
-    fn new(_: &FinetuneSection, _: &[&[String]]) -> Result<Self> {
+    fn new(_: &Settings, _: &[&[String]]) -> Result<Self> {
         Ok(Self)
     }
 

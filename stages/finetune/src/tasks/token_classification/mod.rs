@@ -22,7 +22,7 @@ use crate::{
         MACRO_F1,
     },
     scores::{best, hidden, negative_log_likelihood, padded},
-    section::FinetuneSection,
+    settings::Settings,
     task::{Baseline, Example, Item, Kit, Read, Shown, Task},
 };
 use scores::{places, word_scores};
@@ -54,7 +54,7 @@ impl Task for TokenClassification {
     const UNIT: &'static str = "sentences";
 
     /// A record that has a text and no words is cut at its spaces.
-    fn question(_: &FinetuneSection, source: &LabelledSection) -> Result<Read<Vec<String>>> {
+    fn question(_: &Settings, source: &LabelledSection) -> Result<Read<Vec<String>>> {
         let (words, text) = (source.words.clone(), Field::new(&source.text)?);
         let of_words = Expression::new(&words)?;
         Ok(Box::new(move |record| match list(&of_words, &words, record) {
@@ -68,7 +68,7 @@ impl Task for TokenClassification {
     }
 
     /// `label` may be a template over `word` and `label`: it makes labels of labels.
-    fn answers(_: &FinetuneSection, source: &LabelledSection) -> Result<Read<Vec<String>>> {
+    fn answers(_: &Settings, source: &LabelledSection) -> Result<Read<Vec<String>>> {
         let (words, labels) = (source.words.clone(), source.labels.clone());
         let (of_words, of_labels) = (Expression::new(&words)?, Expression::new(&labels)?);
         let label = Field::new(&source.label)?;
@@ -106,7 +106,7 @@ impl Task for TokenClassification {
         question.join(" ")
     }
 
-    fn new(section: &FinetuneSection, answers: &[&[String]]) -> Result<Self> {
+    fn new(section: &Settings, answers: &[&[String]]) -> Result<Self> {
         let found = answers.iter().copied().flatten();
         Ok(Self { labels: Labels::collect(&section.labels, found)? })
     }
