@@ -150,18 +150,14 @@ impl Task for MultipleChoice {
         asked: &[(&Question, &[Vec<Encoded>])],
     ) -> Result<Vec<Vec<f32>>> {
         let questions: Vec<&Vec<Encoded>> = asked.iter().flat_map(|(_, rows)| *rows).collect();
-        let said = by_length(
-            &questions,
-            |row| Self::tokens(row),
-            |questions| {
-                let rows: Vec<&Encoded> = questions.iter().copied().flatten().collect();
-                let graph = Graph::inference(&model.params);
-                let padded = padded(model, &rows);
-                let (picked, _) = picked(model, &graph, &padded, None);
-                let mut scores = model.logits(&graph, &picked).value().to_vec().into_iter();
-                questions.iter().map(|row| scores.by_ref().take(row.len()).collect()).collect()
-            },
-        );
+        let said = by_length(&questions, Self::tokens, |questions| {
+            let rows: Vec<&Encoded> = questions.iter().copied().flatten().collect();
+            let graph = Graph::inference(&model.params);
+            let padded = padded(model, &rows);
+            let (picked, _) = picked(model, &graph, &padded, None);
+            let mut scores = model.logits(&graph, &picked).value().to_vec().into_iter();
+            questions.iter().map(|row| scores.by_ref().take(row.len()).collect()).collect()
+        });
         Ok(said)
     }
 
