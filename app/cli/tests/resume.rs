@@ -174,14 +174,14 @@ fn stopped_by_ctrl_c_or_sigterm() {
         assert!(told.contains(&format!("going on from step {step}")), "{told}");
         same(&small.path("A"), &small.path(out), stage);
     }
-    // The corpus has no checkpoints: it goes on with the file where it was stopped.
+    // The corpus has no checkpoints: it goes on where it was stopped.
     let child = small.command("corpus", "D", &["--threads", "2"]).spawn().unwrap();
     sleep(Duration::from_secs_f64(seconds[0] * 0.3));
     signal(&child, "-INT");
     let stopped = child.wait_with_output().unwrap();
     let told = stderr(&stopped);
     assert_eq!(stopped.status.code(), Some(130), "{told}");
-    assert!(told.contains("it goes on with the file where it was stopped"), "{told}");
+    assert!(told.contains("it goes on where it was stopped"), "{told}");
     nothing_partial(&small.path("D"));
     good(&small.command("corpus", "D", &["--threads", "2"]).output().unwrap());
     same(&small.path("A"), &small.path("D"), "corpus");

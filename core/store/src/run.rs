@@ -39,7 +39,11 @@ impl Interrupt {
     /// # Errors
     /// Interrupted.
     pub fn check(&self) -> Result<()> {
-        if self.is_set() { Err(Error::interrupted("stopped, as asked")) } else { Ok(()) }
+        if !self.is_set() {
+            return Ok(());
+        }
+        Err(Error::interrupted("stopped, as asked")
+            .hint("run the same command again: it goes on where it was stopped"))
     }
 }
 
