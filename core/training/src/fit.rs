@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     forecast,
-    task::{Figures, Task},
+    task::{Figures, Forward, Task},
     trainer::{Trainer, restore_weights},
 };
 
@@ -112,7 +112,8 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     for (i, micro) in batches.iter().enumerate() {
         let dropout = trainer.dropout(i as u64);
         let graph = trainer.section().graph(&trainer.model.params);
-        let part = task.loss(&trainer.model, &graph, &micro.batch, total.max(1.0), dropout)?;
+        let forward = Forward { model: &trainer.model, graph: &graph, dropout };
+        let part = task.loss(forward, &micro.batch, total.max(1.0))?;
         loss += f64::from(part.loss.value().item());
         for (name, value) in part.figures {
             *figures.entry(name).or_default() += value;

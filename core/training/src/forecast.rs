@@ -8,7 +8,11 @@ use athanor_tensor::{
 };
 
 use crate::{
-    expected::Expected, section::TrainSection, system::SystemMemory, task::Task, trainer::Trainer,
+    expected::Expected,
+    section::TrainSection,
+    system::SystemMemory,
+    task::{Forward, Task},
+    trainer::Trainer,
 };
 
 /// Bytes that do not grow with the batch: blocks of logits and of the feed-forward part, one at a time.
@@ -49,8 +53,8 @@ pub(crate) fn expect<T: Task>(
             for (i, micro) in batches.iter().enumerate() {
                 let graph = section.graph(&params);
                 let dropout = trainer.dropout(i as u64);
-                let part =
-                    task.loss(&trainer.model, &graph, &micro.batch, total.max(1.0), dropout)?;
+                let forward = Forward { model: &trainer.model, graph: &graph, dropout };
+                let part = task.loss(forward, &micro.batch, total.max(1.0))?;
                 graph.backward(&part.loss, &mut grads);
             }
             trainer.plan_update(&mut params, &grads);

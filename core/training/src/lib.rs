@@ -42,7 +42,7 @@ pub use section::{
 };
 pub use stage_run::StageContext;
 pub use system::SystemMemory;
-pub use task::{Figures, Loss, Micro, Task};
+pub use task::{Figures, Forward, Loss, Micro, Task};
 pub use trainer::Trainer;
 pub use updater::{Update, optimizer};
 pub use walk::Walk;

@@ -18,6 +18,17 @@ pub struct Micro<B> {
     pub tokens: usize,
 }
 
+/// A forward pass to be made.
+#[derive(Clone, Copy)]
+pub struct Forward<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// What records the pass, bound to the model's parameters.
+    pub graph: &'a Graph<'a>,
+    /// Dropout; none where nothing is learned.
+    pub dropout: Option<Dropout>,
+}
+
 /// A loss and further figures of a batch.
 pub struct Loss {
     /// Sum over the batch, divided by the `total` that the task was given.
@@ -44,14 +55,7 @@ pub trait Task {
     ///
     /// # Errors
     /// Those of the task.
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Self::Batch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss>;
+    fn loss(&self, forward: Forward<'_>, batch: &Self::Batch, total: f64) -> Result<Loss>;
 
     /// Figures on held-out data, the first of which is the loss that early stopping watches; none
     /// without held-out data.

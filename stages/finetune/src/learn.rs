@@ -1,13 +1,12 @@
 //! Fine-tuning, the same for all tasks: read, encode, learn, measure, write.
 
 use athanor_data::{Labelled, Shares, Split};
-use athanor_models::{Dropout, Model};
+use athanor_models::Model;
 use athanor_store::{
     Done, Error, Result,
     figures::{FinetuneSummary, TaskFigure},
 };
-use athanor_tensor::Graph;
-use athanor_training::{Figures, Loss, Micro, Sample, Trainer, fit, save_model};
+use athanor_training::{Figures, Forward, Loss, Micro, Sample, Trainer, fit, save_model};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -282,15 +281,8 @@ impl<T: Task> athanor_training::Task for Learner<'_, T> {
         Ok(batches.into_iter().map(micro).collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Vec<usize>,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
-        let loss = self.task.loss(model, graph, &self.rows(batch), total, dropout);
+    fn loss(&self, forward: Forward<'_>, batch: &Vec<usize>, total: f64) -> Result<Loss> {
+        let loss = self.task.loss(forward, &self.rows(batch), total);
         Ok(Loss { loss, figures: Vec::new() })
     }
 

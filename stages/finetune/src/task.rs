@@ -5,11 +5,11 @@ use std::path::Path;
 
 use athanor_data::labelled::{Labelled, Reader};
 use athanor_data::{LabelledSection, Record, Shares};
-use athanor_models::{Dropout, Head, Model};
+use athanor_models::{Head, Model};
 use athanor_store::{Figure, OwnKeys, Recipe, Result};
-use athanor_tensor::{Device, Graph, Var};
+use athanor_tensor::{Device, Var};
 use athanor_text::{ChatTemplate, Tokenizer};
-use athanor_training::{Figures, Sample, TrainSection, load_tokenizer, set_tokens};
+use athanor_training::{Figures, Forward, Sample, TrainSection, load_tokenizer, set_tokens};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -205,14 +205,7 @@ pub trait Task: Sized + 'static {
 
     /// The loss of a batch, each unit of which is a row, or several packed into one: the sum over its targets by
     /// weight, divided by `total`.
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &[Vec<Item<'_, Self>>],
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Var;
+    fn loss(&self, forward: Forward<'_>, batch: &[Vec<Item<'_, Self>>], total: f64) -> Var;
 
     /// What the model says of each example's question.
     ///

@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 
 use athanor_data::{Cursor, preferences::Comparison};
-use athanor_models::{Dropout, Model, Pass};
+use athanor_models::{Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
     ops::{self, Activation, Weights},
 };
-use athanor_training::{Figures, Loss, Micro, Task};
+use athanor_training::{Figures, Forward, Loss, Micro, Task};
 use serde_json::{Value, json};
 
 use crate::{
@@ -155,14 +155,8 @@ impl Task for Comparisons<'_> {
             .collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Batch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
+    fn loss(&self, forward: Forward<'_>, batch: &Batch, total: f64) -> Result<Loss> {
+        let Forward { model, graph, dropout } = forward;
         let texts: Vec<&[u32]> = batch.texts.iter().map(Vec::as_slice).collect();
         let (packed, last) = packed(&texts, model);
         let hidden = model.hidden(&mut Pass::new(graph, &packed.input).with_dropout(dropout));

@@ -7,7 +7,7 @@ use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{Device, Graph, Ids, ops};
 use athanor_text::Tokenizer;
-use athanor_training::{Figures, Loss, Micro, Sample, Task, Trainer, Walk, fit};
+use athanor_training::{Figures, Forward, Loss, Micro, Sample, Task, Trainer, Walk, fit};
 use serde_json::{Value, json};
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
@@ -89,14 +89,8 @@ impl Task for Causal<'_> {
             .collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Batch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
+    fn loss(&self, forward: Forward<'_>, batch: &Batch, total: f64) -> Result<Loss> {
+        let Forward { model, graph, dropout } = forward;
         let hidden = Self::hidden(model, graph, batch, dropout);
         let count = batch.targets.len();
         let targets = Ids::new(model.device(), batch.targets.clone(), [count]);

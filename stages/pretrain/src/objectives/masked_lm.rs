@@ -10,7 +10,7 @@
 use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::{Check, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Var, ops};
-use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
+use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
@@ -174,14 +174,8 @@ impl Task for MaskedLm<'_> {
             .collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &MaskedBatch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
+    fn loss(&self, forward: Forward<'_>, batch: &MaskedBatch, total: f64) -> Result<Loss> {
+        let Forward { model, graph, dropout } = forward;
         let (tokens, _, hidden) = Self::tokens(model, graph, batch, total, dropout);
         let mut figures = vec![("masked_loss", f64::from(tokens.value().item()))];
         let mut loss = tokens;

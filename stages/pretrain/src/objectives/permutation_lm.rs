@@ -14,7 +14,7 @@ use athanor_data::{Shards, Split};
 use athanor_models::{Dropout, Extra, Head, Input, Model, Pass, TwoStreams};
 use athanor_store::{Array, ArrayData, Check, Error, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
-use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
+use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
@@ -349,14 +349,8 @@ impl Task for PermutationLm<'_> {
             .collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Batch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
+    fn loss(&self, forward: Forward<'_>, batch: &Batch, total: f64) -> Result<Loss> {
+        let Forward { model, graph, dropout } = forward;
         let before = match batch.fresh {
             true => Vec::new(),
             false => self.memory.borrow()[batch.lane].clone(),

@@ -8,7 +8,7 @@
 use athanor_models::{Dropout, Guest, Head, Model, Pass, heads::losses};
 use athanor_store::{Check, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Var, ops};
-use athanor_training::{Figures, Loss, Micro, Task, Trainer, fit};
+use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
 use super::{Context, Objective, Outcome, Settings, masked_lm::guesses};
@@ -199,14 +199,8 @@ impl Task for ReplacedToken<'_> {
             .collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Batch,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
+    fn loss(&self, forward: Forward<'_>, batch: &Batch, total: f64) -> Result<Loss> {
+        let Forward { model, graph, dropout } = forward;
         let both = self.both(model, graph, &batch.rows, total, dropout);
         let share = 1.0 / batch.step_tokens.max(1) as f32;
         let told = ops::scale(&losses::yes_or_no(&both.scores, &both.replaced), share);

@@ -3,9 +3,10 @@
 //! section 3.2).
 
 use athanor_data::LabelledSection;
-use athanor_models::{Dropout, Head, Model};
+use athanor_models::{Head, Model};
 use athanor_store::{Figure, Result};
-use athanor_tensor::{Graph, Ids, Var};
+use athanor_tensor::{Ids, Var};
+use athanor_training::Forward;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -79,14 +80,8 @@ impl Task for Classification {
         row.ids.len()
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &[Vec<Item<'_, Self>>],
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Var {
+    fn loss(&self, forward: Forward<'_>, batch: &[Vec<Item<'_, Self>>], total: f64) -> Var {
+        let Forward { model, graph, dropout } = forward;
         let items: Vec<&Item<'_, Self>> = batch.iter().flatten().collect();
         let rows: Vec<&Encoded> = items.iter().map(|item| item.row).collect();
         let padded = padded(model, &rows);

@@ -12,7 +12,7 @@ use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::{Error, Figure, Recipe, Result};
 use athanor_tensor::{Device, Graph, Ids, Var, ops};
 use athanor_text::{ChatTemplate, Message, SpecialTokens, encode_prompt};
-use athanor_training::{Figures, Sample, TrainSection, load_tokenizer, load_writer};
+use athanor_training::{Figures, Forward, Sample, TrainSection, load_tokenizer, load_writer};
 
 use crate::{
     metrics::ACCURACY,
@@ -115,14 +115,8 @@ impl Task for Conversation {
         row.learned()
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &[Vec<Item<'_, Self>>],
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Var {
+    fn loss(&self, forward: Forward<'_>, batch: &[Vec<Item<'_, Self>>], total: f64) -> Var {
+        let Forward { model, graph, dropout } = forward;
         fn weighted<'a>(total: f64) -> impl Fn(&Item<'a, Conversation>) -> (&'a Row, f32) {
             move |item| (item.row, (item.weight / total) as f32)
         }

@@ -4,9 +4,10 @@
 
 use athanor_data::labelled::{Field, list};
 use athanor_data::{Expression, LabelledSection};
-use athanor_models::{Dropout, Head, Model, heads::losses};
+use athanor_models::{Head, Model, heads::losses};
 use athanor_store::{Check, Error, Figure, OwnKeys, Problem, Result, section};
 use athanor_tensor::{Graph, Tensor, Var, ops};
+use athanor_training::Forward;
 use serde_json::{Map, json};
 
 use crate::{
@@ -124,14 +125,8 @@ impl Task for MultipleChoice {
         row.iter().map(|choice| choice.ids.len()).sum()
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &[Vec<Item<'_, Self>>],
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Var {
+    fn loss(&self, forward: Forward<'_>, batch: &[Vec<Item<'_, Self>>], total: f64) -> Var {
+        let Forward { model, graph, dropout } = forward;
         let items: Vec<&Item<'_, Self>> = batch.iter().flatten().collect();
         let rows: Vec<&Encoded> = items.iter().flat_map(|item| item.row).collect();
         let padded = padded(model, &rows);

@@ -2,9 +2,10 @@
 //! 4.1, for STS-B). `label` gives the number.
 
 use athanor_data::LabelledSection;
-use athanor_models::{Dropout, Head, Model, heads::losses};
+use athanor_models::{Head, Model, heads::losses};
 use athanor_store::{Error, Figure, Result};
-use athanor_tensor::{Graph, Var};
+use athanor_tensor::Var;
+use athanor_training::Forward;
 use serde_json::{Map, json};
 
 use crate::{
@@ -70,14 +71,8 @@ impl Task for Regression {
         row.ids.len()
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &[Vec<Item<'_, Self>>],
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Var {
+    fn loss(&self, forward: Forward<'_>, batch: &[Vec<Item<'_, Self>>], total: f64) -> Var {
+        let Forward { model, graph, dropout } = forward;
         let items: Vec<&Item<'_, Self>> = batch.iter().flatten().collect();
         let rows: Vec<&Encoded> = items.iter().map(|item| item.row).collect();
         let padded = padded(model, &rows);

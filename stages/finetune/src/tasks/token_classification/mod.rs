@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use athanor_data::labelled::{Field, list};
 use athanor_data::{Expression, LabelledSection, Record};
-use athanor_models::{Dropout, Head, Model};
+use athanor_models::{Head, Model};
 use athanor_store::{Error, Figure, Result};
-use athanor_tensor::{Graph, Ids, Var};
+use athanor_tensor::{Ids, Var};
+use athanor_training::Forward;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -138,14 +139,8 @@ impl Task for TokenClassification {
         row.words.len()
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &[Vec<Item<'_, Self>>],
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Var {
+    fn loss(&self, forward: Forward<'_>, batch: &[Vec<Item<'_, Self>>], total: f64) -> Var {
+        let Forward { model, graph, dropout } = forward;
         let items: Vec<&Item<'_, Self>> = batch.iter().flatten().collect();
         let pieces: Vec<&Piece> = items.iter().map(|item| item.row).collect();
         let rows: Vec<&Encoded> = pieces.iter().map(|piece| &piece.tokens).collect();

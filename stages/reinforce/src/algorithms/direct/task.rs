@@ -11,7 +11,7 @@ use athanor_tensor::{
     ops::{self, Activation, Weights},
 };
 use athanor_text::{ChatTemplate, Message, Tokenizer, encode_chat, encode_prompt};
-use athanor_training::{Figures, Loss, Micro, Sample, Task, TrainSection, Walk};
+use athanor_training::{Figures, Forward, Loss, Micro, Sample, Task, TrainSection, Walk};
 use serde_json::{Value, json};
 
 use super::{Direct, Pairs};
@@ -253,14 +253,8 @@ impl Task for Comparisons<'_> {
         Ok(items.chunks(self.section.batch_size).map(micro).collect())
     }
 
-    fn loss(
-        &self,
-        model: &Model,
-        graph: &Graph<'_>,
-        batch: &Vec<usize>,
-        total: f64,
-        dropout: Option<Dropout>,
-    ) -> Result<Loss> {
+    fn loss(&self, forward: Forward<'_>, batch: &Vec<usize>, total: f64) -> Result<Loss> {
+        let Forward { model, graph, dropout } = forward;
         let pairs: Vec<&Pair> = batch.iter().map(|&i| &self.preferences.train[i]).collect();
         let (losses, margins) = self.losses(model, graph, &pairs, dropout);
         let loss = ops::scale(&ops::sum(&losses), (1.0 / total) as f32);
