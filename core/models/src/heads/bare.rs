@@ -4,17 +4,8 @@ use athanor_store::Result;
 
 use super::{Call, HeadKind};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "bare",
-    suffix: "Model",
-    standard: Some(&[]),
-    file: None,
-    labelled: false,
-    labels: &[],
-    choices: false,
-    gaps: false,
-    forward,
-};
+pub const HEAD: HeadKind =
+    HeadKind { standard: Some(&[]), labels: &[], ..HeadKind::new("bare", "Model", forward) };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     for i in 0..call.head.stacks().len() {

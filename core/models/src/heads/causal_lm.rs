@@ -4,17 +4,7 @@ use athanor_store::{Error, Result};
 
 use super::{Call, HeadKind, losses::Classes};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "causal-lm",
-    suffix: "ForCausalLM",
-    standard: None,
-    file: None,
-    labelled: false,
-    labels: &["labels"],
-    choices: false,
-    gaps: false,
-    forward,
-};
+pub const HEAD: HeadKind = HeadKind::new("causal-lm", "ForCausalLM", forward);
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);

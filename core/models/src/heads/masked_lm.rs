@@ -4,17 +4,8 @@ use athanor_store::Result;
 
 use super::{Call, HeadKind};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "masked-lm",
-    suffix: "ForMaskedLM",
-    standard: None,
-    file: None,
-    labelled: false,
-    labels: &["labels"],
-    choices: false,
-    gaps: true,
-    forward,
-};
+pub const HEAD: HeadKind =
+    HeadKind { gaps: true, ..HeadKind::new("masked-lm", "ForMaskedLM", forward) };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     token_labels(call)

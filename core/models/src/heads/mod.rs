@@ -70,6 +70,27 @@ pub struct HeadKind {
     pub(crate) forward: fn(&mut Call<'_>) -> Result<()>,
 }
 
+impl HeadKind {
+    /// A head with layers of each family's own, one tensor of labels, and nothing particular.
+    pub(crate) const fn new(
+        name: &'static str,
+        suffix: &'static str,
+        forward: fn(&mut Call<'_>) -> Result<()>,
+    ) -> Self {
+        Self {
+            name,
+            suffix,
+            standard: None,
+            file: None,
+            labelled: false,
+            labels: &["labels"],
+            choices: false,
+            gaps: false,
+            forward,
+        }
+    }
+}
+
 /// How a family has a head.
 #[derive(Clone, Copy)]
 pub struct Variant {

@@ -5,17 +5,8 @@ use athanor_tensor::ops;
 
 use super::{Call, HeadKind, losses};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "multiple-choice",
-    suffix: "ForMultipleChoice",
-    standard: None,
-    file: None,
-    labelled: false,
-    labels: &["labels"],
-    choices: true,
-    gaps: false,
-    forward,
-};
+pub const HEAD: HeadKind =
+    HeadKind { choices: true, ..HeadKind::new("multiple-choice", "ForMultipleChoice", forward) };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     call.scores(0);

@@ -4,17 +4,7 @@ use athanor_store::Result;
 
 use super::{Call, HeadKind};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "next-sentence",
-    suffix: "ForNextSentencePrediction",
-    standard: None,
-    file: None,
-    labelled: false,
-    labels: &["labels"],
-    choices: false,
-    gaps: false,
-    forward,
-};
+pub const HEAD: HeadKind = HeadKind::new("next-sentence", "ForNextSentencePrediction", forward);
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);

@@ -5,17 +5,8 @@ use athanor_store::Result;
 
 use super::{Call, HeadKind};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "permutation-lm",
-    suffix: "LMHeadModel",
-    standard: None,
-    file: None,
-    labelled: false,
-    labels: &["labels"],
-    choices: false,
-    gaps: true,
-    forward,
-};
+pub const HEAD: HeadKind =
+    HeadKind { gaps: true, ..HeadKind::new("permutation-lm", "LMHeadModel", forward) };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     super::masked_lm::token_labels(call)

@@ -7,15 +7,9 @@ use athanor_tensor::ops;
 use super::{Call, HeadKind};
 
 pub const HEAD: HeadKind = HeadKind {
-    name: "pretraining",
-    suffix: "ForPreTraining",
-    standard: None,
-    file: None,
-    labelled: false,
     labels: &["labels", "next_sentence_label"],
-    choices: false,
     gaps: true,
-    forward,
+    ..HeadKind::new("pretraining", "ForPreTraining", forward)
 };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {

@@ -6,17 +6,7 @@ use athanor_tensor::ops;
 
 use super::{Call, HeadKind, losses};
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "replaced-token",
-    suffix: "ForPreTraining",
-    standard: None,
-    file: None,
-    labelled: false,
-    labels: &["labels"],
-    choices: false,
-    gaps: false,
-    forward,
-};
+pub const HEAD: HeadKind = HeadKind::new("replaced-token", "ForPreTraining", forward);
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     call.scores(0);

@@ -7,17 +7,8 @@ use athanor_store::{Error, Result};
 use super::{Call, HeadKind, call::mean, losses};
 use crate::config::Fields;
 
-pub const HEAD: HeadKind = HeadKind {
-    name: "sequence",
-    suffix: "ForSequenceClassification",
-    standard: None,
-    file: None,
-    labelled: true,
-    labels: &["labels"],
-    choices: false,
-    gaps: false,
-    forward,
-};
+pub const HEAD: HeadKind =
+    HeadKind { labelled: true, ..HeadKind::new("sequence", "ForSequenceClassification", forward) };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);

@@ -10,8 +10,6 @@ use super::{
 };
 
 pub const HEAD: HeadKind = HeadKind {
-    name: "span",
-    suffix: "ForQuestionAnswering",
     standard: Some(&[Stack::new(
         Readout::Every,
         &[],
@@ -19,12 +17,8 @@ pub const HEAD: HeadKind = HeadKind {
         "qa_outputs.bias",
         Width::Fixed(2),
     )]),
-    file: None,
-    labelled: false,
     labels: &["start_positions", "end_positions"],
-    choices: false,
-    gaps: false,
-    forward,
+    ..HeadKind::new("span", "ForQuestionAnswering", forward)
 };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {

@@ -5,8 +5,6 @@ use athanor_store::Result;
 use super::{Call, HeadKind, Layer, Readout, Stack, Width};
 
 pub const HEAD: HeadKind = HeadKind {
-    name: "token",
-    suffix: "ForTokenClassification",
     standard: Some(&[Stack::new(
         Readout::Every,
         &[Layer::Drop],
@@ -14,12 +12,8 @@ pub const HEAD: HeadKind = HeadKind {
         "classifier.bias",
         Width::Labels,
     )]),
-    file: None,
     labelled: true,
-    labels: &["labels"],
-    choices: false,
-    gaps: false,
-    forward,
+    ..HeadKind::new("token", "ForTokenClassification", forward)
 };
 
 fn forward(call: &mut Call<'_>) -> Result<()> {

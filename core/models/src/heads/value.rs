@@ -5,15 +5,10 @@
 use super::{HeadKind, Readout, Stack, Start, Width};
 
 pub const HEAD: HeadKind = HeadKind {
-    name: "value",
-    suffix: "",
     standard: Some(&[
         Stack::bare(Readout::Every, "value_head.weight", Width::Fixed(1)).starts(Start::Zero)
     ]),
     file: Some("value_head.safetensors"),
-    labelled: false,
     labels: &[],
-    choices: false,
-    gaps: false,
-    forward: |_| Ok(()),
+    ..HeadKind::new("value", "", |_| Ok(()))
 };

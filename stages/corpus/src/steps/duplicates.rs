@@ -18,10 +18,6 @@ section! {
 impl Check for Duplicates {}
 
 impl Step for Duplicates {
-    fn apply(&self, _: &str) -> Outcome {
-        Outcome::Keep
-    }
-
     fn parameters(&self) -> Value {
         parameters(self)
     }

@@ -34,10 +34,6 @@ impl Check for Lines {
 }
 
 impl Step for Lines {
-    fn apply(&self, _: &str) -> Outcome {
-        Outcome::Keep
-    }
-
     fn parameters(&self) -> Value {
         parameters(self)
     }

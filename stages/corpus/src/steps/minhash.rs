@@ -43,10 +43,6 @@ impl Check for MinHash {
 }
 
 impl Step for MinHash {
-    fn apply(&self, _: &str) -> Outcome {
-        Outcome::Keep
-    }
-
     fn parameters(&self) -> Value {
         parameters(self)
     }

@@ -168,8 +168,10 @@ impl Preparation<'_> {
 
 /// A cleaning step.
 pub trait Step: Send + Sync {
-    /// Judges one text.
-    fn apply(&self, text: &str) -> Outcome;
+    /// Judges one text. Steps that compare documents keep it: they judge by [`whole`](Self::whole).
+    fn apply(&self, _text: &str) -> Outcome {
+        Outcome::Keep
+    }
 
     /// Judges one document, for steps that look at more than its text.
     fn judge(&self, document: &Document) -> Outcome {

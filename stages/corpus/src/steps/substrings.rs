@@ -31,10 +31,6 @@ impl Check for Substrings {
 }
 
 impl Step for Substrings {
-    fn apply(&self, _: &str) -> Outcome {
-        Outcome::Keep
-    }
-
     fn parameters(&self) -> Value {
         parameters(self)
     }
