@@ -25,7 +25,10 @@ pub const SECTION: Section = Section {
 fn key(stage: &StageFiles) -> String {
     let get = |key| number(&stage.summary, &[key]);
     let (Some(before), Some(after)) = (get("reward_before"), get("reward_after")) else {
-        return String::new();
+        // A method that learns from comparisons has no reward.
+        let accuracy = get("heldout_accuracy");
+        return accuracy
+            .map_or_else(String::new, |a| format!("held-out accuracy {:.1} %", 100.0 * a));
     };
     let kl = get("kl").map_or_else(String::new, |kl| format!(" at KL {} nats", format::number(kl)));
     format!("reward {} → {}{kl}", format::number(before), format::number(after))
@@ -66,6 +69,9 @@ fn figures(stage: &StageFiles) -> Figures {
         let plot = LinePlot::of(figure).over("iteration");
         with_mean(plot, "running mean", train(figure.name))
     };
+    if !train("margin").is_empty() {
+        return of_comparisons(stage);
+    }
     let reward = train(REWARD.name);
     let mut figures = Figures::default();
     let heldout = column(&stage.metrics, Rows::Heldout, &["reward"]);
@@ -86,5 +92,21 @@ fn figures(stage: &StageFiles) -> Figures {
         train("value_loss"),
     );
     figures.add("losses", losses.figure());
+    figures
+}
+
+/// Curves of a method that learns from comparisons.
+fn of_comparisons(stage: &StageFiles) -> Figures {
+    let mut figures = Figures::default();
+    for (name, title, unit) in [
+        ("loss", "Loss", "nats a comparison"),
+        ("accuracy", "Accuracy", "share of comparisons"),
+        ("margin", "Margin", "β times the log-probability ratio"),
+    ] {
+        let curve = |rows| column(&stage.metrics, rows, &[name]);
+        let plot = LinePlot::new(title, unit).over("step");
+        let plot = with_mean(plot, "running mean", curve(Rows::Train));
+        figures.add(name, plot.marked("held-out", "s2", curve(Rows::Heldout)).figure());
+    }
     figures
 }
