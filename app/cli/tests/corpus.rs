@@ -153,7 +153,12 @@ fn killed_in_every_phase() {
         // Not always right behind a piece.
         sleep(Duration::from_millis(attempts * 7 % 11));
         let alive = kill(&mut child);
-        for name in new {
+        // The kill came behind those that were made meanwhile, too.
+        let meanwhile: Vec<String> = match alive {
+            true => pieces(&run).difference(&known).filter(|n| !new.contains(n)).cloned().collect(),
+            false => Vec::new(),
+        };
+        for name in new.into_iter().chain(meanwhile) {
             let kind = name.split_once('.').map_or("", |(_, kind)| kind).to_owned();
             *kinds.entry(kind).or_insert(0) += 1;
             known.insert(name);

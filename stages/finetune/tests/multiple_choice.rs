@@ -64,7 +64,7 @@ fn a_toy_is_learned_measured_and_asked() {
         let text = format!(
             "[finetune]\ntask = \"multiple_choice\"\nmodel = {:?}\nheldout_per_thousand = 200\n\
              multiple_choice.choices = \"endings\"\n[finetune.train]\nsteps = 60\nbatch_size = 8\n\
-             learning_rate = 5e-3\nwarmup_steps = 5\n[[finetune.data]]\nexamples.path = {:?}\n\
+             learning_rate = 5e-3\nschedule.warmup_steps = 5\n[[finetune.data]]\nexamples.path = {:?}\n\
              examples.text = \"premise\"\nexamples.label = {label:?}\n",
             folder.join("start"),
             folder.join("questions.jsonl"),
