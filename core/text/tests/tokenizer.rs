@@ -4,7 +4,7 @@ use std::{fs, io::Read, path::PathBuf};
 
 use athanor_text::{
     ALGORITHMS, Algorithm, ChatTemplate, Message, Segmenter, SpecialTokens, Tokenizer, Training,
-    encode_chat, encode_prompt,
+    encode_chat, encode_continuation, encode_prompt,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -231,6 +231,39 @@ fn masks_cover_the_assistants_turns() {
         both.push(tokens);
     }
     assert_eq!(both[0], both[1]);
+}
+
+/// Tokens that were read and drawn, and then what is said to them, are the whole conversation's.
+#[test]
+fn a_conversation_goes_on_from_its_tokens() {
+    let tokenizer = small();
+    let talk = [
+        Message::system("Be brief"),
+        Message::user("Hello"),
+        Message::assistant("Hi there"),
+        Message::user("春? <|end|>"),
+        Message::assistant("花。"),
+        Message::user("and?"),
+    ];
+    let chatml = "{% for m in messages %}<|user|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|user|>assistant\n{% endif %}";
+    for template in
+        [ChatTemplate::default(), ChatTemplate::compile(chatml, Default::default()).unwrap()]
+    {
+        let mut tokens = encode_prompt(&tokenizer, &template, &talk[..2]).unwrap();
+        for at in [2, 4] {
+            // What the policy writes: its words and the token that closes its turn.
+            tokens.extend(tokenizer.encode(&talk[at].content).unwrap());
+            tokens.push(tokenizer.require(SpecialTokens::END).unwrap());
+            let (before, said) = (&talk[..=at], &talk[at + 1..at + 2]);
+            tokens.extend(encode_continuation(&tokenizer, &template, before, said).unwrap());
+        }
+        assert_eq!(tokens, encode_prompt(&tokenizer, &template, &talk).unwrap());
+    }
+    let rewrites = "{% for m in messages[-2:] %}<|user|>{{ m.content }}<|end|>{% endfor %}";
+    let template = ChatTemplate::compile(rewrites, Default::default()).unwrap();
+    let error = encode_continuation(&tokenizer, &template, &talk[..3], &talk[3..4]).unwrap_err();
+    assert!(error.to_string().contains("a conversation cannot go on"), "{error}");
 }
 
 #[test]

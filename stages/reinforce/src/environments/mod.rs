@@ -78,7 +78,6 @@ impl Reply {
 pub(crate) struct Setup<'a> {
     pub run: &'a Run,
     /// The environment's name and its own keys.
-    #[allow(dead_code, reason = "for environments with keys of their own")]
     pub choice: &'a Choice<EnvironmentKind>,
     pub tokenizer: &'a Tokenizer,
     pub template: &'a ChatTemplate,
