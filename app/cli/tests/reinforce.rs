@@ -126,6 +126,13 @@ fn every_algorithm_learns_which_arm_pays() {
             assert!(figure("logprob_gap_max") < 1e-4, "{out}: {summary}");
         }
     }
+
+    // What the environment does not read is an error.
+    let set = "reinforce.sample_prompts=[\"Which?\"]";
+    let output = small.command("reinforce", "wrong", &["--set", set]).output().unwrap();
+    let told = small::stderr(&output);
+    let part = "`sample_prompts` in [reinforce]: has no meaning for environment = \"bandit\"";
+    assert!(output.status.code() == Some(2) && told.contains(part), "{told}");
 }
 
 #[test]

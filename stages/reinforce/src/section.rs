@@ -116,6 +116,11 @@ impl ReinforceSection {
         Problem::unless(!evaluate.keep_best, "train.evaluate.keep_best", supervised)?;
         let none = self.preferences.is_empty();
         Problem::unless(none, "preferences", self.has_no_meaning())?;
+        if self.environment.name() != "prompts" {
+            let other = format!("has no meaning for environment = \"{}\"", self.environment);
+            Problem::unless(self.prompts.is_empty(), "prompts", &other)?;
+            Problem::unless(self.sample_prompts.is_empty(), "sample_prompts", &other)?;
+        }
         Problem::unless(
             self.train.average == 0.0,
             "train.average",
