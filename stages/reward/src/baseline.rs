@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::texts::{Split, Texts};
+use athanor_data::Split;
+
+use crate::texts::Texts;
 
 type Row = Vec<(u32, f64)>;
 

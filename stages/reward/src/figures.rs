@@ -1,13 +1,10 @@
 //! Figures of a reward model: accuracy by gap, calibration.
 
-use athanor_data::preferences::Comparison;
+use athanor_data::{Split, preferences::Comparison};
 use athanor_tensor::Rng;
 use serde_json::{Value, json};
 
-use crate::{
-    scores::Scores,
-    texts::{Split, Texts},
-};
+use crate::{scores::Scores, texts::Texts};
 
 /// Borders of the gaps in mean rating.
 const GAPS: [f64; 6] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0];

@@ -4,6 +4,7 @@
 
 mod baseline;
 mod figures;
+mod losses;
 mod pairs;
 mod scores;
 mod section;

@@ -2,15 +2,12 @@
 
 use std::{io::Write, path::Path};
 
-use athanor_data::preferences::Comparison;
+use athanor_data::{Split, preferences::Comparison};
 use athanor_store::{Error, Result, write_atomic_with};
 use athanor_tensor::Rng;
 use serde_json::json;
 
-use crate::{
-    section::RewardSection,
-    texts::{Split, Texts},
-};
+use crate::{section::RewardSection, texts::Texts};
 
 /// Pairs of a split that are sure enough: all of them where there are no more than wanted, else drawn at
 /// random; sets count as they are large.

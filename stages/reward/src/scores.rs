@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use athanor_data::preferences::Comparison;
+use athanor_data::{Split, preferences::Comparison};
 use athanor_models::{Model, Pass};
 use athanor_tensor::Graph;
 use athanor_training::Packed;
 
-use crate::texts::{Split, Text, Texts};
+use crate::texts::{Text, Texts};
 
 /// Texts packed into rows, and the place where each ends.
 pub(crate) fn packed(tokens: &[&[u32]], model: &Model) -> (Packed, Vec<i32>) {

@@ -1,6 +1,6 @@
 //! The stage: from rated texts to a reward model and its account.
 
-use athanor_data::preferences::Comparison;
+use athanor_data::{Split, preferences::Comparison};
 use athanor_models::{Head, Model};
 use athanor_store::{Done, Error, Input, Result, Stage, StageKind, Work};
 use athanor_text::{ChatTemplate, SpecialTokens};
@@ -14,7 +14,7 @@ use crate::{
     scores::Scores,
     section::RewardSection,
     task::Comparisons,
-    texts::{Split, Texts},
+    texts::Texts,
 };
 
 /// The stage's entry.

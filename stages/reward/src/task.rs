@@ -1,12 +1,9 @@
 //! Learning to score: every pair within a group of texts is a comparison, as in Ouyang et al. 2022,
 //! section 3.5 (all comparisons of one prompt are one batch element).
-//!
-//! Departure: the target of a pair is not 1 but the share p of raters that would prefer the first, so the loss is
-//! -p·ln σ(r_i - r_j) - (1-p)·ln σ(r_j - r_i): near ties teach that there is nothing to choose.
 
 use std::collections::BTreeSet;
 
-use athanor_data::{Cursor, preferences::Comparison};
+use athanor_data::{Cursor, Split, preferences::Comparison};
 use athanor_models::{Model, Pass};
 use athanor_store::Result;
 use athanor_tensor::{
@@ -18,9 +15,10 @@ use serde_json::{Value, json};
 
 use crate::{
     figures::accuracy,
+    losses::bradley_terry,
     scores::{Scores, packed},
     section::RewardSection,
-    texts::{Split, Texts},
+    texts::Texts,
 };
 
 /// Texts side by side, and pairs of them.
@@ -29,30 +27,19 @@ pub(crate) struct Batch {
     texts: Vec<Vec<u32>>,
     left: Vec<i32>,
     right: Vec<i32>,
+    /// Share of raters that prefer the left text, for each pair.
     targets: Vec<f32>,
 }
 
 impl Batch {
-    /// What the first text of each pair has over the second: [pairs, 1].
-    fn margins(&self, rewards: &Var) -> Var {
+    /// The first text's reward minus the second's, for each pair: [pairs, 1].
+    fn differences(&self, rewards: &Var) -> Var {
         let device = rewards.value().device();
         let pick = |places: &[i32]| {
             let count = places.len();
             ops::embedding(rewards, &Ids::new(device, places.to_vec(), [count]))
         };
         ops::sub(&pick(&self.left), &pick(&self.right))
-    }
-
-    /// The loss of the margins, summed over the pairs.
-    fn surprise(&self, margin: &Var) -> Var {
-        let device = margin.value().device();
-        let constant = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = self.targets.iter().map(|&p| f(p)).collect();
-            Var::constant(Tensor::from_slice(device, &values, [values.len(), 1]))
-        };
-        let first = ops::mul(&constant(|p| p), &ops::log_sigmoid(margin));
-        let second = ops::mul(&constant(|p| 1.0 - p), &ops::log_sigmoid(&ops::neg(margin)));
-        ops::neg(&ops::sum(&ops::add(&first, &second)))
     }
 }
 
@@ -162,12 +149,16 @@ impl Task for Comparisons<'_> {
         let hidden = model.hidden(&mut Pass::new(graph, &packed.input).with_dropout(dropout));
         let rewards = model.logits(graph, &model.rows(&hidden, last));
         let count = batch.targets.len();
-        let margin = batch.margins(&rewards);
-        let mut loss = ops::scale(&batch.surprise(&margin), (1.0 / total) as f32);
+        let margin = batch.differences(&rewards);
+        let mut loss =
+            ops::scale(&bradley_terry::loss(&margin, &batch.targets), (1.0 / total) as f32);
         if self.section.every_token > 0.0 {
-            let margin = batch.margins(&means(model, graph, &hidden, &texts, &packed.starts));
+            let margin = batch.differences(&means(model, graph, &hidden, &texts, &packed.starts));
             let weight = self.section.every_token / total;
-            loss = ops::add(&loss, &ops::scale(&batch.surprise(&margin), weight as f32));
+            loss = ops::add(
+                &loss,
+                &ops::scale(&bradley_terry::loss(&margin, &batch.targets), weight as f32),
+            );
         }
         let right = margin
             .value()
@@ -192,8 +183,9 @@ impl Task for Comparisons<'_> {
         let pairs = &self.pairs[..self.pairs.len().min(self.section.train.evaluate.items)];
         let places: BTreeSet<usize> = pairs.iter().flat_map(|p| [p.better, p.worse]).collect();
         let scores = Scores::of(model, self.texts, places.into_iter().collect());
-        let surprise = |p: &Comparison| (1.0 + (-scores.margin(p)).exp()).ln();
-        let loss = pairs.iter().map(surprise).sum::<f64>() / pairs.len().max(1) as f64;
+        let negative_log_likelihood = |p: &Comparison| bradley_terry::of_margin(scores.margin(p));
+        let loss =
+            pairs.iter().map(negative_log_likelihood).sum::<f64>() / pairs.len().max(1) as f64;
         Ok(vec![("loss", loss), ("accuracy", accuracy(pairs, |p| scores.margin(p) > 0.0))])
     }
 

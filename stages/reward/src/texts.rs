@@ -7,7 +7,7 @@ use std::{
 };
 
 use athanor_data::{
-    hash64,
+    Shares, Split,
     preferences::{Judged, Judgement, preference},
 };
 use athanor_store::{Error, Recipe, Result, write_atomic_with};
@@ -15,26 +15,6 @@ use athanor_text::{ChatTemplate, Tokenizer, encode_chat};
 use serde_json::json;
 
 use crate::section::RewardSection;
-
-/// What a text is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Split {
-    Train,
-    /// Chooses the best weights.
-    Validation,
-    /// Measures them.
-    Heldout,
-}
-
-impl Split {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Heldout => "heldout",
-        }
-    }
-}
 
 /// A text that people judged.
 pub(crate) struct Text {
@@ -69,8 +49,12 @@ impl Texts {
     ) -> Result<Self> {
         let (mut sets, mut groups) = (Names::default(), Names::default());
         let (mut all, mut left_out) = (Vec::new(), 0);
+        let shares = Shares {
+            heldout: section.heldout_per_thousand as u64,
+            validation: section.validation_per_thousand as u64,
+        };
         for source in &section.data {
-            for judged in source.read(recipe, section.heldout_per_thousand as u32)? {
+            for judged in source.read(recipe, shares)? {
                 let encoded = encode_chat(tokenizer, template, &judged.messages);
                 let encoded = encoded.map_err(|e| e.at(&judged.place))?;
                 let tokens: Vec<u32> = encoded.into_iter().map(|(t, _)| t).collect();
@@ -79,19 +63,8 @@ impl Texts {
                     left_out += 1;
                     continue;
                 }
-                // The thousandths next to the held-out ones.
-                let place = hash64(judged.identity.trim().as_bytes()) % 1000;
-                let first = section.heldout_per_thousand as u64;
-                let validation = first..first + section.validation_per_thousand as u64;
-                let split = if judged.heldout {
-                    Split::Heldout
-                } else if validation.contains(&place) {
-                    Split::Validation
-                } else {
-                    Split::Train
-                };
                 let answer = judged.answer().to_owned();
-                let Judged { id, judgement, .. } = judged;
+                let Judged { id, split, judgement, .. } = judged;
                 all.push(Text { id, set, group, answer, tokens, split, judgement });
             }
         }
@@ -126,7 +99,7 @@ impl Texts {
             for t in &self.all {
                 let mut line = json!({
                     "id": t.id,
-                    "split": t.split.name(),
+                    "split": t.split,
                     "group": self.groups[t.group],
                     "text": t.answer,
                 });

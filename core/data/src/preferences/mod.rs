@@ -12,7 +12,7 @@ use athanor_store::{Check, Choice, Error, OwnKeys, Problem, Recipe, Registry, Re
 use athanor_text::Message;
 use serde_json::{Map, Value, json};
 
-use crate::{Dialogue, DialogueSection, Expression, Record, Template};
+use crate::{Dialogue, DialogueSection, Expression, Record, Shares, Split, Template};
 
 section! {
     /// A source of judged texts.
@@ -96,10 +96,8 @@ pub struct Judged {
     pub set: String,
     /// The group for accounts.
     pub group: String,
-    /// Whether it is for measuring only.
-    pub heldout: bool,
-    /// The text whose hash decides what else it is for. Texts that are compared as a pair or a ranking share it.
-    pub identity: String,
+    /// What it is for: what its record is for, so texts that are compared as a pair or a ranking stay together.
+    pub split: Split,
     /// What was said of it.
     pub judgement: Judgement,
     /// `FILE:LINE` of the record.
@@ -212,18 +210,17 @@ pub static FORMS: Registry<Form> = Registry::new(
 athanor_store::registered!(Form, FORMS, keys);
 
 impl PreferenceSection {
-    /// Reads all judged texts, `per_thousand` of a thousand records marked as held out.
+    /// Reads all judged texts, each with what its record is for by the hash of `dialogue.identity`.
     ///
     /// # Errors
     /// Input, naming file and line.
-    pub fn read(&self, recipe: &Recipe, per_thousand: u32) -> Result<Vec<Judged>> {
+    pub fn read(&self, recipe: &Recipe, shares: impl Into<Shares>) -> Result<Vec<Judged>> {
         let reader = (self.form.entry()?.open)(self)?;
         let group = Template::new(&self.group)?;
         let title = self.dialogue.title();
         let mut all = Vec::new();
-        for (i, dialogue) in self.dialogue.read(recipe, per_thousand)?.into_iter().enumerate() {
-            let heldout = dialogue.heldout();
-            let Dialogue { messages, record, place, .. } = dialogue;
+        for (i, dialogue) in self.dialogue.read(recipe, shares)?.into_iter().enumerate() {
+            let Dialogue { messages, split, record, place, .. } = dialogue;
             let at = |e: Error| e.at(&place);
             let judged = reader(&record).map_err(at)?;
             let group = format!("{title} {}", group.render(&record).map_err(at)?).trim().to_owned();
@@ -238,22 +235,12 @@ impl PreferenceSection {
                     }
                     messages.push(Message::new("assistant", answer));
                 }
-                // What is compared with each other must not be parted.
-                let identity = match several {
-                    true => messages[..messages.len() - 1]
-                        .iter()
-                        .map(|m| m.content.as_str())
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                    false => messages.last().map_or(String::new(), |m| m.content.clone()),
-                };
                 all.push(Judged {
                     id: if several { format!("{id}-{n}") } else { id.clone() },
                     messages,
                     set: if several { format!("{place} {i}") } else { group.clone() },
                     group: group.clone(),
-                    heldout,
-                    identity,
+                    split,
                     judgement,
                     place: place.clone(),
                 });

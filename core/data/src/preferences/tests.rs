@@ -13,13 +13,17 @@ fn the_normal_distribution() {
 
 /// All texts of a source of lines.
 fn read(lines: &str, keys: &str) -> Result<Vec<Judged>> {
+    read_split(lines, keys, Shares::default())
+}
+
+fn read_split(lines: &str, keys: &str, shares: Shares) -> Result<Vec<Judged>> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("data.jsonl"), lines).unwrap();
     let text = format!("[source]\ndialogue.path = \"data.jsonl\"\n{keys}");
     let path = dir.path().join("recipe.toml");
     fs::write(&path, text).unwrap();
     let recipe = Recipe::load(&path, &[])?;
-    recipe.section::<PreferenceSection>("source")?.read(&recipe, 0)
+    recipe.section::<PreferenceSection>("source")?.read(&recipe, shares)
 }
 
 #[test]
@@ -45,7 +49,6 @@ fn every_form_becomes_comparisons() {
     let ids: Vec<&str> = all.iter().map(|j| j.id.as_str()).collect();
     assert_eq!(ids, ["p-0", "p-1", "data.jsonl-1-0", "data.jsonl-1-1"]);
     assert!(all[0].set == all[1].set && all[1].set != all[2].set && all[0].group == all[3].group);
-    assert_eq!((all[0].identity.as_str(), all[1].identity.as_str()), ("one", "one"));
     assert_eq!(all[1].answer(), "坏");
     let c = compare(&all, 1, 0);
     assert_eq!((c.better, c.worse, c.preference, c.confidence), (0, 1, 1.0, 1.0));
@@ -91,4 +94,29 @@ fn what_is_no_judgement_is_told_with_its_place() {
         let told = read(lines, &format!("{keys}{request}")).unwrap_err().to_string();
         assert!(parts.iter().all(|part| told.contains(part)), "{told}");
     }
+}
+
+#[test]
+fn the_identity_alone_decides_what_a_text_is_for() {
+    let shares = Shares { heldout: 200, validation: 300 };
+    let request = "dialogue.user = '{{ q }}'\n";
+    let rated: String = (0..60)
+        .map(|i| format!("{{\"q\": \"q\", \"a\": \"answer {i}\", \"ratings\": [1, 2]}}\n"))
+        .collect();
+    let keys =
+        format!("{request}dialogue.assistant = '{{{{ a }}}}'\ndialogue.identity = '{{{{ a }}}}'");
+    let all = read_split(&rated, &keys, shares).unwrap();
+    assert!(all.iter().all(|j| j.split == shares.split(j.answer())));
+    // Without `identity` it is the whole conversation, for the validation part too.
+    let keys = format!("{request}dialogue.assistant = '{{{{ a }}}}'");
+    let all = read_split(&rated, &keys, shares).unwrap();
+    assert!(all.iter().all(|j| j.split == shares.split(&format!("q\n{}", j.answer()))));
+    for split in [Split::Train, Split::Validation, Split::Heldout] {
+        assert!(all.iter().any(|j| j.split == split), "{split}");
+    }
+    let pairs: String = (0..60)
+        .map(|i| format!("{{\"q\": \"{i}\", \"chosen\": \"a{i}\", \"rejected\": \"b{i}\"}}\n"))
+        .collect();
+    let all = read_split(&pairs, &format!("form = \"pairs\"\n{request}"), shares).unwrap();
+    assert!(all.chunks(2).all(|pair| pair[0].split == pair[1].split));
 }

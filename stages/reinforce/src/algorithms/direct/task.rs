@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use athanor_data::preferences::{Comparison, Judged};
+use athanor_data::{
+    Split,
+    preferences::{Comparison, Judged},
+};
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::{Console, Error, Result};
 use athanor_tensor::{
@@ -70,9 +73,9 @@ impl Preferences {
                 continue;
             }
             let new = Pair { answers: [better.clone(), worse.clone()], reference: [0.0; 2] };
-            match judged[a].heldout {
-                true => preferences.heldout.push(new),
-                false => preferences.train.push(new),
+            match judged[a].split {
+                Split::Heldout => preferences.heldout.push(new),
+                Split::Train | Split::Validation => preferences.train.push(new),
             }
         }
         for (count, what) in [
@@ -134,12 +137,12 @@ fn answer(
 
 /// Places of texts to compare: of one set and one request.
 fn candidates(judged: &[Judged]) -> Vec<(usize, usize)> {
-    let mut groups: std::collections::BTreeMap<(&str, String, bool), Vec<usize>> =
+    let mut groups: std::collections::BTreeMap<(&str, String, Split), Vec<usize>> =
         Default::default();
     for (i, text) in judged.iter().enumerate() {
         let before = &text.messages[..text.messages.len().saturating_sub(1)];
         let request: Vec<&str> = before.iter().map(|m| m.content.as_str()).collect();
-        groups.entry((&text.set, request.join("\n"), text.heldout)).or_default().push(i);
+        groups.entry((&text.set, request.join("\n"), text.split)).or_default().push(i);
     }
     let mut all = Vec::new();
     for group in groups.into_values() {
