@@ -135,12 +135,9 @@ pub fn seconds(s: f64) -> String {
 /// A moment (seconds since 1970, UTC) as `2026-03-14 15:09 UTC`.
 pub fn date(unix: f64) -> String {
     // Years 1970 to 9999; anything else is not a date of ours.
-    if !(0.0..253_402_300_800.0).contains(&unix) {
-        return NONE.into();
-    }
-    let (days, rest) = (unix as u64 / 86_400, unix as u64 % 86_400);
-    let (year, month, day) = athanor_store::civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
+    let moment = (0.0..253_402_300_800.0).contains(&unix).then_some(unix as i64);
+    let moment = moment.and_then(|s| jiff::Timestamp::from_second(s).ok());
+    moment.map_or(NONE.into(), |m| m.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// Commas between groups of three digits in front of the decimal point.

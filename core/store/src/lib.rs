@@ -7,7 +7,6 @@ extern crate self as athanor_store;
 
 pub mod arrays;
 pub mod checkpoint;
-mod date;
 pub mod durable;
 pub mod error;
 pub mod figures;
@@ -24,7 +23,6 @@ pub use arrays::{
     save_arrays,
 };
 pub use checkpoint::{Checkpoint, Checkpoints};
-pub use date::{MONTHS, civil};
 pub use durable::{
     StagedDir, read_json, read_text, sha256_bytes, sha256_file, sha256_folder, write_atomic,
     write_atomic_with, write_json,

@@ -1,8 +1,12 @@
 //! Numbers, units, dates and chemical formulas in templates.
 
-use athanor_store::MONTHS;
-
 use super::arguments::Arguments;
+
+#[rustfmt::skip]
+const MONTHS: [&str; 12] = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+    "November", "December",
+];
 
 /// A number with its exponent and unit: `{{val|6.2|e=18|u=C}}`.
 pub(super) fn val(arguments: &Arguments) -> String {
