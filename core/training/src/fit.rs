@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use athanor_models::HostTensors;
-use athanor_store::{Result, load_arrays, save_arrays};
+use athanor_store::{Error, Result, load_arrays, save_arrays};
 use athanor_tensor::GradSet;
 use serde_json::{Value, json};
 
@@ -84,13 +84,17 @@ pub fn fit<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<Figures> 
     let mut figures = evaluate(trainer, task)?;
     let worse = figures.first().is_some_and(|(_, loss)| best.loss < *loss || loss.is_nan());
     if section.evaluate.keep_best && worse && best.loss.is_finite() {
-        let path = trainer.context.folder.path(BEST_FILE);
-        restore_weights(&mut trainer.model, load_arrays(&path)?)?;
-        trainer.context.run.console.say(&format!(
-            "{}: took the weights of step {}, the best on held-out data",
-            trainer.context.folder.name(),
-            best.step
-        ));
+        let context = trainer.context;
+        if context.is_first() {
+            let path = context.folder.path(BEST_FILE);
+            restore_weights(&mut trainer.model, load_arrays(&path)?)?;
+            context.run.console.say(&format!(
+                "{}: took the weights of step {}, the best on held-out data",
+                context.folder.name(),
+                best.step
+            ));
+        }
+        context.communicator.broadcast(&mut trainer.model.params)?;
         figures = evaluate(trainer, task)?;
     }
     let samples = task.sample(&trainer.model)?;
@@ -109,7 +113,17 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     let mut loss = 0.0;
     let mut figures: BTreeMap<&'static str, f64> = BTreeMap::new();
     let mut tokens = 0;
-    for (i, micro) in batches.iter().enumerate() {
+    let communicator = trainer.context.communicator.clone();
+    let (rank, size) = (communicator.rank(), communicator.size());
+    if batches.len() < size {
+        return Err(Error::input(format!(
+            "a step has {} micro-batches for {size} processes",
+            batches.len()
+        ))
+        .hint("raise accumulate, or start fewer processes"));
+    }
+    // Every size-th micro-batch is this process's; which they are does not depend on what it has read.
+    for (i, micro) in batches.iter().enumerate().skip(rank).step_by(size) {
         let dropout = trainer.dropout(i as u64);
         let graph = trainer.section().graph(&trainer.model.params);
         let forward = Forward { model: &trainer.model, graph: &graph, dropout };
@@ -121,9 +135,13 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
         tokens += micro.tokens;
         graph.backward(&part.loss, &mut grads);
     }
-    let update = trainer.update(&mut grads, loss)?;
+    let mut sums = vec![loss, tokens as f64];
+    sums.extend(figures.values());
+    let update = trainer.update(&mut grads, &mut sums)?;
+    let tokens = sums[1];
+    figures.values_mut().zip(&sums[2..]).for_each(|(value, sum)| *value = *sum);
     let context = task.time(&trainer.model);
-    let flops = trainer.model.flops_per_token(context) * tokens as f64;
+    let flops = trainer.model.flops_per_token(context) * tokens;
     trainer.count(tokens as u64, flops);
     let done = trainer.step() + 1;
     if done.is_multiple_of(trainer.section().log_every) || done == trainer.steps() {
@@ -171,5 +189,8 @@ fn save_best(trainer: &mut Trainer<'_>) -> Result<()> {
 
 fn write_best(trainer: &Trainer<'_>) -> Result<()> {
     let weights = HostTensors::new(trainer.model.params.iter().map(|p| (p.name.clone(), &p.value)));
+    if !trainer.context.is_first() {
+        return Ok(());
+    }
     save_arrays(&trainer.context.folder.path(BEST_FILE), &weights.arrays(), &BTreeMap::new())
 }

@@ -1,14 +1,16 @@
 //! A stage at work: its folder, its checkpoints, its metrics, its progress bar and its rates.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use athanor_store::{
-    Bar, Checkpoint, Checkpoints, Error, Fingerprint, Result, Run, StageFolder, Work,
+    Bar, Checkpoint, Checkpoints, Console, Error, Fingerprint, Result, Run, Silent, StageFolder,
+    Work,
 };
 use athanor_tensor::{Device, Rng};
 use serde_json::{Value, json};
 
 use crate::{
+    parallel::{Alone, Communicator},
     record::{Recorder, Sample},
     section::TrainSection,
 };
@@ -21,12 +23,24 @@ pub struct StageContext<'r> {
     pub folder: StageFolder,
     /// What decides the result.
     pub fingerprint: Fingerprint,
+    /// The processes that train together.
+    pub communicator: Arc<dyn Communicator>,
 }
 
 impl<'r> StageContext<'r> {
     /// Of a stage's work.
     pub fn of<S>(work: &Work<'r, S>) -> Self {
-        Self { run: work.run, folder: work.folder.clone(), fingerprint: work.fingerprint.clone() }
+        Self {
+            run: work.run,
+            folder: work.folder.clone(),
+            fingerprint: work.fingerprint.clone(),
+            communicator: Arc::new(Alone),
+        }
+    }
+
+    /// Whether this process writes what the stage leaves.
+    pub fn is_first(&self) -> bool {
+        self.communicator.rank() == 0
     }
 
     /// Where models of this run live.
@@ -44,7 +58,8 @@ impl<'r> StageContext<'r> {
 pub(crate) struct StageRun<'c> {
     pub context: &'c StageContext<'c>,
     pub checkpoints: Checkpoints,
-    recorder: Recorder,
+    /// None in a process that writes nothing.
+    recorder: Option<Recorder>,
     bar: Box<dyn Bar>,
     pub step: u64,
     pub steps: u64,
@@ -92,7 +107,10 @@ impl<'c> StageRun<'c> {
         let null = &mut Value::Null;
         let state = found.as_mut().map_or(null, |checkpoint| &mut checkpoint.state);
         let now = Instant::now();
-        let recorder = Recorder::open(context.folder.dir(), name, step, &state["lines"])?;
+        let first = context.is_first();
+        let open = || Recorder::open(context.folder.dir(), name, step, &state["lines"]);
+        let recorder = first.then(open).transpose()?;
+        let console: &dyn Console = if first { &**console } else { &Silent };
         let bar = console.bar(name, steps, "steps");
         bar.set(step);
         let new = Self {
@@ -144,12 +162,12 @@ impl<'c> StageRun<'c> {
     /// Writes figures of step `step` to metrics.jsonl and TensorBoard.
     pub fn record(&mut self, kind: &str, step: u64, values: &[(&str, f64)]) -> Result<()> {
         let seconds = self.seconds();
-        self.recorder.metrics(kind, step, seconds, values)
+        self.written(|recorder| recorder.metrics(kind, step, seconds, values))
     }
 
     /// Writes samples of step `step`.
     pub fn sample(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
-        self.recorder.samples(step, samples)
+        self.written(|recorder| recorder.samples(step, samples))
     }
 
     /// The text behind the progress bar.
@@ -172,7 +190,11 @@ impl<'c> StageRun<'c> {
     /// Waits until metrics and samples are on disk: what they say must be there before a checkpoint says
     /// that its step is done. Gives the number of their lines for the checkpoint.
     pub fn sync(&mut self) -> Result<Value> {
-        self.recorder.sync()
+        self.recorder.as_mut().map_or(Ok(Value::Null), Recorder::sync)
+    }
+
+    fn written(&mut self, write: impl FnOnce(&mut Recorder) -> Result<()>) -> Result<()> {
+        self.recorder.as_mut().map_or(Ok(()), write)
     }
 
     /// Notes that a checkpoint was written.
@@ -193,12 +215,12 @@ impl<'c> StageRun<'c> {
 
     /// Writes what is still in memory of metrics and samples.
     pub fn flush(&mut self) -> Result<()> {
-        self.recorder.flush()
+        self.written(Recorder::flush)
     }
 
     /// Closes the bar and the metrics.
     pub fn close(mut self, text: &str) -> Result<()> {
-        self.recorder.flush()?;
+        self.flush()?;
         self.bar.finish(text);
         Ok(())
     }

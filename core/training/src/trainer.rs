@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::{
     expected::Expected,
     optimizers::restore_tensor,
-    parallel::Alone,
     record::Sample,
     section::TrainSection,
     stage_run::{StageContext, StageRun},
@@ -50,7 +49,7 @@ impl<'c> Trainer<'c> {
         updates: u64,
     ) -> Result<Self> {
         let (run, found) = StageRun::open(context, section, steps)?;
-        let mut updater = Updater::new(section, &mut model, updates, Box::new(Alone))?;
+        let mut updater = Updater::new(section, &mut model, updates, context.communicator.clone())?;
         let mut arrays = Vec::new();
         if let Some(mut checkpoint) = found {
             if checkpoint.files.iter().any(|(name, _)| name == TASK) {
@@ -58,6 +57,8 @@ impl<'c> Trainer<'c> {
             }
             restore(checkpoint, &mut model, &mut updater)?;
         }
+        // The same seed, or the same checkpoint, gives every process these weights; this makes it certain.
+        context.communicator.broadcast(&mut model.params)?;
         let section = section.clone();
         let tensors = Vec::new();
         Ok(Self { context, model, section, updater, run, tensors, arrays, memory: None })
@@ -120,13 +121,13 @@ impl<'c> Trainer<'c> {
             .then(|| Dropout { probability, rng: self.rng("dropout").at(self.step()).at(micro) })
     }
 
-    /// Clips and applies gradients. Where `loss` or a gradient is not finite the update is withheld
-    /// and counted.
+    /// Sums gradients and figures over the processes, the loss being the first figure; then clips and applies the
+    /// gradients. Where loss or gradient is not finite the update is withheld and counted.
     ///
     /// # Errors
     /// Failed, when three updates in a row were withheld; the last good checkpoint stays.
-    pub fn update(&mut self, grads: &mut GradSet, loss: f64) -> Result<Update> {
-        let update = self.updater.update(&mut self.model, grads, loss)?;
+    pub fn update(&mut self, grads: &mut GradSet, figures: &mut [f64]) -> Result<Update> {
+        let update = self.updater.update(&mut self.model, grads, figures)?;
         if update.applied {
             return Ok(update);
         }
@@ -246,7 +247,7 @@ impl<'c> Trainer<'c> {
     /// # Errors
     /// Those of writing.
     pub fn save(&mut self) -> Result<()> {
-        if !self.updater.is_first() {
+        if !self.context.is_first() {
             return Ok(());
         }
         let lines = self.run.sync()?;

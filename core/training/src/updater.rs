@@ -1,5 +1,7 @@
 //! From gradients to changed parameters: summed over processes, guarded, clipped, applied, averaged.
 
+use std::sync::Arc;
+
 use athanor_models::{HostTensors, Model};
 use athanor_store::{Array, Result};
 use athanor_tensor::{GradSet, Params, ops};
@@ -39,7 +41,7 @@ pub(crate) struct Updater {
     section: TrainSection,
     optimizer: Optimizer,
     average: Option<Average>,
-    communicator: Box<dyn Communicator>,
+    communicator: Arc<dyn Communicator>,
     /// Updates of the whole run, for the schedule.
     planned: u64,
     /// Updates withheld.
@@ -58,7 +60,7 @@ impl Updater {
         section: &TrainSection,
         model: &mut Model,
         planned: u64,
-        communicator: Box<dyn Communicator>,
+        communicator: Arc<dyn Communicator>,
     ) -> Result<Self> {
         section.learns.groups(model)?.set_trainable(&mut model.params);
         Ok(Self {
@@ -72,15 +74,19 @@ impl Updater {
         })
     }
 
-    /// Clips and applies gradients. Where `loss` or a gradient is not finite the update is withheld and
-    /// counted.
+    /// Sums gradients and figures over the processes, `loss` being the first figure; then clips and applies the
+    /// gradients. Where loss or gradient is not finite the update is withheld and counted.
     ///
     /// # Errors
     /// Those of the communicator.
-    pub fn update(&mut self, model: &mut Model, grads: &mut GradSet, loss: f64) -> Result<Update> {
-        let mut figures = [loss];
-        self.communicator.sum(grads, &mut figures)?;
-        let [loss] = figures;
+    pub fn update(
+        &mut self,
+        model: &mut Model,
+        grads: &mut GradSet,
+        figures: &mut [f64],
+    ) -> Result<Update> {
+        self.communicator.sum(grads, figures)?;
+        let loss = figures.first().copied().unwrap_or_default();
         let (schedule, peak) = (&self.section.schedule, self.section.peak_learning_rate());
         let learning_rate = schedule.learning_rate(peak, self.optimizer.updates(), self.planned);
         let grad_norm = grads.iter().map(|(_, g)| ops::sum_squares(g)).sum::<f64>().sqrt();
@@ -122,11 +128,6 @@ impl Updater {
     pub fn settle_average(&mut self, model: &mut Model) {
         self.swap_average(model);
         self.average = None;
-    }
-
-    /// Whether this process writes what the run leaves.
-    pub fn is_first(&self) -> bool {
-        self.communicator.rank() == 0
     }
 
     /// The files of a checkpoint: the optimiser's state, and the average where there is one.

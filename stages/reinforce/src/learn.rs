@@ -49,7 +49,7 @@ pub(crate) fn learn(
                     trainer.model.flops_per_token(passed / rows.len().max(1)) * passed as f64;
                 trainer.count(passed as u64, flops);
             }
-            let update = trainer.update(&mut grads, loss)?;
+            let update = trainer.update(&mut grads, &mut [loss])?;
             updates += 1.0;
             learning_rate = update.learning_rate;
             add("grad_norm", update.grad_norm);

@@ -1,5 +1,8 @@
 //! Processes that train one model together, each on its share of a step's rows.
 //!
+//! `fit` gives each process every n-th micro-batch of a step; rank 0 writes metrics, samples and checkpoints.
+//! Reinforcement learning does not share its episodes yet: it runs with [`Alone`].
+//!
 //! Architecture Invariant: sums run in the order of the ranks, so a run has its bytes for each world size.
 //! Batches depend on the step alone, so the weight of a whole step is known to every rank without asking.
 
