@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 
 use athanor_data::{Cursor, preferences::Comparison};
 use athanor_models::{Model, Pass};
-use athanor_store::Result;
+use athanor_store::{
+    Result,
+    figures::{ACCURACY, LOSS},
+};
 use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
     ops::{self, Activation, Weights},
@@ -185,7 +188,7 @@ impl Task for Comparisons<'_> {
             let language = next_token_loss(model, graph, &hidden, &texts, &packed.starts);
             loss = ops::add(&loss, &ops::scale(&language, (self.section.language * share) as f32));
         }
-        Ok(Loss { loss, figures: vec![("accuracy", right as f64 / total)] })
+        Ok(Loss { loss, figures: vec![(ACCURACY.name, right as f64 / total)] })
     }
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
@@ -194,7 +197,7 @@ impl Task for Comparisons<'_> {
         let scores = Scores::of(model, self.texts, places.into_iter().collect());
         let surprise = |p: &Comparison| (1.0 + (-scores.margin(p)).exp()).ln();
         let loss = pairs.iter().map(surprise).sum::<f64>() / pairs.len().max(1) as f64;
-        Ok(vec![("loss", loss), ("accuracy", accuracy(pairs, |p| scores.margin(p) > 0.0))])
+        Ok(vec![(LOSS.name, loss), (ACCURACY.name, accuracy(pairs, |p| scores.margin(p) > 0.0))])
     }
 
     fn cursor(&self, step: u64) -> Value {
