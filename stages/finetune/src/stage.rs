@@ -13,7 +13,6 @@ struct Finetune;
 impl Stage for Finetune {
     type Section = FinetuneSection;
     type Summary = FinetuneSummary;
-    const NAME: &'static str = "finetune";
     const ABOUT: &'static str = "Teach the model tasks or conversation from examples";
 
     fn inputs(section: &FinetuneSection) -> Vec<Input> {

@@ -8,9 +8,12 @@
 use std::{collections::HashMap, ops::Range};
 
 use athanor_data::Shards;
-use athanor_store::figures::{
-    BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, UNIGRAM_ACCURACY,
-    UNIGRAM_LOSS,
+use athanor_store::{
+    Figure,
+    figures::{
+        BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, UNIGRAM_ACCURACY,
+        UNIGRAM_LOSS,
+    },
 };
 use athanor_training::Figures;
 
@@ -50,6 +53,16 @@ pub(crate) struct Score {
     pub nats: f64,
     pub right: f64,
 }
+
+/// The figures of the three guesses.
+pub(crate) const GUESSES: &[&Figure] = &[
+    &UNIGRAM_LOSS,
+    &UNIGRAM_ACCURACY,
+    &BIGRAM_LOSS,
+    &BIGRAM_ACCURACY,
+    &BOTH_SIDES_LOSS,
+    &BOTH_SIDES_ACCURACY,
+];
 
 /// The figures of the three guesses over `n` targets, from the sums of their scores.
 pub(crate) fn mean_scores(sums: &[Score; 3], n: f64) -> Figures {

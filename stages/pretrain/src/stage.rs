@@ -23,7 +23,6 @@ struct Pretrain;
 impl Stage for Pretrain {
     type Section = PretrainSection;
     type Summary = PretrainSummary;
-    const NAME: &'static str = "pretrain";
     const ABOUT: &'static str = "Train a language model on the corpus, without labels";
 
     fn inputs(section: &PretrainSection) -> Vec<Input> {

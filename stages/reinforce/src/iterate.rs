@@ -57,6 +57,7 @@ pub const LOGGED: Logged = Logged {
         &FLOPS,
     ],
     eval: &[&REWARD, &REWARD_STD, &KL, &DISTINCT2, &LENGTH, &FINISHED],
+    eval_also: &[],
 };
 
 /// Improves the trainer's policy; gives the fields of summary.json that are this loop's.

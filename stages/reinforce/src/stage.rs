@@ -37,7 +37,6 @@ struct Reinforce;
 impl Stage for Reinforce {
     type Section = ReinforceSection;
     type Summary = ReinforceSummary;
-    const NAME: &'static str = "reinforce";
     const ABOUT: &'static str = "Improve the model by reinforcement learning";
 
     fn inputs(section: &ReinforceSection) -> Vec<Input> {

@@ -27,7 +27,6 @@ struct Reward;
 impl Stage for Reward {
     type Section = RewardSection;
     type Summary = RewardSummary;
-    const NAME: &'static str = "reward";
     const ABOUT: &'static str = "Train a reward model on human comparisons and ratings";
 
     fn inputs(section: &RewardSection) -> Vec<Input> {

@@ -11,18 +11,15 @@ use super::{
 crate::figures! {
     /// Figures of the corpus, in the report's order.
     ALL:
-    /// Length of a document.
-    DOCUMENT_LENGTH = "lengths", "document lengths", Named("tokens in a document"), Neither,
-        "How many documents have how many tokens.";
-    /// Different words by words read.
-    VOCABULARY_GROWTH = "growth", "growth of the vocabulary", Named("different words"), Neither,
-        "Different words among the first n words of the corpus. A curve that flattens early means repetition.";
-    /// Chance that MinHash finds a pair.
-    PAIR_CHANCE = "curve", "MinHash: chance to find a pair", Named("probability"), Neither,
-        "Probability that two documents with this Jaccard similarity share a band, so that they are compared (Leskovec et al. 2014, section 3.4).";
-    /// Perplexity of documents under a model of good text.
-    DOCUMENT_PERPLEXITY = "percentiles", "perplexity under the good sources' model", Named("perplexity"), Neither,
-        "How surprising a document is to a small model of the sources that the recipe calls good, document by document.";
+    /// How many documents have how many tokens.
+    DOCUMENT_LENGTH = "lengths", "document lengths", Named("tokens in a document"), Neither;
+    /// Different words among the first n words of the corpus. A curve that flattens early means repetition.
+    VOCABULARY_GROWTH = "growth", "growth of the vocabulary", Named("different words"), Neither;
+    /// Probability that two documents with this Jaccard similarity share a band, so that they are compared (Leskovec et
+    /// al. 2014, section 3.4).
+    PAIR_CHANCE = "curve", "MinHash: chance to find a pair", Named("probability"), Neither;
+    /// How surprising a document is to a small model of the sources that the recipe calls good, document by document.
+    DOCUMENT_PERPLEXITY = "percentiles", "perplexity under the good sources' model", Named("perplexity"), Neither;
 }
 
 objects! {

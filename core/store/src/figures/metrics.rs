@@ -36,10 +36,13 @@ pub struct Logged {
     pub train: &'static [&'static Figure],
     /// In rows of the kind `eval`.
     pub eval: &'static [&'static Figure],
+    /// In rows of the kind `eval`, too: figures that others also write.
+    pub eval_also: &'static [&'static Figure],
 }
 
 /// What every supervised stage writes.
 pub const SUPERVISED: Logged = Logged {
     train: &[&LOSS, &LEARNING_RATE, &GRAD_NORM, &TOKENS, &SPEED, &FLOPS, &WITHHELD],
     eval: &[&LOSS],
+    eval_also: &[],
 };

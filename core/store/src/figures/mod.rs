@@ -118,37 +118,33 @@ impl Figure {
     }
 }
 
-/// Declares figures: `NAME = "name in JSON", "title", unit, better, "meaning";` behind a doc line. With `LIST:` behind
-/// a doc line in front there is a list of all of them, too.
+/// Declares figures: `NAME = "name in JSON", "title", unit, better;` behind a doc comment, which is the meaning. With
+/// `LIST:` behind a doc comment in front there is a list of all of them, too.
 #[macro_export]
 macro_rules! figures {
     (
-        $(#[doc = $all_doc:literal])+
+        $(#[doc = $list:literal])+
         $all:ident:
-        $(
-            $(#[doc = $doc:literal])+
-            $id:ident = $name:literal, $title:literal, $unit:expr, $better:ident, $about:literal;
-        )+
+        $( $(#[doc = $about:literal])+ $id:ident = $name:literal, $title:literal, $unit:expr, $better:ident; )+
     ) => {
-        $crate::figures! {$(
-            $(#[doc = $doc])+
-            $id = $name, $title, $unit, $better, $about;
-        )+}
+        $crate::figures! {
+            $( $(#[doc = $about])+ $id = $name, $title, $unit, $better; )+
+        }
 
-        $(#[doc = $all_doc])+
+        $(#[doc = $list])+
         pub static $all: &[&$crate::Figure] = &[$(&$id),+];
     };
-    ($(
-        $(#[doc = $doc:literal])+
-        $id:ident = $name:literal, $title:literal, $unit:expr, $better:ident, $about:literal;
-    )+) => {
+    (
+        $( $(#[doc = $about:literal])+ $id:ident = $name:literal, $title:literal, $unit:expr, $better:ident; )+
+    ) => {
         $(
-            $(#[doc = $doc])+
+            $(#[doc = $about])+
             pub static $id: $crate::Figure = $crate::Figure {
                 name: $name,
                 title: $title,
                 unit: $unit,
-                about: $about,
+                // A line of a doc comment begins with a space.
+                about: ::std::concat!($($about),+).trim_ascii(),
                 better: $crate::Better::$better,
             };
         )+

@@ -11,51 +11,36 @@ use super::{
 crate::figures! {
     /// Figures of pretraining objectives, in the report's order.
     ALL:
-    /// Loss of a guess by frequency.
-    UNIGRAM_LOSS = "unigram_loss", "loss by frequency", Named("nats"), Lower,
-        "Loss of a guess that knows only how frequent tokens are, at the hidden tokens of held-out text.";
-    /// Right guesses by frequency.
-    UNIGRAM_ACCURACY = "unigram_accuracy", "right guesses by frequency", Share, Higher,
-        "Share of the hidden tokens that are the most frequent token.";
-    /// Loss of a guess by the token before.
-    BIGRAM_LOSS = "bigram_loss", "loss by the token before", Named("nats"), Lower,
-        "Loss of a guess by the counts of pairs of tokens, from the token before.";
-    /// Right guesses by the token before.
-    BIGRAM_ACCURACY = "bigram_accuracy", "right guesses by the token before", Share, Higher,
-        "Share of the hidden tokens that most often follow the token before.";
-    /// Loss of a guess by both neighbours.
-    BOTH_SIDES_LOSS = "both_sides_loss", "loss by both neighbours", Named("nats"), Lower,
-        "Loss of a guess by the counts of pairs of tokens, from the tokens before and after.";
-    /// Right guesses by both neighbours.
-    BOTH_SIDES_ACCURACY = "both_sides_accuracy", "right guesses by both neighbours", Share, Higher,
-        "Share of the hidden tokens that the tokens before and after let one guess.";
-    /// Loss of pairs of segments.
-    PAIRS_LOSS = "pairs_loss", "loss of segment pairs", Named("nats"), Lower,
-        "Loss of the answer whether the second segment follows the first (Devlin et al. 2019).";
-    /// Right answers about pairs.
-    PAIRS_ACCURACY = "pairs_accuracy", "right answers about segment pairs", Share, Higher,
-        "Share of segment pairs for which the model says rightly whether the second follows the first.";
-    /// The commoner answer about pairs.
-    PAIRS_MAJORITY = "pairs_majority", "the commoner answer about segment pairs", Share, Neither,
-        "Share of the held-out segment pairs that have the commoner answer.";
-    /// Loss of ELECTRA's generator.
-    GENERATOR_LOSS = "generator_loss", "generator's loss", Named("nats"), Lower,
-        "Loss of the small model that writes replaced tokens (Clark et al. 2020), at the hidden tokens.";
-    /// Right guesses of the generator.
-    GENERATOR_ACCURACY = "generator_accuracy", "generator's right guesses", Share, Higher,
-        "Share of the hidden tokens that the generator guesses.";
-    /// The commoner answer of the discriminator.
-    MAJORITY = "majority", "the commoner answer", Share, Neither,
-        "Share of tokens that have the commoner answer, replaced or not: what no knowledge reaches.";
-    /// Precision of replaced tokens.
-    PRECISION = "precision", "precision", Share, Higher,
-        "Share of the tokens called replaced that were replaced.";
-    /// Recall of replaced tokens.
-    RECALL = "recall", "recall", Share, Higher,
-        "Share of the replaced tokens that were found.";
-    /// F1 of replaced tokens.
-    F1 = "f1", "F1", Share, Higher,
-        "Harmonic mean of precision and recall of replaced tokens.";
+    /// Loss of a guess that knows only how frequent tokens are, at the hidden tokens of held-out text.
+    UNIGRAM_LOSS = "unigram_loss", "loss by frequency", Named("nats"), Lower;
+    /// Share of the hidden tokens that are the most frequent token.
+    UNIGRAM_ACCURACY = "unigram_accuracy", "right guesses by frequency", Share, Higher;
+    /// Loss of a guess by the counts of pairs of tokens, from the token before.
+    BIGRAM_LOSS = "bigram_loss", "loss by the token before", Named("nats"), Lower;
+    /// Share of the hidden tokens that most often follow the token before.
+    BIGRAM_ACCURACY = "bigram_accuracy", "right guesses by the token before", Share, Higher;
+    /// Loss of a guess by the counts of pairs of tokens, from the tokens before and after.
+    BOTH_SIDES_LOSS = "both_sides_loss", "loss by both neighbours", Named("nats"), Lower;
+    /// Share of the hidden tokens that the tokens before and after let one guess.
+    BOTH_SIDES_ACCURACY = "both_sides_accuracy", "right guesses by both neighbours", Share, Higher;
+    /// Loss of the answer whether the second segment follows the first (Devlin et al. 2019).
+    PAIRS_LOSS = "pairs_loss", "loss of segment pairs", Named("nats"), Lower;
+    /// Share of segment pairs for which the model says rightly whether the second follows the first.
+    PAIRS_ACCURACY = "pairs_accuracy", "right answers about segment pairs", Share, Higher;
+    /// Share of the held-out segment pairs that have the commoner answer.
+    PAIRS_MAJORITY = "pairs_majority", "the commoner answer about segment pairs", Share, Neither;
+    /// Loss of the small model that writes replaced tokens (Clark et al. 2020), at the hidden tokens.
+    GENERATOR_LOSS = "generator_loss", "generator's loss", Named("nats"), Lower;
+    /// Share of the hidden tokens that the generator guesses.
+    GENERATOR_ACCURACY = "generator_accuracy", "generator's right guesses", Share, Higher;
+    /// Share of tokens that have the commoner answer, replaced or not: what no knowledge reaches.
+    MAJORITY = "majority", "the commoner answer", Share, Neither;
+    /// Share of the tokens called replaced that were replaced.
+    PRECISION = "precision", "precision", Share, Higher;
+    /// Share of the replaced tokens that were found.
+    RECALL = "recall", "recall", Share, Higher;
+    /// Harmonic mean of precision and recall of replaced tokens.
+    F1 = "f1", "F1", Share, Higher;
 }
 
 objects! {

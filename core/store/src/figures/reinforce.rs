@@ -11,45 +11,37 @@ use super::{
 crate::figures! {
     /// Figures of reinforcement learning, in the report's order.
     ALL:
-    /// Mean reward.
-    REWARD = "reward", "reward", Number, Higher,
-        "Mean score of what the policy writes.";
-    /// Spread of rewards.
-    REWARD_STD = "reward_std", "standard deviation of rewards", Number, Neither,
-        "Standard deviation of the scores of what the policy writes.";
-    /// Distance from the reference.
-    KL = "kl", "KL", Named("nats"), Neither,
-        "Kullback-Leibler divergence of the policy from the reference model over a whole text, in nats: how far it has moved. Reward against KL shows what each nat bought; a curve that goes right without going up is being over-optimised.";
-    /// Entropy of the policy.
-    ENTROPY = "entropy", "entropy", Named("nats per token"), Neither,
-        "Mean entropy of the next-token distribution, in nats; a fall to 0 means that the policy always writes the same.";
-    /// Clipped tokens.
-    CLIP_FRACTION = "clip_fraction", "clip fraction", Named("share of tokens"), Neither,
-        "Share of tokens whose probability ratio left PPO's trust interval (Schulman et al. 2017, eq. 7).";
-    /// How good values are.
-    EXPLAINED_VARIANCE = "explained_variance", "explained variance", Number, Higher,
-        "1 − Var(return − value) / Var(return): 1 is a perfect value function, 0 is no better than the mean.";
-    /// Loss of the policy.
-    POLICY_LOSS = "policy_loss", "policy loss", Number, Lower,
-        "Clipped surrogate loss of the policy, the mean over an iteration's updates.";
-    /// Loss of the values.
-    VALUE_LOSS = "value_loss", "value loss", Number, Lower,
-        "Half the squared error of the values, the mean over an iteration's updates.";
-    /// Diversity of texts.
-    DISTINCT2 = "distinct2", "distinct-2", Share, Neither,
-        "Different pairs of neighbouring words divided by all of them, all texts together; a Chinese character counts as a word. A fall means repetition (Li et al. 2016).";
-    /// Length of answers.
-    LENGTH = "length", "length", Named("tokens"), Neither,
-        "Mean number of tokens that the policy writes in an answer.";
-    /// Answers that end.
-    FINISHED = "finished", "finished answers", Share, Neither,
-        "Share of answers that come to their end before the limit.";
-    /// Whether generation and training compute the same.
-    LOGPROB_GAP = "logprob_gap", "log-probability gap", Named("nats"), Lower,
-        "Difference between a token's log-probability when it was written and when training computes it again; should be near 0.";
-    /// How much more the chosen text is preferred.
-    MARGIN = "margin", "margin", Named("β times the log-probability ratio"), Higher,
-        "How much more the policy prefers the chosen text to the rejected one than the reference does: the difference of β·ln(π / π_ref) (Rafailov et al. 2023).";
+    /// Mean score of what the policy writes.
+    REWARD = "reward", "reward", Number, Higher;
+    /// Standard deviation of the scores of what the policy writes.
+    REWARD_STD = "reward_std", "standard deviation of rewards", Number, Neither;
+    /// Kullback-Leibler divergence of the policy from the reference model over a whole text, in nats: how far it has
+    /// moved. Reward against KL shows what each nat bought; a curve that goes right without going up is being
+    /// over-optimised.
+    KL = "kl", "KL", Named("nats"), Neither;
+    /// Mean entropy of the next-token distribution, in nats; a fall to 0 means that the policy always writes the same.
+    ENTROPY = "entropy", "entropy", Named("nats per token"), Neither;
+    /// Share of tokens whose probability ratio left PPO's trust interval (Schulman et al. 2017, eq. 7).
+    CLIP_FRACTION = "clip_fraction", "clip fraction", Named("share of tokens"), Neither;
+    /// 1 − Var(return − value) / Var(return): 1 is a perfect value function, 0 is no better than the mean.
+    EXPLAINED_VARIANCE = "explained_variance", "explained variance", Number, Higher;
+    /// Clipped surrogate loss of the policy, the mean over an iteration's updates.
+    POLICY_LOSS = "policy_loss", "policy loss", Number, Lower;
+    /// Half the squared error of the values, the mean over an iteration's updates.
+    VALUE_LOSS = "value_loss", "value loss", Number, Lower;
+    /// Different pairs of neighbouring words divided by all of them, all texts together; a Chinese character counts as
+    /// a word. A fall means repetition (Li et al. 2016).
+    DISTINCT2 = "distinct2", "distinct-2", Share, Neither;
+    /// Mean number of tokens that the policy writes in an answer.
+    LENGTH = "length", "length", Named("tokens"), Neither;
+    /// Share of answers that come to their end before the limit.
+    FINISHED = "finished", "finished answers", Share, Neither;
+    /// Difference between a token's log-probability when it was written and when training computes it again; should be
+    /// near 0.
+    LOGPROB_GAP = "logprob_gap", "log-probability gap", Named("nats"), Lower;
+    /// How much more the policy prefers the chosen text to the rejected one than the reference does: the difference of
+    /// β·ln(π / π_ref) (Rafailov et al. 2023).
+    MARGIN = "margin", "margin", Named("β times the log-probability ratio"), Higher;
 }
 
 objects! {

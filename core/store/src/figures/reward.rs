@@ -10,24 +10,21 @@ use super::{
 crate::figures! {
     /// Figures of a reward model, in the report's order.
     ALL:
-    /// Accuracy of a reward model.
-    HELDOUT_ACCURACY = "heldout_accuracy", "held-out accuracy", Share, Higher,
-        "Share of held-out pairs in which the reward model scores the text that people preferred higher; 50 % is chance.";
-    /// Accuracy of word counts.
-    TFIDF_ACCURACY = "tfidf_accuracy", "TF-IDF baseline", Share, Higher,
-        "Ridge regression of the texts' mean ratings on TF-IDF word weights, fitted on the same training texts: what can be known without a language model.";
-    /// Expected calibration error.
-    ECE = "ece", "ECE", Share, Lower,
-        "Expected calibration error: distance between predicted and observed shares in bins, weighted by pairs (Naeini et al. 2015). Of the pairs that the model calls 80 % sure, are 80 % right?";
-    /// How far apart two texts' ratings are.
-    GAP = "gap", "gap between the two texts' ratings", Number, Neither,
-        "Difference of the mean ratings of a pair's texts. People agree about pairs with a large gap, and a model should, too.";
-    /// What the model says.
-    PREDICTED = "predicted", "predicted probability", Share, Neither,
-        "Probability with which the reward model expects people to prefer the first text of a pair.";
-    /// What people said.
-    OBSERVED = "observed", "observed share", Share, Neither,
-        "Share of such pairs in which people preferred the first text.";
+    /// Share of held-out pairs in which the reward model scores the text that people preferred higher; 50 % is chance.
+    HELDOUT_ACCURACY = "heldout_accuracy", "held-out accuracy", Share, Higher;
+    /// Ridge regression of the texts' mean ratings on TF-IDF word weights, fitted on the same training texts: what can
+    /// be known without a language model.
+    TFIDF_ACCURACY = "tfidf_accuracy", "TF-IDF baseline", Share, Higher;
+    /// Expected calibration error: distance between predicted and observed shares in bins, weighted by pairs (Naeini et
+    /// al. 2015). Of the pairs that the model calls 80 % sure, are 80 % right?
+    ECE = "ece", "ECE", Share, Lower;
+    /// Difference of the mean ratings of a pair's texts. People agree about pairs with a large gap, and a model should,
+    /// too.
+    GAP = "gap", "gap between the two texts' ratings", Number, Neither;
+    /// Probability with which the reward model expects people to prefer the first text of a pair.
+    PREDICTED = "predicted", "predicted probability", Share, Neither;
+    /// Share of such pairs in which people preferred the first text.
+    OBSERVED = "observed", "observed share", Share, Neither;
 }
 
 objects! {

@@ -23,7 +23,7 @@ pub trait Stage: 'static {
     /// Its summary.json.
     type Summary: Summary;
     /// Its command, its section and its folder.
-    const NAME: &'static str;
+    const NAME: &'static str = Self::Summary::STAGE;
     /// What it does, for help.
     const ABOUT: &'static str;
     /// Whether several processes can share its work ([`Run::task`]).

@@ -35,7 +35,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
     name: "causal",
     about: "the next token; GPT",
     keys: None,
-    logged: Logged { train: &[], eval: &[&BITS_PER_BYTE, &PERPLEXITY] },
+    logged: Logged { train: &[], eval: &[&BITS_PER_BYTE, &PERPLEXITY], eval_also: &[] },
     head: |_| Head::CAUSAL_LM,
     config: |_, _| (),
     guest: |_, _, _| Ok(None),

@@ -10,10 +10,7 @@
 use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::{
     Check, OwnKeys, Problem, Result, Unit,
-    figures::{
-        ACCURACY, BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, LOSS, Logged,
-        PAIRS_ACCURACY, PAIRS_LOSS, PAIRS_MAJORITY, PERPLEXITY, UNIGRAM_ACCURACY, UNIGRAM_LOSS,
-    },
+    figures::{ACCURACY, LOSS, Logged, PAIRS_ACCURACY, PAIRS_LOSS, PAIRS_MAJORITY, PERPLEXITY},
     section,
 };
 use athanor_tensor::{Graph, Var, ops};
@@ -23,7 +20,7 @@ use serde_json::Value;
 use super::{Context, Objective, Outcome, Settings, steps_of};
 use crate::{
     masked::{Layout, MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
-    ngrams::{Ngrams, Score, mean_scores},
+    ngrams::{GUESSES, Ngrams, Score, mean_scores},
 };
 
 /// The objective's line in the registry.
@@ -33,19 +30,8 @@ pub(super) const OBJECTIVE: Objective = Objective {
     keys: Some(OwnKeys::of::<MaskedLmSection>()),
     logged: Logged {
         train: &[&MASKED_LOSS, &PAIRS_LOSS],
-        eval: &[
-            &PERPLEXITY,
-            &ACCURACY,
-            &PAIRS_LOSS,
-            &PAIRS_ACCURACY,
-            &UNIGRAM_LOSS,
-            &UNIGRAM_ACCURACY,
-            &BIGRAM_LOSS,
-            &BIGRAM_ACCURACY,
-            &BOTH_SIDES_LOSS,
-            &BOTH_SIDES_ACCURACY,
-            &PAIRS_MAJORITY,
-        ],
+        eval: &[&PERPLEXITY, &ACCURACY, &PAIRS_LOSS, &PAIRS_ACCURACY, &PAIRS_MAJORITY],
+        eval_also: GUESSES,
     },
     head,
     config: |_, _| (),
@@ -55,9 +41,8 @@ pub(super) const OBJECTIVE: Objective = Objective {
 };
 
 athanor_store::figures! {
-    /// Loss of the hidden tokens.
-    MASKED_LOSS = "masked_loss", "loss of hidden tokens", Unit::Named("nats"), Lower,
-        "Loss of the hidden tokens of a training step, without that of the segment pairs.";
+    /// Loss of the hidden tokens of a training step, without that of the segment pairs.
+    MASKED_LOSS = "masked_loss", "loss of hidden tokens", Unit::Named("nats"), Lower;
 }
 
 section! {

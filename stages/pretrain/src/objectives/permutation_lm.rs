@@ -14,10 +14,7 @@ use athanor_data::{Shards, Split};
 use athanor_models::{Dropout, Extra, Head, Input, Model, Pass, TwoStreams};
 use athanor_store::{
     Array, ArrayData, Check, Error, OwnKeys, Problem, Result, Unit,
-    figures::{
-        ACCURACY, BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, LOSS, Logged,
-        Masking, PERPLEXITY, UNIGRAM_ACCURACY, UNIGRAM_LOSS,
-    },
+    figures::{ACCURACY, LOSS, Logged, Masking, PERPLEXITY},
     section,
 };
 use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
@@ -33,7 +30,7 @@ use crate::{
         sentences::Ends,
     },
     masked::{argmax, ids, need},
-    ngrams::{Ngrams, Score, mean_scores},
+    ngrams::{GUESSES, Ngrams, Score, mean_scores},
 };
 
 /// The objective's line in the registry.
@@ -43,17 +40,8 @@ pub(super) const OBJECTIVE: Objective = Objective {
     keys: Some(OwnKeys::of::<PermutationLmSection>()),
     logged: Logged {
         train: &[],
-        eval: &[
-            &PERPLEXITY,
-            &ACCURACY,
-            &UNIGRAM_ENTROPY,
-            &UNIGRAM_LOSS,
-            &UNIGRAM_ACCURACY,
-            &BIGRAM_LOSS,
-            &BIGRAM_ACCURACY,
-            &BOTH_SIDES_LOSS,
-            &BOTH_SIDES_ACCURACY,
-        ],
+        eval: &[&PERPLEXITY, &ACCURACY, &UNIGRAM_ENTROPY],
+        eval_also: GUESSES,
     },
     head: |_| Head::PERMUTATION_LM,
     config,
@@ -63,9 +51,8 @@ pub(super) const OBJECTIVE: Objective = Objective {
 };
 
 athanor_store::figures! {
-    /// Entropy of the tokens' frequencies.
-    UNIGRAM_ENTROPY = "unigram_entropy", "entropy of frequencies", Unit::Named("nats"), Neither,
-        "Entropy of the frequencies of the training tokens: the loss of a guess by frequency on text like it.";
+    /// Entropy of the frequencies of the training tokens: the loss of a guess by frequency on text like it.
+    UNIGRAM_ENTROPY = "unigram_entropy", "entropy of frequencies", Unit::Named("nats"), Neither;
 }
 
 section! {

@@ -9,9 +9,7 @@ use athanor_models::{Dropout, Guest, Head, Model, Pass, heads::losses};
 use athanor_store::{
     Check, OwnKeys, Problem, Result, Unit,
     figures::{
-        ACCURACY, BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, F1,
-        GENERATOR_ACCURACY, GENERATOR_LOSS, LOSS, Logged, MAJORITY, PRECISION, RECALL,
-        UNIGRAM_ACCURACY, UNIGRAM_LOSS,
+        ACCURACY, F1, GENERATOR_ACCURACY, GENERATOR_LOSS, LOSS, Logged, MAJORITY, PRECISION, RECALL,
     },
     section,
 };
@@ -22,7 +20,7 @@ use serde_json::Value;
 use super::{Context, Objective, Outcome, Settings, masked_lm::guesses};
 use crate::{
     masked::{MaskedBatch, MaskedRows, MaskingSection, ids, layout},
-    ngrams::Ngrams,
+    ngrams::{GUESSES, Ngrams},
 };
 
 /// The objective's line in the registry.
@@ -40,13 +38,8 @@ pub(super) const OBJECTIVE: Objective = Objective {
             &F1,
             &GENERATOR_LOSS,
             &GENERATOR_ACCURACY,
-            &UNIGRAM_LOSS,
-            &UNIGRAM_ACCURACY,
-            &BIGRAM_LOSS,
-            &BIGRAM_ACCURACY,
-            &BOTH_SIDES_LOSS,
-            &BOTH_SIDES_ACCURACY,
         ],
+        eval_also: GUESSES,
     },
     head: |_| Head::REPLACED_TOKEN,
     config: |_, _| (),
@@ -59,12 +52,10 @@ pub(super) const OBJECTIVE: Objective = Objective {
 };
 
 athanor_store::figures! {
-    /// Loss of the discriminator.
-    DISCRIMINATOR_LOSS = "discriminator_loss", "discriminator's loss", Unit::Named("nats"), Lower,
-        "Binary cross-entropy of the discriminator over all tokens of a training step.";
-    /// Replaced tokens.
-    REPLACED = "replaced", "replaced tokens", Unit::Share, Neither,
-        "Share of the tokens of a training step in whose place the generator put another one.";
+    /// Binary cross-entropy of the discriminator over all tokens of a training step.
+    DISCRIMINATOR_LOSS = "discriminator_loss", "discriminator's loss", Unit::Named("nats"), Lower;
+    /// Share of the tokens of a training step in whose place the generator put another one.
+    REPLACED = "replaced", "replaced tokens", Unit::Share, Neither;
 }
 
 section! {

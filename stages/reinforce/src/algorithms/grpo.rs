@@ -61,12 +61,10 @@ impl Check for GrpoSection {
 }
 
 athanor_store::figures! {
-    /// Groups that teach nothing.
-    SILENT_GROUPS = "silent_groups", "silent groups", Unit::Share, Lower,
-        "Share of groups in which all answers have the same reward, so that no advantage is left.";
-    /// Distance from the reference, by tokens.
-    REFERENCE_KL = "reference_kl", "KL of a token", Unit::Named("nats per token"), Neither,
-        "The penalty's estimate of the divergence from the reference (Schulman's k3), if `beta` is above 0.";
+    /// Share of groups in which all answers have the same reward, so that no advantage is left.
+    SILENT_GROUPS = "silent_groups", "silent groups", Unit::Share, Lower;
+    /// The penalty's estimate of the divergence from the reference (Schulman's k3), if `beta` is above 0.
+    REFERENCE_KL = "reference_kl", "KL of a token", Unit::Named("nats per token"), Neither;
 }
 
 /// The algorithm's line in the registry.
@@ -77,6 +75,7 @@ pub(super) const ALGORITHM: Algorithm = Algorithm {
     logged: Logged {
         train: &[&POLICY_LOSS, &CLIP_FRACTION, &SILENT_GROUPS, &REFERENCE_KL],
         eval: &[],
+        eval_also: &[],
     },
     open: |choice| Method::Online(Box::new(Grpo { keys: choice.own() })),
 };

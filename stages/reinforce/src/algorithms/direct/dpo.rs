@@ -53,7 +53,7 @@ pub(in crate::algorithms) const ALGORITHM: Algorithm = Algorithm {
     name: "dpo",
     about: "direct preference optimisation, from fixed comparisons",
     keys: OwnKeys::of::<DpoSection>(),
-    logged: Logged { train: &[&ACCURACY, &MARGIN], eval: &[&ACCURACY, &MARGIN] },
+    logged: Logged { train: &[&ACCURACY, &MARGIN], eval: &[&ACCURACY, &MARGIN], eval_also: &[] },
     open: |choice| Method::Direct(Box::new(Dpo { keys: choice.own() })),
 };
 

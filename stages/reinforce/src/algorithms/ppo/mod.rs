@@ -38,9 +38,8 @@ use crate::{
 use section::PpoSection;
 
 athanor_store::figures! {
-    /// What KL costs.
-    BETA = "beta", "KL coefficient", Unit::Number, Neither,
-        "What a nat of KL costs in reward, as the algorithm steers it; summary.json has it as it is at the end.";
+    /// What a nat of KL costs in reward, as the algorithm steers it; summary.json has it as it is at the end.
+    BETA = "beta", "KL coefficient", Unit::Number, Neither;
 }
 
 /// The algorithm's line in the registry.
@@ -51,6 +50,7 @@ pub(super) const ALGORITHM: Algorithm = Algorithm {
     logged: Logged {
         train: &[&POLICY_LOSS, &VALUE_LOSS, &CLIP_FRACTION, &EXPLAINED_VARIANCE, &BETA],
         eval: &[],
+        eval_also: &[],
     },
     open: |choice| {
         let keys: PpoSection = choice.own();
