@@ -3,7 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use athanor_store::{Error, Result, read_text, write_atomic};
+use athanor_store::{
+    Error, Result,
+    figures::{BITS_PER_BYTE, LOSS},
+    read_text, write_atomic,
+};
 use serde_json::Value as Json;
 
 use crate::{
@@ -31,8 +35,8 @@ pub fn write_comparison(dir: &Path) -> Result<PathBuf> {
 /// The first seed's held-out loss over time, of each model.
 fn curves(models: &[Json]) -> Option<Figure> {
     const CLASSES: [&str; 6] = ["s1", "s2", "s3", "s5", "s6", "s4"];
-    let mut plot = LinePlot::new("Held-out loss over the time of training, first seed", "nats");
-    plot = plot.over("seconds");
+    let what = "held-out, over the time of training, first seed";
+    let mut plot = LinePlot::of(&LOSS).about(what).over("seconds");
     for (model, class) in models.iter().zip(CLASSES.iter().cycle()) {
         let curve = list(model, "curves").first().and_then(Json::as_array);
         // The first is before any training and would flatten the rest.
@@ -67,14 +71,15 @@ fn page(json: &Json) -> Result<String, minijinja::Error> {
         figures.add(&title, strip(&title, &groups("tasks", i), reference));
     }
     for (i, text) in texts.iter().enumerate() {
-        let title = format!("{}: bits per byte", string(text, "name"));
+        let title = format!("{}: {}", string(text, "name"), BITS_PER_BYTE.title);
         figures.add(&title, strip_of_numbers(&title, &groups("texts", i)));
     }
     environment()?.render_str(
         include_str!("../templates/comparison.html"),
         view! {
-            style => include_str!("../templates/style.css"),
-            name => string(json, "name"),
+            title => string(json, "name"),
+            kind => "comparison",
+            source => "comparison.json",
             seeds => list(json, "seeds").len(),
             models => models,
             tasks => tasks,

@@ -7,7 +7,7 @@
 //! assert_eq!(format::number(3.27149), "3.271");
 //! ```
 
-/// What stands where a number is missing or is not one.
+/// In place of a number that is missing or is not one.
 pub const NONE: &str = "–";
 
 /// A real number with four significant digits; whole numbers in full, with thousands separators.
@@ -34,7 +34,7 @@ pub fn number(x: f64) -> String {
     if x < 0.0 { format!("−{text}") } else { text }
 }
 
-/// As [`number`], without noughts at the end: for labels such as `0.5`.
+/// As [`number`], without zeros at the end: for labels such as `0.5`.
 pub fn short(x: f64) -> String {
     let text = number(x);
     match text.contains('.') && !text.contains('e') {
@@ -158,7 +158,7 @@ fn thousands(text: &str) -> String {
     out
 }
 
-/// The first `limit` characters of a text, with `…` where something was cut.
+/// The first `limit` characters of a text, with `…` if something was cut.
 pub fn clip(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -189,27 +189,35 @@ mod tests {
         assert_eq!(percent(1.0), "100 %");
     }
 
+    /// Checks what a function writes for numbers.
+    fn writes<const N: usize>(show: fn(f64) -> String, cases: [(f64, &str); N]) {
+        cases.map(|(x, want)| assert_eq!(show(x), want));
+    }
+
     #[test]
     fn counts_and_sizes_roll_over() {
-        assert_eq!(count(0.0), "0");
-        assert_eq!(count(9876.0), "9,876");
-        assert_eq!(count(12_345.0), "12.3 k");
-        assert_eq!(count(999_999.0), "1.00 M");
-        assert_eq!(count(7e9), "7.00 B");
-        assert_eq!(bytes(512.0), "512 B");
-        assert_eq!(bytes(1_234_567.0), "1.23 MB");
-        assert_eq!(bytes(f64::NAN), "–");
+        let counts = [
+            (0.0, "0"),
+            (9876.0, "9,876"),
+            (12_345.0, "12.3 k"),
+            (999_999.0, "1.00 M"),
+            (7e9, "7.00 B"),
+        ];
+        writes(count, counts);
+        writes(bytes, [(512.0, "512 B"), (1_234_567.0, "1.23 MB"), (f64::NAN, "–")]);
     }
 
     #[test]
     fn durations_and_dates() {
-        assert_eq!(seconds(0.4199), "0.42 s");
-        assert_eq!(seconds(59.96), "1 min");
-        assert_eq!(seconds(192.0), "3 min 12 s");
-        assert_eq!(seconds(7500.0), "2 h 5 min");
-        assert_eq!(seconds(-1.0), "–");
-        assert_eq!(date(0.0), "1970-01-01 00:00 UTC");
-        assert_eq!(date(1_773_500_940.0), "2026-03-14 15:09 UTC");
+        let durations = [
+            (0.4199, "0.42 s"),
+            (59.96, "1 min"),
+            (192.0, "3 min 12 s"),
+            (7500.0, "2 h 5 min"),
+            (-1.0, "–"),
+        ];
+        writes(seconds, durations);
+        writes(date, [(0.0, "1970-01-01 00:00 UTC"), (1_773_500_940.0, "2026-03-14 15:09 UTC")]);
         assert_eq!(clip("炼金炉", 2), "炼金…");
     }
 }

@@ -1,5 +1,5 @@
 //! What people read: the report of a run as one HTML file, tables for the terminal,
-//! and [`inspect`], which tells what a path is.
+//! and [`inspect`], which describes what is at a path.
 //!
 //! Everything here only reads what the stages left on disk (docs/contracts.md); any file may be missing,
 //! and then the report says so. Text from models and data is untrusted: templates escape it.
@@ -8,6 +8,7 @@ mod comparison;
 pub mod format;
 mod hashes;
 pub mod inspect;
+mod mend;
 mod page;
 mod plot;
 mod run_files;

@@ -1,8 +1,11 @@
 //! The page around the sections.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use athanor_store::{Error, Result, write_atomic};
+use athanor_store::{Error, Result, figures, write_atomic};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
 
 use crate::{
@@ -40,9 +43,13 @@ fn page(run: &RunFiles) -> Result<String, minijinja::Error> {
             sections.push(view! { id => section.id, title => section.title, html => html });
         }
     }
+    let run = summary(run);
     env.get_template("page.html")?.render(view! {
-        style => include_str!("../templates/style.css"),
-        run => summary(run),
+        title => run.get_attr("name")?,
+        kind => "report of a run",
+        version => run.get_attr("version")?,
+        source => "the files of this run",
+        run => run,
         sections => sections,
     })
 }
@@ -53,11 +60,16 @@ pub(crate) fn environment() -> Result<Environment<'static>, minijinja::Error> {
     env.set_undefined_behavior(UndefinedBehavior::Chainable);
     env.set_auto_escape_callback(|_| AutoEscape::Html);
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    env.add_template("base.html", include_str!("../templates/base.html"))?;
     env.add_template("page.html", include_str!("../templates/page.html"))?;
     env.add_template("macros.html", include_str!("../templates/macros.html"))?;
     for section in SECTIONS {
         env.add_template_owned(format!("{}.html", section.id), section.template)?;
     }
+    env.add_global("style", include_str!("../templates/style.css"));
+    let figures = figures::ALL.iter().flat_map(|(_, figures)| figures.iter());
+    let titles: BTreeMap<&str, String> = figures.map(|f| (f.name, f.heading())).collect();
+    env.add_global("titles", Value::from(titles));
     fn of(value: &Value) -> f64 {
         f64::try_from(value.clone()).unwrap_or(f64::NAN)
     }
@@ -70,7 +82,7 @@ pub(crate) fn environment() -> Result<Environment<'static>, minijinja::Error> {
     Ok(env)
 }
 
-/// What stands at the top.
+/// What is at the top.
 fn summary(run: &RunFiles) -> Value {
     let stages = run.stages.iter().map(|stage| {
         view! {
@@ -124,4 +136,23 @@ fn seed(run: &RunFiles) -> Option<String> {
     let table: toml::Table = run.recipe.as_deref()?.parse().ok()?;
     let inner = table.get("run").and_then(|r| r.get("seed"));
     Some(table.get("seed").or(inner)?.as_integer()?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A template that asks for the title of a figure that was renamed would show nothing.
+    #[test]
+    fn titles_in_templates_are_those_of_figures() {
+        let known = |name: &str| {
+            figures::ALL.iter().any(|(_, figures)| figures.iter().any(|f| f.name == name))
+        };
+        for section in SECTIONS {
+            for rest in section.template.split("titles.").skip(1) {
+                let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                assert!(name.is_some_and(known), "{}: {name:?}", section.id);
+            }
+        }
+    }
 }

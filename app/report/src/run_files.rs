@@ -6,12 +6,39 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use athanor_store::{Error, Result};
-use serde::Serialize;
+use athanor_store::{
+    Error, Result,
+    figures::{
+        CorpusSummary, FinetuneSummary, MetricsRow, PretrainSummary, ReinforceSummary,
+        RewardSummary, Summary,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::mend;
+
 /// The stages in their order.
-pub const STAGES: [&str; 5] = ["corpus", "pretrain", "finetune", "reward", "reinforce"];
+pub const STAGES: [&str; 5] = {
+    let [a, b, c, d, e] = SUMMARIES;
+    [a.0, b.0, c.0, d.0, e.0]
+};
+
+/// How a summary.json is read: what does not fit its type is left out and noted.
+type ReadSummary = fn(Value, &mut Vec<String>) -> Value;
+
+const fn summary_of<T: Summary>() -> (&'static str, ReadSummary) {
+    (T::STAGE, mend::summary::<T>)
+}
+
+/// The stages in their order, with the type of their summary.json.
+const SUMMARIES: [(&str, ReadSummary); 5] = [
+    summary_of::<CorpusSummary>(),
+    summary_of::<PretrainSummary>(),
+    summary_of::<FinetuneSummary>(),
+    summary_of::<RewardSummary>(),
+    summary_of::<ReinforceSummary>(),
+];
 
 /// How far a stage came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,11 +71,12 @@ impl Status {
 pub struct StageFiles {
     pub name: &'static str,
     pub status: Status,
+    /// summary.json without what is not of its type; [`StageFiles::summary`] gives it typed.
     pub summary: Value,
     pub done: Value,
     /// account.json, of the corpus stage.
     pub account: Value,
-    pub metrics: Vec<Value>,
+    pub metrics: Vec<MetricsRow>,
     pub samples: Vec<Value>,
     /// Names of the folders under checkpoints/, oldest first.
     pub checkpoints: Vec<String>,
@@ -57,9 +85,15 @@ pub struct StageFiles {
 }
 
 impl StageFiles {
+    /// summary.json; every field is empty if there is none, or if it is another stage's.
+    pub fn summary<T: Summary>(&self) -> T {
+        let own = if self.name == T::STAGE { self.summary.clone() } else { Value::Null };
+        serde_json::from_value(own).unwrap_or_default()
+    }
+
     /// Seconds the stage took: from its summary, done.json, or the last line of its metrics.
     pub fn seconds(&self) -> Option<f64> {
-        let last = self.metrics.iter().rev().find_map(|row| number(row, &["seconds"]));
+        let last = self.metrics.iter().rev().find_map(|row| row.seconds);
         number(&self.summary, &["seconds"]).or_else(|| number(&self.done, &["seconds"])).or(last)
     }
 }
@@ -96,8 +130,7 @@ impl RunFiles {
         if table.is_empty() && recipe.is_some() {
             notes.push("recipe.toml could not be parsed".into());
         }
-        let stages =
-            STAGES.map(|name| stage(&dir.join(name), name, table.contains_key(name))).into();
+        let stages = SUMMARIES.map(|kind| stage(dir, kind, table.contains_key(kind.0))).into();
         let folder = dir.canonicalize().unwrap_or_else(|_| dir.into());
         let folder_name =
             folder.file_name().map_or_else(|| "run".into(), |n| n.to_string_lossy().into_owned());
@@ -122,7 +155,9 @@ impl RunFiles {
     }
 }
 
-fn stage(dir: &Path, name: &'static str, wanted: bool) -> StageFiles {
+fn stage(run: &Path, kind: (&'static str, ReadSummary), wanted: bool) -> StageFiles {
+    let (name, read_summary) = kind;
+    let dir = &run.join(name);
     let there = dir.is_dir();
     let mut notes = Vec::new();
     let mut stage = StageFiles {
@@ -140,7 +175,8 @@ fn stage(dir: &Path, name: &'static str, wanted: bool) -> StageFiles {
         stage.status = if wanted { Status::NotStarted } else { Status::NotInRun };
         return stage;
     }
-    stage.summary = json(&dir.join("summary.json"), &mut notes);
+    let summary = json(&dir.join("summary.json"), &mut notes);
+    stage.summary = read_summary(summary, &mut notes);
     stage.done = json(&dir.join("done.json"), &mut notes);
     stage.status = if stage.done.is_null() { Status::CutOff } else { Status::Done };
     if name == "corpus" {
@@ -180,11 +216,10 @@ fn json(path: &Path, notes: &mut Vec<String>) -> Value {
 }
 
 /// JSON lines; those that do not parse are counted, for one damaged line must not hide the rest.
-fn lines(path: &Path, notes: &mut Vec<String>) -> Vec<Value> {
+fn lines<T: DeserializeOwned>(path: &Path, notes: &mut Vec<String>) -> Vec<T> {
     let Some(text) = text(path, notes) else { return Vec::new() };
     let filled: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let rows: Vec<Value> =
-        filled.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let rows: Vec<T> = filled.iter().filter_map(|line| mend::row(line)).collect();
     let torn = filled.len() - rows.len();
     if torn > 0 {
         notes.push(format!(

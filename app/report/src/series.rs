@@ -1,8 +1,10 @@
 //! Curves from metrics: one column of metrics.jsonl as points, smoothed, and thinned for drawing.
 
+use athanor_store::{
+    Figure,
+    figures::{EVAL, MetricsRow},
+};
 use serde_json::Value;
-
-use crate::run_files::number;
 
 /// Points (x, y); y may be NaN, and the curve has a gap there.
 pub type Points = Vec<(f64, f64)>;
@@ -10,29 +12,33 @@ pub type Points = Vec<(f64, f64)>;
 /// Which lines of metrics.jsonl a curve is made from, by their `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
-    /// Held-out figures: kind is `eval`, `heldout` or `validation`.
+    /// Held-out figures: kind is `eval`.
     Heldout,
     /// Every other line.
     Train,
 }
 
 impl Rows {
-    fn has(self, row: &Value) -> bool {
-        let kind = row.get("kind").and_then(Value::as_str).unwrap_or("train");
-        (self == Self::Heldout) == matches!(kind, "eval" | "heldout" | "validation")
+    fn has(self, row: &MetricsRow) -> bool {
+        (self == Self::Heldout) == (row.kind == EVAL)
     }
 }
 
-/// The first of `keys` over `step`. `null` (JSON's NaN) becomes NaN; lines without the key are passed over.
-pub fn column(metrics: &[Value], rows: Rows, keys: &[&str]) -> Points {
+/// A figure of a line; NaN if it is null, JSON's NaN.
+pub fn value(row: &MetricsRow, figure: &Figure) -> Option<f64> {
+    match row.figures.get(figure.name)? {
+        Value::Null => Some(f64::NAN),
+        value => value.as_f64(),
+    }
+}
+
+/// A figure over `step`; lines without it are passed over.
+pub fn column(metrics: &[MetricsRow], rows: Rows, figure: &Figure) -> Points {
     let rows = metrics.iter().filter(|row| rows.has(row)).enumerate();
-    rows.filter_map(|(i, row)| {
-        let x = number(row, &["step", "iteration"]).unwrap_or(i as f64);
-        let null =
-            || keys.iter().any(|k| row.get(*k).is_some_and(Value::is_null)).then_some(f64::NAN);
-        Some((x, number(row, keys).or_else(null)?))
-    })
-    .collect()
+    let point = |(i, row): (usize, &MetricsRow)| {
+        Some((row.step.map_or(i as f64, |step| step as f64), value(row, figure)?))
+    };
+    rows.filter_map(point).collect()
 }
 
 /// The last finite value.
@@ -80,21 +86,29 @@ pub fn thin(points: &Points, limit: usize) -> Points {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use athanor_store::figures::{LOSS, TRAIN};
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn null_is_a_gap_and_kinds_are_kept_apart() {
+        let row = |kind: &str, step, loss: Option<Value>| MetricsRow {
+            kind: kind.into(),
+            step: Some(step),
+            figures: loss.map(|loss| (LOSS.name.into(), loss)).into_iter().collect(),
+            ..MetricsRow::default()
+        };
         let rows = [
-            json!({"kind":"train","step":1,"loss":2.0}),
-            json!({"kind":"train","step":2,"loss":null}),
-            json!({"kind":"eval","step":2,"loss":1.5}),
-            json!({"kind":"train","step":3}),
+            row(TRAIN, 1, Some(json!(2.0))),
+            row(TRAIN, 2, Some(Value::Null)),
+            row(EVAL, 2, Some(json!(1.5))),
+            row(TRAIN, 3, None),
         ];
-        let train = column(&rows, Rows::Train, &["loss"]);
+        let train = column(&rows, Rows::Train, &LOSS);
         assert_eq!(train.len(), 2);
         assert!(train[1].1.is_nan());
-        assert_eq!(column(&rows, Rows::Heldout, &["loss"]), vec![(2.0, 1.5)]);
+        assert_eq!(column(&rows, Rows::Heldout, &LOSS), vec![(2.0, 1.5)]);
         assert_eq!(last(&train), Some(2.0));
         assert!(smooth(&train).iter().all(|p| p.1 == 2.0));
     }

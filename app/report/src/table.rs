@@ -18,7 +18,7 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthStr;
 
-/// On which side a column's cells stand.
+/// On which side a column's cells are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// Text.
@@ -35,9 +35,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these columns and no rows. Where every title is empty, no heading is shown.
+    /// A table with these columns and no rows. If every title is empty, no heading is shown.
     pub fn new(columns: &[(&str, Align)]) -> Self {
         Self { columns: columns.iter().map(|(t, a)| (clean(t), *a)).collect(), rows: Vec::new() }
+    }
+
+    /// A table with these titles; the columns of titles that begin with `>` have numbers, on the right side.
+    pub fn with_titles(titles: &[&str]) -> Self {
+        let column = |title: &&str| match title.strip_prefix('>') {
+            Some(title) => (clean(title), Align::Right),
+            None => (clean(title), Align::Left),
+        };
+        Self { columns: titles.iter().map(column).collect(), rows: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty, cells beyond the last column are left out.

@@ -1,32 +1,55 @@
-//! The table of figures in docs/contracts.md is the declarations'. `ATHANOR_WRITE_DOCS=1 cargo test -p athanor-store
-//! --test figures` writes it anew.
+//! Declared figures and objects: names are different, meanings are sentences.
 #![allow(missing_docs)]
 
-use std::{fs, path::Path};
-
-use athanor_store::figures;
-
-const BEGIN: &str = "<!-- figures: core/store/src/figures.rs -->\n";
-const END: &str = "<!-- end of figures -->\n";
-
-#[test]
-fn the_contracts_list_the_figures() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/contracts.md");
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
-    let (found, after) = rest.split_once(END).expect("the table's end");
-    let table = figures::table();
-    if std::env::var_os("ATHANOR_WRITE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(found, table, "ATHANOR_WRITE_DOCS=1 writes the table anew");
-}
+use athanor_store::figures::{
+    self, CorpusSummary, Field, FinetuneSummary, MetricsRow, PretrainSummary, ReinforceSummary,
+    RewardSummary, Shape,
+};
 
 #[test]
 fn names_are_different_and_meanings_are_sentences() {
-    for (i, figure) in figures::ALL.iter().enumerate() {
-        assert!(figures::ALL[..i].iter().all(|f| f.name != figure.name), "{}", figure.name);
+    let all: Vec<_> = figures::ALL.iter().flat_map(|(_, figures)| figures.iter()).collect();
+    for (i, figure) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|f| f.name != figure.name), "{}", figure.name);
         assert!(figure.about.ends_with(['.', '?']), "{}", figure.about);
     }
+}
+
+#[test]
+fn fields_of_objects_are_described() {
+    fn check(fields: &[Field]) {
+        for field in fields {
+            assert!(field.about.ends_with(['.', ')']), "{}: {}", field.name, field.about);
+            assert!(!field.about.contains('|'), "{}", field.name);
+            check(&field.inner);
+        }
+    }
+    for fields in [
+        CorpusSummary::fields(),
+        PretrainSummary::fields(),
+        FinetuneSummary::fields(),
+        RewardSummary::fields(),
+        ReinforceSummary::fields(),
+        MetricsRow::fields(),
+    ] {
+        check(&fields);
+    }
+}
+
+/// Fields stand in the order of the declaration, a flattened map among them; null is written, an optional field not.
+#[test]
+fn a_summary_keeps_its_order() {
+    let summary = PretrainSummary {
+        heldout_loss: Some(f64::NAN),
+        others: [("heldout_accuracy".to_owned(), 0.5.into())].into_iter().collect(),
+        baseline: Some(serde_json::Map::new()),
+        ..PretrainSummary::default()
+    };
+    let json = serde_json::to_value(&summary).unwrap();
+    let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names[..2], ["objective", "seconds"]);
+    assert_eq!(names[10..], ["peak_memory_bytes", "heldout_accuracy", "baseline"]);
+    assert!(json["heldout_loss"].is_null() && json.get("masking").is_none());
+    let back: PretrainSummary = serde_json::from_value(json).unwrap();
+    assert_eq!(back, PretrainSummary { heldout_loss: None, ..summary });
 }

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use athanor_models::HostTensors;
-use athanor_store::{Error, Result, load_arrays, save_arrays};
+use athanor_store::{
+    Error, Result,
+    figures::{EVAL, FLOPS, GRAD_NORM, LEARNING_RATE, LOSS, SPEED, TOKENS, TRAIN, WITHHELD},
+    load_arrays, save_arrays,
+};
 use athanor_tensor::GradSet;
 use serde_json::{Value, json};
 
@@ -147,16 +151,16 @@ fn train_step<T: Task>(trainer: &mut Trainer<'_>, task: &mut T) -> Result<()> {
     if done.is_multiple_of(trainer.section().log_every) || done == trainer.steps() {
         let (rate, flops) = trainer.rates();
         let mut values = vec![
-            ("loss", update.loss),
-            ("learning_rate", update.learning_rate),
-            ("grad_norm", update.grad_norm),
-            ("tokens", trainer.tokens() as f64),
-            ("tokens_per_second", rate),
-            ("flops_per_second", flops),
-            ("withheld", trainer.withheld() as f64),
+            (LOSS.name, update.loss),
+            (LEARNING_RATE.name, update.learning_rate),
+            (GRAD_NORM.name, update.grad_norm),
+            (TOKENS.name, trainer.tokens() as f64),
+            (SPEED.name, rate),
+            (FLOPS.name, flops),
+            (WITHHELD.name, trainer.withheld() as f64),
         ];
         values.extend(figures);
-        trainer.record_at("train", done, &values)?;
+        trainer.record_at(TRAIN, done, &values)?;
         let loss = update.loss;
         trainer.message(&format!("loss {loss:.4}  {rate:.0} tok/s  {:.1} GFLOP/s", flops / 1e9));
     }
@@ -174,7 +178,7 @@ fn evaluate_at<T: Task>(trainer: &mut Trainer<'_>, task: &mut T, step: u64) -> R
     trainer.swap_average();
     let figures = figures?;
     if !figures.is_empty() {
-        trainer.record_at("eval", step, &figures)?;
+        trainer.record_at(EVAL, step, &figures)?;
     }
     trainer.reset_rates();
     Ok(figures)

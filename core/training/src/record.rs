@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use athanor_store::{JsonLines, Result, TensorBoard};
+use athanor_store::{JsonLines, Result, TensorBoard, figures::MetricsRow};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A text that the model wrote, as in samples.jsonl.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,17 +64,19 @@ impl Recorder {
         seconds: f64,
         values: &[(&str, f64)],
     ) -> Result<()> {
-        let mut line = Map::new();
-        line.insert("kind".into(), kind.into());
-        line.insert("step".into(), step.into());
-        line.insert("seconds".into(), json!((seconds * 1000.0).round() / 1000.0));
+        let mut row = MetricsRow {
+            kind: kind.into(),
+            step: Some(step),
+            seconds: Some((seconds * 1000.0).round() / 1000.0),
+            ..MetricsRow::default()
+        };
         for (name, value) in values {
             // JSON has no NaN: a null says that there was no number.
-            line.insert((*name).into(), json!(value));
+            row.figures.insert((*name).into(), json!(value));
             self.events.scalar(&format!("{}/{kind}.{name}", self.stage), step, *value)?;
         }
         self.written[0] += 1;
-        self.metrics.write(&Value::Object(line))
+        self.metrics.write(&json!(row))
     }
 
     pub fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use athanor_store::{
-    Error, Input, Recipe, Result, Run, Section, StageFolder, StageKind, StagedDir, recipe::json,
-    write_atomic, write_json,
+    Error, Input, Recipe, Result, Run, Section, StageFolder, StageKind, StagedDir,
+    figures::CorpusSummary, recipe::json, write_atomic, write_json,
 };
 use rayon::prelude::*;
 
@@ -172,15 +172,16 @@ fn make(cache: &Cache, section: &CorpusSection, stage: &StageFolder, began: Inst
         write_atomic(&folder.join("datacard.md"), datacard::render(&account).as_bytes())?;
         staged.commit()?;
         let seconds = began.elapsed().as_secs_f64();
-        let summary = serde_json::json!({
-            "seconds": seconds,
-            "documents": kept_documents,
-            "bytes": bytes,
-            "tokens": account.tokens.train + account.tokens.heldout,
-            "heldout_tokens": account.tokens.heldout,
-            "bytes_per_token": account.bytes_per_token,
-            "vocab_size": account.vocab_size,
-        });
+        let summary = CorpusSummary {
+            seconds: Some(seconds),
+            documents: Some(kept_documents),
+            bytes: Some(bytes),
+            tokens: Some(account.tokens.train + account.tokens.heldout),
+            heldout_tokens: Some(account.tokens.heldout),
+            bytes_per_token: Some(account.bytes_per_token),
+            vocab_size: Some(account.vocab_size as u64),
+            ..CorpusSummary::default()
+        };
         stage.finish(&fingerprint, seconds, &summary)?;
         cache.finish(&last, &serde_json::json!({}))
     })

@@ -1,26 +1,28 @@
-//! What summary.json tells of labels: figures of each, and which are taken for which.
+//! The figures of labels in summary.json: of each label, and which are taken for which.
 
-use serde_json::{Map, Value, json};
+use athanor_store::figures::{ConfusedLabels, Confusion as Matrix, FinetuneSummary, LabelRow};
 
 use crate::{labels::Labels, metrics::Confusion};
 
-/// Labels above this make a matrix that nobody reads.
+/// Labels above this make a matrix that is too large to read.
 const MATRIX: usize = 40;
 /// Confusions that are listed.
 const CONFUSED: usize = 20;
 
-/// What summary.json tells of each label, and which are taken for which.
-pub(crate) fn of_labels(labels: &Labels, confusion: &Confusion) -> Map<String, Value> {
+/// The figures of each label, and which are taken for which.
+pub(crate) fn of_labels(labels: &Labels, confusion: &Confusion) -> FinetuneSummary {
     let names = labels.names();
-    let per_label: Vec<Value> = (names.iter().enumerate())
-        .map(|(i, name)| {
-            let f = confusion.of(i);
-            json!({
-                "label": name, "precision": f.precision, "recall": f.recall, "f1": f.f1,
-                "support": f.support, "predicted": f.predicted,
-            })
-        })
-        .collect();
+    let row = |(i, name): (usize, &String)| {
+        let f = confusion.of(i);
+        LabelRow {
+            label: name.clone(),
+            precision: Some(f.precision),
+            recall: Some(f.recall),
+            f1: Some(f.f1),
+            support: f.support,
+            predicted: f.predicted,
+        }
+    };
     let counts = confusion.counts();
     let mut confused: Vec<(u64, usize, usize)> = (0..names.len())
         .flat_map(|right| (0..names.len()).map(move |predicted| (right, predicted)))
@@ -28,14 +30,14 @@ pub(crate) fn of_labels(labels: &Labels, confusion: &Confusion) -> Map<String, V
         .map(|(right, predicted)| (counts[right][predicted], right, predicted))
         .collect();
     confused.sort_by_key(|&(n, right, predicted)| (std::cmp::Reverse(n), right, predicted));
-    let confused: Vec<Value> = (confused.into_iter().take(CONFUSED))
-        .map(|(n, a, b)| json!({ "right": names[a], "predicted": names[b], "n": n }))
-        .collect();
-    let mut details = Map::new();
-    details.insert("per_label".into(), per_label.into());
-    if names.len() <= MATRIX {
-        details.insert("confusion".into(), json!({ "labels": names, "counts": counts }));
+    let confused = confused.into_iter().take(CONFUSED).map(|(n, right, predicted)| {
+        ConfusedLabels { right: names[right].clone(), predicted: names[predicted].clone(), n }
+    });
+    FinetuneSummary {
+        per_label: Some(names.iter().enumerate().map(row).collect()),
+        confusion: (names.len() <= MATRIX)
+            .then(|| Matrix { labels: names.to_vec(), counts: counts.to_vec() }),
+        confused: Some(confused.collect()),
+        ..FinetuneSummary::default()
     }
-    details.insert("confused".into(), confused.into());
-    details
 }

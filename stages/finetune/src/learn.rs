@@ -4,10 +4,10 @@ use athanor_data::{Labelled, Shares, Split};
 use athanor_models::Model;
 use athanor_store::{
     Done, Error, Result,
-    figures::{FinetuneSummary, TaskFigure},
+    figures::{FinetuneSummary, LOSS, PERPLEXITY, TaskFigure},
 };
 use athanor_training::{Figures, Forward, Loss, Micro, Sample, Trainer, fit, save_model};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     batches::Batches,
@@ -37,7 +37,7 @@ impl<T: Task> Source<'_, T> {
 }
 
 /// Learns a task and writes the model.
-pub(crate) fn run<T: Task>(job: &Job<'_>) -> Result<Done> {
+pub(crate) fn run<T: Task>(job: &Job<'_>) -> Result<Done<FinetuneSummary>> {
     let section = job.section;
     let shares = Shares {
         heldout: section.heldout_per_thousand as u64,
@@ -117,8 +117,8 @@ struct Outcome {
     message: String,
     /// One entry for each source and metric, as summary.json has them.
     tasks: Vec<TaskFigure>,
-    /// More for summary.json.
-    details: Map<String, Value>,
+    /// The fields of summary.json that only this task has.
+    details: FinetuneSummary,
 }
 
 /// The figures of held-out examples, source by source and of all together.
@@ -159,7 +159,7 @@ fn measure<T: Task>(
     }
     if !all.is_empty() {
         let right: Vec<&T::Answer> = all.iter().map(|e| &e.answer).collect();
-        outcome.figures = vec![("loss", mean_loss(task, &right, &all_said))];
+        outcome.figures = vec![(LOSS.name, mean_loss(task, &right, &all_said))];
         if let Some((metric, value)) = task.score(&right, &all_said).first() {
             outcome.message = format!("held-out {} {}", metric.title, metric.show(*value));
         }
@@ -175,10 +175,10 @@ fn finish(
     kit: &Kit,
     outcome: Outcome,
     learned: usize,
-) -> Result<Done> {
+) -> Result<Done<FinetuneSummary>> {
     let Outcome { figures, mut message, tasks, details } = outcome;
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-    if let (true, Some(loss)) = (message.is_empty(), figure("loss")) {
+    if let (true, Some(loss)) = (message.is_empty(), figure(LOSS.name)) {
         message = format!("held-out loss {loss:.3}");
     }
     let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
@@ -188,17 +188,17 @@ fn finish(
     save_model(&folder, &mut model, &kit.tokenizer, kit.template.as_ref())?;
     let summary = FinetuneSummary {
         task: job.section.task.clone(),
-        seconds,
-        parameters: parameters as u64,
-        tokens,
-        heldout_loss: figure("loss"),
-        heldout_perplexity: figure("perplexity"),
+        seconds: Some(seconds),
+        parameters: Some(parameters as u64),
+        tokens: Some(tokens),
+        heldout_loss: figure(LOSS.name),
+        heldout_perplexity: figure(PERPLEXITY.name),
         tasks,
-        withheld_updates: withheld,
-        examples_train: learned as u64,
-        details,
+        withheld_updates: Some(withheld),
+        examples_train: Some(learned as u64),
+        ..details
     };
-    Ok(Done { seconds, summary: json!(summary) })
+    Ok(Done { seconds, summary })
 }
 
 /// Walks the examples.

@@ -1,6 +1,6 @@
 //! The stage: from a pretrained model and examples to a model folder.
 
-use athanor_store::{Done, Error, Input, Result, Stage, StageKind, Work};
+use athanor_store::{Done, Error, Input, Result, Stage, StageKind, Work, figures::FinetuneSummary};
 use athanor_training::StageContext;
 
 use crate::{job::Job, section::FinetuneSection};
@@ -12,7 +12,7 @@ struct Finetune;
 
 impl Stage for Finetune {
     type Section = FinetuneSection;
-    const NAME: &'static str = "finetune";
+    type Summary = FinetuneSummary;
     const ABOUT: &'static str = "Teach the model tasks or conversation from examples";
 
     fn inputs(section: &FinetuneSection) -> Vec<Input> {
@@ -26,7 +26,7 @@ impl Stage for Finetune {
         all
     }
 
-    fn work(work: &Work<'_, FinetuneSection>) -> Result<Done> {
+    fn work(work: &Work<'_, FinetuneSection>) -> Result<Done<FinetuneSummary>> {
         let Work { run, section, .. } = work;
         if section.data.is_empty() {
             return Err(Error::input("there is no data to learn from")

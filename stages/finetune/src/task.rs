@@ -6,7 +6,10 @@ use std::path::Path;
 use athanor_data::labelled::{Labelled, Reader};
 use athanor_data::{LabelledSection, Record, Shares};
 use athanor_models::{Head, Model};
-use athanor_store::{Figure, OwnKeys, Recipe, Result};
+use athanor_store::{
+    Figure, OwnKeys, Recipe, Result,
+    figures::{FinetuneSummary, LOSS},
+};
 use athanor_tensor::{Device, Var};
 use athanor_text::{ChatTemplate, Tokenizer};
 use athanor_training::{Figures, Forward, Sample, TrainSection, load_tokenizer, set_tokens};
@@ -243,9 +246,9 @@ pub trait Task: Sized + 'static {
         None
     }
 
-    /// More for summary.json.
-    fn details(&self, _right: &[&Self::Answer], _said: &[Self::Prediction]) -> Map<String, Value> {
-        Map::new()
+    /// The fields of summary.json that only this task has.
+    fn details(&self, _right: &[&Self::Answer], _said: &[Self::Prediction]) -> FinetuneSummary {
+        FinetuneSummary::default()
     }
 
     /// Held-out examples of a source that predictions are measured on, at most.
@@ -266,7 +269,7 @@ pub trait Task: Sized + 'static {
     ) -> Result<Figures> {
         let said = predict_all(self, model, kit, examples)?;
         let right: Vec<&Self::Answer> = examples.iter().map(|e| &e.answer).collect();
-        let mut figures = vec![("loss", mean_loss(self, &right, &said))];
+        let mut figures = vec![(LOSS.name, mean_loss(self, &right, &said))];
         let scores = self.score(&right, &said).into_iter();
         figures.extend(scores.map(|(metric, value)| (metric.name, value)));
         Ok(figures)

@@ -3,11 +3,11 @@
 
 use athanor_data::{Shards, Split};
 use athanor_models::{Input, Model};
-use athanor_store::{Check, Error, Problem, Result, section};
+use athanor_store::{Check, Error, Problem, Result, figures::Masking as Shares, section};
 use athanor_tensor::{Device, Ids, Rng, host, ops::Mask};
 use athanor_text::Tokenizer;
 use athanor_training::Walk;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     inputs::{
@@ -380,7 +380,7 @@ impl MaskedRows {
     }
 
     /// What the masks of the first steps are like, for the summary.
-    pub fn statistics(&mut self, steps: u64) -> Map<String, Value> {
+    pub fn statistics(&mut self, steps: u64) -> Shares {
         let mut counts = Counts::default();
         let (mut rows, mut tokens, mut foreign, mut pairs) = (0, 0, 0, 0);
         for step in 0..steps.min(100) {
@@ -392,19 +392,16 @@ impl MaskedRows {
                 counts.merge(&batch.counts);
             }
         }
-        let mut all: Map<String, Value> =
-            counts.shares().into_iter().map(|(n, v)| (n.into(), json!(v))).collect();
-        all.insert("targets".into(), json!(counts.targets));
-        all.insert("rows".into(), json!(rows));
-        all.insert("tokens_per_row".into(), json!(tokens as f64 / rows.max(1) as f64));
-        if pairs > 0 {
-            all.insert("foreign_pairs".into(), json!(foreign as f64 / pairs as f64));
-        }
+        let mut all = counts.shares();
+        all.targets = Some(counts.targets as u64);
+        all.rows = Some(rows as u64);
+        all.tokens_per_row = Some(tokens as f64 / rows.max(1) as f64);
+        all.foreign_pairs = (pairs > 0).then(|| foreign as f64 / pairs as f64);
         let chinese = self.words.chinese();
         if !chinese.is_empty() {
-            all.insert("chinese_words".into(), json!(chinese.len()));
+            all.chinese_words = Some(chinese.len() as u64);
             let first: Vec<String> = chinese.into_iter().take(24).collect();
-            all.insert("chinese_words_first".into(), json!(first.join(" ")));
+            all.chinese_words_first = Some(first.join(" "));
         }
         all
     }

@@ -8,6 +8,14 @@
 use std::{collections::HashMap, ops::Range};
 
 use athanor_data::Shards;
+use athanor_store::{
+    Figure,
+    figures::{
+        BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, UNIGRAM_ACCURACY,
+        UNIGRAM_LOSS,
+    },
+};
+use athanor_training::Figures;
 
 /// Most training tokens that are counted.
 const MOST_TOKENS: u64 = 64 << 20;
@@ -44,6 +52,29 @@ fn of(begins: &[u32], token: usize) -> Range<usize> {
 pub(crate) struct Score {
     pub nats: f64,
     pub right: f64,
+}
+
+/// The figures of the three guesses.
+pub(crate) const GUESSES: &[&Figure] = &[
+    &UNIGRAM_LOSS,
+    &UNIGRAM_ACCURACY,
+    &BIGRAM_LOSS,
+    &BIGRAM_ACCURACY,
+    &BOTH_SIDES_LOSS,
+    &BOTH_SIDES_ACCURACY,
+];
+
+/// The figures of the three guesses over `n` targets, from the sums of their scores.
+pub(crate) fn mean_scores(sums: &[Score; 3], n: f64) -> Figures {
+    let [unigram, bigram, both] = sums;
+    vec![
+        (UNIGRAM_LOSS.name, unigram.nats / n),
+        (UNIGRAM_ACCURACY.name, unigram.right / n),
+        (BIGRAM_LOSS.name, bigram.nats / n),
+        (BIGRAM_ACCURACY.name, bigram.right / n),
+        (BOTH_SIDES_LOSS.name, both.nats / n),
+        (BOTH_SIDES_ACCURACY.name, both.right / n),
+    ]
 }
 
 impl Ngrams {

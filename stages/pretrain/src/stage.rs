@@ -1,14 +1,17 @@
 //! The stage: from token shards to a model folder.
 
 use athanor_models::{Model, families};
-use athanor_store::{Done, Input, Result, Stage, StageKind, StagedDir, Work};
+use athanor_store::{
+    Done, Input, Result, Stage, StageKind, StagedDir, Work,
+    figures::{BITS_PER_BYTE, LOSS, PERPLEXITY, PretrainSummary},
+};
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
 use athanor_training::{
     StageContext, SystemMemory, Trainer, forecast::check_weights, load_tokenizer, save_model,
     say_left_over, set_tokens,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     objectives::{self, Outcome},
@@ -19,7 +22,7 @@ struct Pretrain;
 
 impl Stage for Pretrain {
     type Section = PretrainSection;
-    const NAME: &'static str = "pretrain";
+    type Summary = PretrainSummary;
     const ABOUT: &'static str = "Train a language model on the corpus, without labels";
 
     fn inputs(section: &PretrainSection) -> Vec<Input> {
@@ -28,7 +31,7 @@ impl Stage for Pretrain {
         std::iter::once(corpus).chain(init).collect()
     }
 
-    fn work(work: &Work<'_, PretrainSection>) -> Result<Done> {
+    fn work(work: &Work<'_, PretrainSection>) -> Result<Done<PretrainSummary>> {
         pretrain(work)
     }
 }
@@ -37,7 +40,7 @@ impl Stage for Pretrain {
 pub const STAGE: StageKind = StageKind::of::<Pretrain>();
 
 /// Pretrains a model and writes RUN/pretrain/model.
-fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
+fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done<PretrainSummary>> {
     let Work { run, section, .. } = work;
     let context = StageContext::of(work);
     let (corpus, init) = (work.place("corpus"), work.optional("init"));
@@ -78,12 +81,12 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
     let device = context.device();
     let work =
         objectives::Context { section: settings, tokenizer: &tokenizer, corpus, guest, device };
-    let Outcome { figures, summary: more } = (objective.train)(&mut trainer, &work)?;
+    let Outcome { figures, masking, baseline } = (objective.train)(&mut trainer, &work)?;
 
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
     let expected = trainer.memory().map(|m| m.total());
     let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
-    let told = match (figure("bits_per_byte"), figure("loss")) {
+    let told = match (figure(BITS_PER_BYTE.name), figure(LOSS.name)) {
         (Some(bits), _) => format!("held-out {bits:.3} bits per byte"),
         (None, Some(loss)) => format!("held-out loss {loss:.3}"),
         (None, None) => String::new(),
@@ -96,29 +99,27 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done> {
         tokenizer.save(staged.path())?;
         staged.commit()?;
     }
-    let mut summary = json!({
-        "objective": section.objective,
-        "seconds": seconds,
-        "parameters": parameters,
-        "tokens": tokens,
-        "heldout_loss": figure("loss"),
-        "heldout_bits_per_byte": figure("bits_per_byte"),
-        "heldout_perplexity": figure("perplexity"),
-        "withheld_updates": withheld,
-        "expected_memory_bytes": expected,
-        "resident_memory_bytes": SystemMemory::peak(),
-        "peak_memory_bytes": pool_stats().peak,
-    });
-    if let Some(summary) = summary.as_object_mut() {
-        // Baselines have a place of their own.
-        let baseline = more.get("baseline").and_then(Value::as_object).cloned().unwrap_or_default();
-        for (name, value) in &figures {
-            if !baseline.contains_key(*name) {
-                let value = if value.is_finite() { json!(value) } else { Value::Null };
-                summary.entry(format!("heldout_{name}")).or_insert(value);
-            }
-        }
-        summary.extend(more);
-    }
+    // Baselines, and the figures with a field, are not written again.
+    let fields = [LOSS.name, BITS_PER_BYTE.name, PERPLEXITY.name];
+    let is_further = |name: &str| {
+        !fields.contains(&name) && !baseline.as_ref().is_some_and(|b| b.contains_key(name))
+    };
+    let further = figures.iter().filter(|(name, _)| is_further(name));
+    let summary = PretrainSummary {
+        objective: section.objective.name().to_owned(),
+        seconds: Some(seconds),
+        parameters: Some(parameters as u64),
+        tokens: Some(tokens),
+        heldout_loss: figure(LOSS.name),
+        heldout_bits_per_byte: figure(BITS_PER_BYTE.name),
+        heldout_perplexity: figure(PERPLEXITY.name),
+        withheld_updates: Some(withheld),
+        expected_memory_bytes: expected,
+        resident_memory_bytes: SystemMemory::peak(),
+        peak_memory_bytes: Some(pool_stats().peak as u64),
+        others: further.map(|(name, value)| (format!("heldout_{name}"), json!(value))).collect(),
+        masking,
+        baseline,
+    };
     Ok(Done { seconds, summary })
 }

@@ -1,7 +1,10 @@
 //! The policy on held-out examples: reward, distance from the reference, variety.
 
 use athanor_models::Model;
-use athanor_store::Result;
+use athanor_store::{
+    Result,
+    figures::{DISTINCT2, FINISHED, KL, LENGTH, REWARD, REWARD_STD},
+};
 use athanor_training::Sample;
 
 use crate::{
@@ -46,12 +49,12 @@ impl PolicyFigures {
     /// By name, for metrics.jsonl.
     pub fn named(&self) -> [(&'static str, f64); 6] {
         [
-            ("reward", self.reward),
-            ("reward_std", self.reward_std),
-            ("kl", self.kl),
-            ("distinct2", self.distinct2),
-            ("length", self.length),
-            ("finished", self.finished),
+            (REWARD.name, self.reward),
+            (REWARD_STD.name, self.reward_std),
+            (KL.name, self.kl),
+            (DISTINCT2.name, self.distinct2),
+            (LENGTH.name, self.length),
+            (FINISHED.name, self.finished),
         ]
     }
 }

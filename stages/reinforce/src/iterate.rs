@@ -1,7 +1,13 @@
 //! The loop of reinforcement learning, whatever the algorithm: write, measure, score, learn, steer.
 
 use athanor_models::Model;
-use athanor_store::{Error, Result};
+use athanor_store::{
+    Error, Result,
+    figures::{
+        DISTINCT2, ENTROPY, EVAL, FINISHED, FLOPS, GRAD_NORM, KL, LEARNING_RATE, LENGTH,
+        LOGPROB_GAP, Logged, REWARD, REWARD_STD, ReinforceSummary, SPEED, TRAIN,
+    },
+};
 use athanor_training::{Figures, Trainer, Walk};
 use serde_json::{Value, json};
 
@@ -35,7 +41,26 @@ struct LoopState {
     algorithm: Value,
 }
 
-/// Improves the trainer's policy; gives figures for summary.json.
+/// What the loop writes into metrics.jsonl with any algorithm. With several rewards there is `reward.NAME`, too.
+pub const LOGGED: Logged = Logged {
+    train: &[
+        &REWARD,
+        &REWARD_STD,
+        &ENTROPY,
+        &LENGTH,
+        &FINISHED,
+        &KL,
+        &GRAD_NORM,
+        &LEARNING_RATE,
+        &LOGPROB_GAP,
+        &SPEED,
+        &FLOPS,
+    ],
+    eval: &[&REWARD, &REWARD_STD, &KL, &DISTINCT2, &LENGTH, &FINISHED],
+    eval_also: &[],
+};
+
+/// Improves the trainer's policy; gives the fields of summary.json that are this loop's.
 ///
 /// # Errors
 /// Interrupted after a checkpoint; those of the environment, the rewards and of writing.
@@ -44,7 +69,7 @@ pub(crate) fn iterate(
     section: &ReinforceSection,
     evaluator: &mut Evaluator<'_>,
     algorithm: &mut dyn Online,
-) -> Result<Figures> {
+) -> Result<ReinforceSummary> {
     let needs = algorithm.needs();
     memory::check(trainer, section, evaluator, algorithm)?;
     let mut state = begin(trainer, evaluator, algorithm)?;
@@ -99,13 +124,13 @@ pub(crate) fn iterate(
             let mut values = rollouts.figures(&given.raw, kl);
             values.extend(progress);
             values.extend(figures.into_iter().chain(steered));
-            values.push(("logprob_gap", gap));
+            values.push((LOGPROB_GAP.name, gap));
             record(trainer, done, values, &names, &given.apart)?;
         }
         let every = |n: u64| n > 0 && done.is_multiple_of(n) && !last;
         if every(section.train.evaluate.every) {
             let figures = evaluator.evaluate(&trainer.model)?;
-            trainer.record_at("eval", done, &figures.named())?;
+            trainer.record_at(EVAL, done, &figures.named())?;
             trainer.reset_rates();
         }
         if every(section.train.evaluate.sample_every) {
@@ -142,7 +167,7 @@ fn begin(
         fit_scales(evaluator)?;
     }
     let before = evaluator.evaluate(evaluator.reference)?;
-    trainer.record_at("eval", 0, &before.named())?;
+    trainer.record_at(EVAL, 0, &before.named())?;
     let samples = evaluator.samples(&trainer.model)?;
     trainer.sample(&samples)?;
     let scales = evaluator.rewards.scales();
@@ -172,29 +197,30 @@ fn finish(
     evaluator: &Evaluator<'_>,
     algorithm: &dyn Online,
     state: &LoopState,
-) -> Result<Figures> {
+) -> Result<ReinforceSummary> {
     let before = &state.before;
     let after = evaluator.evaluate(&trainer.model)?;
-    trainer.record("eval", &after.named())?;
+    trainer.record(EVAL, &after.named())?;
     let samples = evaluator.samples(&trainer.model)?;
     trainer.sample(&samples)?;
-    let mut figures = vec![
-        ("reward_before", before.reward),
-        ("reward_std_before", before.reward_std),
-        ("reward_after", after.reward),
-        ("reward_std_after", after.reward_std),
-        ("kl", after.kl),
-        ("distinct2_before", before.distinct2),
-        ("distinct2_after", after.distinct2),
-        ("finished_before", before.finished),
-        ("finished_after", after.finished),
-        ("length_before", before.length),
-        ("length_after", after.length),
-    ];
-    figures.extend(algorithm.steered());
-    figures.push(("logprob_gap_max", state.gap_max));
-    figures.push(("logprob_gap_mean", state.gap_sum / trainer.steps().max(1) as f64));
-    Ok(figures)
+    let steered = algorithm.steered().into_iter();
+    Ok(ReinforceSummary {
+        reward_before: Some(before.reward),
+        reward_std_before: Some(before.reward_std),
+        reward_after: Some(after.reward),
+        reward_std_after: Some(after.reward_std),
+        kl: Some(after.kl),
+        distinct2_before: Some(before.distinct2),
+        distinct2_after: Some(after.distinct2),
+        finished_before: Some(before.finished),
+        finished_after: Some(after.finished),
+        length_before: Some(before.length),
+        length_after: Some(after.length),
+        others: steered.map(|(name, value)| (name.to_owned(), json!(value))).collect(),
+        logprob_gap_max: Some(state.gap_max),
+        logprob_gap_mean: Some(state.gap_sum / trainer.steps().max(1) as f64),
+        ..ReinforceSummary::default()
+    })
 }
 
 impl Rollouts {
@@ -209,13 +235,13 @@ impl Rollouts {
         let finished = self.episodes.iter().filter(|e| e.is_finished()).count() as f64 / n;
         let length = self.episodes.iter().map(Episode::learned_count).sum::<usize>() as f64 / n;
         let mut figures = vec![
-            ("reward", mean),
-            ("reward_std", deviation),
-            ("entropy", self.policy.entropy),
-            ("length", length),
-            ("finished", finished),
+            (REWARD.name, mean),
+            (REWARD_STD.name, deviation),
+            (ENTROPY.name, self.policy.entropy),
+            (LENGTH.name, length),
+            (FINISHED.name, finished),
         ];
-        figures.extend(kl.map(|kl| ("kl", kl)));
+        figures.extend(kl.map(|kl| (KL.name, kl)));
         figures
     }
 }
@@ -229,14 +255,14 @@ fn record(
     apart: &[Vec<Option<f64>>],
 ) -> Result<()> {
     let (rate, flops) = trainer.rates();
-    values.extend([("tokens_per_second", rate), ("flops_per_second", flops)]);
+    values.extend([(SPEED.name, rate), (FLOPS.name, flops)]);
     let figure = |name: &str| values.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
-    let kl = figure("kl");
+    let kl = figure(KL.name);
     let kl = if kl.is_nan() { String::new() } else { format!("  KL {kl:.2}") };
     trainer.message(&format!(
         "reward {:+.3}{kl}  entropy {:.2}  {rate:.0} tok/s",
-        figure("reward"),
-        figure("entropy")
+        figure(REWARD.name),
+        figure(ENTROPY.name)
     ));
     let named: Vec<(String, f64)> = match names {
         [_] => Vec::new(),
@@ -245,13 +271,13 @@ fn record(
             .zip(apart)
             .map(|(name, scores)| {
                 let scores: Vec<f64> = scores.iter().copied().flatten().collect();
-                (format!("reward.{name}"), mean_std(&scores).0)
+                (format!("{}.{name}", REWARD.name), mean_std(&scores).0)
             })
             .collect(),
     };
     let all = values.iter().map(|(n, v)| (*n, *v));
     let all: Vec<(&str, f64)> = all.chain(named.iter().map(|(n, v)| (n.as_str(), *v))).collect();
-    trainer.record_at("train", step, &all)
+    trainer.record_at(TRAIN, step, &all)
 }
 
 /// Greatest and mean |difference| between a token's log-probability as it was drawn and as the

@@ -2,7 +2,10 @@
 
 use athanor_data::Shuffle;
 use athanor_models::Model;
-use athanor_store::Result;
+use athanor_store::{
+    Result,
+    figures::{GRAD_NORM, LEARNING_RATE},
+};
 use athanor_tensor::{GradSet, Graph, Tensor, Var};
 use athanor_training::{Figures, Trainer};
 
@@ -52,11 +55,11 @@ pub(crate) fn learn(
             let update = trainer.update(&mut grads, &mut [loss])?;
             updates += 1.0;
             learning_rate = update.learning_rate;
-            add("grad_norm", update.grad_norm);
+            add(GRAD_NORM.name, update.grad_norm);
         }
     }
     sums.iter_mut().for_each(|(_, sum)| *sum /= f64::max(updates, 1.0));
-    sums.push(("learning_rate", learning_rate));
+    sums.push((LEARNING_RATE.name, learning_rate));
     Ok(sums)
 }
 

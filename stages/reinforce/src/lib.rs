@@ -18,5 +18,6 @@ pub mod algorithms;
 pub mod environments;
 pub mod rewards;
 
+pub use iterate::LOGGED;
 pub use section::ReinforceSection;
 pub use stage::STAGE;

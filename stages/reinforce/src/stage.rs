@@ -2,14 +2,16 @@
 
 use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Head, Model};
-use athanor_store::{Done, Input, Result, Stage, StageKind, Work};
+use athanor_store::{
+    Done, Figure, Input, Result, Stage, StageKind, Work,
+    figures::{ACCURACY, LOSS, MARGIN, ReinforceSummary},
+};
 use athanor_tensor::pool_stats;
 use athanor_text::{ChatTemplate, Message, Tokenizer, encode_prompt};
 use athanor_training::{
     Figures, Sample, StageContext, SystemMemory, Task, Trainer, fit, load_tokenizer, load_writer,
     save_model, say_left_over,
 };
-use serde_json::{Map, Value, json};
 
 use crate::{
     algorithms::{
@@ -34,7 +36,7 @@ struct Reinforce;
 
 impl Stage for Reinforce {
     type Section = ReinforceSection;
-    const NAME: &'static str = "reinforce";
+    type Summary = ReinforceSummary;
     const ABOUT: &'static str = "Improve the model by reinforcement learning";
 
     fn inputs(section: &ReinforceSection) -> Vec<Input> {
@@ -44,7 +46,7 @@ impl Stage for Reinforce {
         all
     }
 
-    fn work(work: &Work<'_, ReinforceSection>) -> Result<Done> {
+    fn work(work: &Work<'_, ReinforceSection>) -> Result<Done<ReinforceSummary>> {
         let Work { run, section, .. } = work;
         let context = StageContext::of(work);
         let folder = work.place("model");
@@ -81,7 +83,11 @@ impl Improvement<'_> {
     }
 
     /// Learns from what the policy writes.
-    fn online(&self, mut policy: Model, algorithm: &mut dyn Online) -> Result<Done> {
+    fn online(
+        &self,
+        mut policy: Model,
+        algorithm: &mut dyn Online,
+    ) -> Result<Done<ReinforceSummary>> {
         let (section, run, needs) = (&self.work.section, self.work.run, algorithm.needs());
         if needs.values {
             policy.add_head(Head::VALUE, Some(self.work.place("model")))?;
@@ -120,20 +126,19 @@ impl Improvement<'_> {
         let minibatch = train.batch_size * train.accumulate;
         let updates = steps * (section.answers / minibatch * needs.epochs) as u64;
         let mut trainer = Trainer::open(self.context, train, policy, steps, updates)?;
-        let figures = iterate(&mut trainer, section, &mut evaluator, algorithm)?;
-        let figure =
-            |name: &str| figures.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
+        let own = iterate(&mut trainer, section, &mut evaluator, algorithm)?;
+        let value = |figure: Option<f64>| figure.unwrap_or(f64::NAN);
         let last_word = format!(
             "held-out reward {:+.3} → {:+.3} at {:.1} nats",
-            figure("reward_before"),
-            figure("reward_after"),
-            figure("kl")
+            value(own.reward_before),
+            value(own.reward_after),
+            value(own.kl)
         );
-        self.finish(trainer, &figures, &last_word)
+        self.finish(trainer, own, &last_word)
     }
 
     /// Learns from fixed comparisons.
-    fn direct(&self, policy: Model, method: &dyn Direct) -> Result<Done> {
+    fn direct(&self, policy: Model, method: &dyn Direct) -> Result<Done<ReinforceSummary>> {
         let (section, run) = (&self.work.section, self.work.run);
         let mut judged = Vec::new();
         for source in &section.preferences {
@@ -166,44 +171,41 @@ impl Improvement<'_> {
         let before = task.evaluate(&policy)?;
         let mut trainer = Trainer::open(self.context, train, policy, steps, steps)?;
         let after = fit(&mut trainer, &mut task)?;
-        let figure = |all: &Figures, name: &str| {
-            all.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v)
+        let value = |all: &Figures, figure: &Figure| {
+            all.iter().find(|(n, _)| *n == figure.name).map_or(f64::NAN, |(_, v)| *v)
         };
-        let (loss, accuracy) = (figure(&after, "loss"), figure(&after, "accuracy"));
-        let figures = vec![
-            ("heldout_loss_before", figure(&before, "loss")),
-            ("heldout_loss", loss),
-            ("heldout_accuracy", accuracy),
-            ("heldout_margin", figure(&after, "margin")),
-        ];
+        let (loss, accuracy) = (value(&after, &LOSS), value(&after, &ACCURACY));
+        let own = ReinforceSummary {
+            heldout_loss_before: Some(value(&before, &LOSS)),
+            heldout_loss: Some(loss),
+            heldout_accuracy: Some(accuracy),
+            heldout_margin: Some(value(&after, &MARGIN)),
+            ..ReinforceSummary::default()
+        };
         let last_word = format!("held-out loss {loss:.4}, accuracy {:.1} %", 100.0 * accuracy);
-        self.finish(trainer, &figures, &last_word)
+        self.finish(trainer, own, &last_word)
     }
 
-    /// Writes the model.
-    fn finish(&self, trainer: Trainer<'_>, figures: &Figures, last_word: &str) -> Result<Done> {
-        let summary = summary(&trainer, figures);
+    /// Writes the model; `own` are the fields of summary.json that only this way of learning has.
+    fn finish(
+        &self,
+        trainer: Trainer<'_>,
+        own: ReinforceSummary,
+        last_word: &str,
+    ) -> Result<Done<ReinforceSummary>> {
         let seconds = trainer.seconds();
+        let summary = ReinforceSummary {
+            seconds: Some(seconds),
+            parameters: Some(trainer.model.params.count() as u64),
+            tokens: Some(trainer.tokens()),
+            expected_memory_bytes: trainer.memory().map(|m| m.total()),
+            resident_memory_bytes: SystemMemory::peak(),
+            peak_memory_bytes: Some(pool_stats().peak as u64),
+            ..own
+        };
         let mut model = trainer.close(last_word)?;
         let path = self.context.folder.path("model");
         save_model(&path, &mut model, &self.tokenizer, Some(&self.template))?;
         Ok(Done { seconds, summary })
     }
-}
-
-/// summary.json.
-fn summary(trainer: &Trainer<'_>, figures: &Figures) -> Value {
-    let mut summary = Map::new();
-    for (name, value) in [
-        ("seconds", json!(trainer.seconds())),
-        ("parameters", json!(trainer.model.params.count())),
-        ("tokens", json!(trainer.tokens())),
-        ("expected_memory_bytes", json!(trainer.memory().map(|m| m.total()))),
-        ("resident_memory_bytes", json!(SystemMemory::peak())),
-        ("peak_memory_bytes", json!(pool_stats().peak)),
-    ] {
-        summary.insert(name.into(), value);
-    }
-    summary.extend(figures.iter().map(|(n, v)| ((*n).to_owned(), json!(v))));
-    Value::Object(summary)
 }

@@ -1,8 +1,8 @@
 //! Figures of a reward model: accuracy by gap, calibration.
 
 use athanor_data::{Split, preferences::Comparison};
+use athanor_store::figures::{CalibrationRow, GapRow};
 use athanor_tensor::Rng;
-use serde_json::{Value, json};
 
 use crate::{scores::Scores, texts::Texts};
 
@@ -19,21 +19,19 @@ pub(crate) fn by_gap(
     pairs: &[Comparison],
     ours: impl Fn(&Comparison) -> bool + Copy,
     baseline: impl Fn(&Comparison) -> bool + Copy,
-) -> Vec<Value> {
+) -> Vec<GapRow> {
     let ends = GAPS.iter().skip(1).copied().chain([f64::INFINITY]);
     GAPS.into_iter()
         .zip(ends)
         .filter_map(|(from, to)| {
             let inside: Vec<Comparison> =
                 pairs.iter().copied().filter(|p| p.gap >= from && p.gap < to).collect();
-            (!inside.is_empty()).then(|| {
-                json!({
-                    "from": from,
-                    "to": to.is_finite().then_some(to),
-                    "pairs": inside.len(),
-                    "accuracy": accuracy(&inside, ours),
-                    "tfidf": accuracy(&inside, baseline),
-                })
+            (!inside.is_empty()).then(|| GapRow {
+                from: Some(from),
+                to: to.is_finite().then_some(to),
+                pairs: Some(inside.len() as u64),
+                accuracy: Some(accuracy(&inside, ours)),
+                tfidf: Some(accuracy(&inside, baseline)),
             })
         })
         .collect()
@@ -41,7 +39,7 @@ pub(crate) fn by_gap(
 
 /// Predicted probability against the raters', in tenths, over random held-out pairs whatever their
 /// gap; and the expected calibration error (Naeini et al. 2015).
-pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Value>, f64) {
+pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<CalibrationRow>, f64) {
     const BINS: usize = 10;
     const PAIRS_PER_TEXT: u64 = 4;
     let rng = Rng::new(seed).fork("calibration");
@@ -66,9 +64,11 @@ pub(crate) fn calibration(texts: &Texts, scores: &Scores, seed: u64) -> (Vec<Val
     let table = bins
         .iter()
         .filter(|b| b.2 > 0)
-        .map(
-            |&(p, o, n)| json!({ "predicted": p / n as f64, "observed": o / n as f64, "pairs": n }),
-        )
+        .map(|&(p, o, n)| CalibrationRow {
+            predicted: Some(p / n as f64),
+            observed: Some(o / n as f64),
+            pairs: Some(n as u64),
+        })
         .collect();
     (table, error)
 }

@@ -2,10 +2,12 @@
 
 use athanor_data::{Split, preferences::Comparison};
 use athanor_models::{Head, Model};
-use athanor_store::{Done, Error, Input, Result, Stage, StageKind, Work};
+use athanor_store::{
+    Done, Error, Input, Result, Stage, StageKind, Work,
+    figures::{GroupRow, RewardSummary},
+};
 use athanor_text::{ChatTemplate, SpecialTokens};
 use athanor_training::{StageContext, Trainer, fit, load_tokenizer, save_model, say_left_over};
-use serde_json::{Value, json};
 
 use crate::{
     baseline,
@@ -24,7 +26,7 @@ struct Reward;
 
 impl Stage for Reward {
     type Section = RewardSection;
-    const NAME: &'static str = "reward";
+    type Summary = RewardSummary;
     const ABOUT: &'static str = "Train a reward model on human comparisons and ratings";
 
     fn inputs(section: &RewardSection) -> Vec<Input> {
@@ -36,7 +38,7 @@ impl Stage for Reward {
         all
     }
 
-    fn work(work: &Work<'_, RewardSection>) -> Result<Done> {
+    fn work(work: &Work<'_, RewardSection>) -> Result<Done<RewardSummary>> {
         let run = work.run;
         if work.section.data.is_empty() {
             return Err(Error::input("there are no judged texts")
@@ -48,7 +50,10 @@ impl Stage for Reward {
 }
 
 /// Trains a reward model and writes RUN/reward/model.
-fn train(work: &Work<'_, RewardSection>, context: &StageContext<'_>) -> Result<Done> {
+fn train(
+    work: &Work<'_, RewardSection>,
+    context: &StageContext<'_>,
+) -> Result<Done<RewardSummary>> {
     let (run, section, folder) = (work.run, &work.section, work.place("model"));
     let model = Model::load_with_head(folder, Head::SCALAR, run.seed, context.device())?;
     say_left_over(&*run.console, folder, &model);
@@ -87,15 +92,17 @@ fn train(work: &Work<'_, RewardSection>, context: &StageContext<'_>) -> Result<D
     let theirs = |p: &Comparison| tfidf[p.better] > tfidf[p.worse];
     let (table, ece) = calibration(&texts, &scores, run.seed);
     let (own, other) = (accuracy(&held, ours), accuracy(&held, theirs));
-    let groups: Vec<Value> = texts
-        .groups
-        .iter()
-        .enumerate()
-        .map(|(g, name)| {
-            let inside: Vec<Comparison> = held.iter().copied().filter(|p| texts.all[p.better].group == g).collect();
-            json!({ "name": name, "pairs": inside.len(), "accuracy": accuracy(&inside, ours), "tfidf": accuracy(&inside, theirs) })
-        })
-        .collect();
+    let group = |(g, name): (usize, &String)| {
+        let inside = held.iter().copied().filter(|p| texts.all[p.better].group == g);
+        let inside: Vec<Comparison> = inside.collect();
+        GroupRow {
+            name: name.clone(),
+            pairs: Some(inside.len() as u64),
+            accuracy: Some(accuracy(&inside, ours)),
+            tfidf: Some(accuracy(&inside, theirs)),
+        }
+    };
+    let groups = texts.groups.iter().enumerate().map(group).collect();
     let (seconds, tokens) = (trainer.seconds(), trainer.tokens());
     let mut model = trainer.close(&format!(
         "held-out accuracy {:.1} % (TF-IDF {:.1} %)",
@@ -103,21 +110,23 @@ fn train(work: &Work<'_, RewardSection>, context: &StageContext<'_>) -> Result<D
         other * 100.0
     ))?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
-    let summary = json!({
-        "seconds": seconds,
-        "parameters": parameters,
-        "tokens": tokens,
-        "texts_left_out": texts.left_out,
-        "texts_train": texts.all.iter().filter(|t| t.split == Split::Train).count(),
-        "texts_validation": texts.all.iter().filter(|t| t.split == Split::Validation).count(),
-        "texts_heldout": texts.all.iter().filter(|t| t.split == Split::Heldout).count(),
-        "pairs_heldout": held.len(),
-        "heldout_accuracy": own,
-        "tfidf_accuracy": other,
-        "by_gap": by_gap(&held, ours, theirs),
-        "by_group": groups,
-        "calibration": table,
-        "ece": ece,
-    });
+    let of_split = |split| Some(texts.all.iter().filter(|t| t.split == split).count() as u64);
+    let summary = RewardSummary {
+        seconds: Some(seconds),
+        parameters: Some(parameters as u64),
+        tokens: Some(tokens),
+        texts_left_out: Some(texts.left_out as u64),
+        texts_train: of_split(Split::Train),
+        texts_validation: of_split(Split::Validation),
+        texts_heldout: of_split(Split::Heldout),
+        pairs_heldout: Some(held.len() as u64),
+        heldout_accuracy: Some(own),
+        tfidf_accuracy: Some(other),
+        by_gap: by_gap(&held, ours, theirs),
+        by_group: groups,
+        calibration: table,
+        ece: Some(ece),
+        ..RewardSummary::default()
+    };
     Ok(Done { seconds, summary })
 }

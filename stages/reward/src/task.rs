@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use athanor_data::{Cursor, Split, preferences::Comparison};
 use athanor_models::{Model, Pass};
-use athanor_store::Result;
+use athanor_store::{
+    Result,
+    figures::{ACCURACY, LOSS},
+};
 use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
     ops::{self, Activation, Weights},
@@ -176,7 +179,7 @@ impl Task for Comparisons<'_> {
             let language = next_token_loss(model, graph, &hidden, &texts, &packed.starts);
             loss = ops::add(&loss, &ops::scale(&language, (self.section.language * share) as f32));
         }
-        Ok(Loss { loss, figures: vec![("accuracy", right as f64 / total)] })
+        Ok(Loss { loss, figures: vec![(ACCURACY.name, right as f64 / total)] })
     }
 
     fn evaluate(&mut self, model: &Model) -> Result<Figures> {
@@ -186,7 +189,7 @@ impl Task for Comparisons<'_> {
         let negative_log_likelihood = |p: &Comparison| bradley_terry::of_margin(scores.margin(p));
         let loss =
             pairs.iter().map(negative_log_likelihood).sum::<f64>() / pairs.len().max(1) as f64;
-        Ok(vec![("loss", loss), ("accuracy", accuracy(pairs, |p| scores.margin(p) > 0.0))])
+        Ok(vec![(LOSS.name, loss), (ACCURACY.name, accuracy(pairs, |p| scores.margin(p) > 0.0))])
     }
 
     fn cursor(&self, step: u64) -> Value {

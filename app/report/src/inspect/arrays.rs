@@ -1,32 +1,21 @@
 //! A .safetensors file: its tensors, from the header alone.
 
-use std::path::Path;
+use athanor_store::array_index;
 
-use athanor_store::{Result, array_index};
-use serde_json::{Value, json};
+use super::prelude::*;
 
-use super::{Kind, count, show_facts, size};
-use crate::{
-    format,
-    run_files::{list, string},
-    table::{Align, Table},
-};
+pub fn matches(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|e| e == "safetensors")
+}
 
-pub const KIND: Kind = Kind {
-    name: "arrays",
-    matches: |path| path.is_file() && path.extension().is_some_and(|e| e == "safetensors"),
-    describe,
-    show,
-};
-
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let tensors = tensors(path)?;
     Ok(json!({ "bytes": size(path), "elements": elements(&tensors), "tensors": tensors }))
 }
 
-fn show(value: &Value) -> String {
-    let bytes = crate::run_files::number(value, &["bytes"]).map_or_else(String::new, format::bytes);
-    let facts = [("size", bytes), ("elements", count(value, "elements"))];
+pub fn show(value: &Value) -> String {
+    let size = amount(value, "bytes", format::bytes);
+    let facts = [("size", size), ("elements", count(value, "elements"))];
     format!("{}\n{}", show_facts(&facts), show_tensors(value))
 }
 
@@ -67,13 +56,7 @@ pub fn show_tensors(value: &Value) -> String {
             None => groups.push((name, shape, dtype, 1, elements)),
         }
     }
-    let mut table = Table::new(&[
-        ("tensor", Align::Left),
-        ("shape", Align::Left),
-        ("dtype", Align::Left),
-        ("times", Align::Right),
-        ("elements", Align::Right),
-    ]);
+    let mut table = Table::with_titles(&["tensor", "shape", "dtype", ">times", ">elements"]);
     for (name, shape, dtype, times, elements) in &groups {
         table.row([name, shape, dtype, &times.to_string(), &format::count(*elements as f64)]);
     }

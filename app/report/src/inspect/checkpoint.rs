@@ -1,25 +1,13 @@
 //! A checkpoint folder: its step, its files against their hashes, its tensors.
 
-use std::path::Path;
+use super::{arrays, prelude::*};
+use crate::hashes::hashes;
 
-use athanor_store::{Result, read_json};
-use serde_json::{Value, json};
+pub fn matches(path: &Path) -> bool {
+    path.join("manifest.json").is_file() && path.join("state.json").is_file()
+}
 
-use super::{Kind, arrays, intact, show_facts, show_files, verify};
-use crate::{
-    format,
-    hashes::hashes,
-    run_files::{entries, list, number, string},
-};
-
-pub const KIND: Kind = Kind {
-    name: "checkpoint",
-    matches: |path| path.join("manifest.json").is_file() && path.join("state.json").is_file(),
-    describe,
-    show,
-};
-
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let manifest: Value = read_json(&path.join("manifest.json"))?;
     let files = verify(path, &hashes(&manifest));
     let mut groups = Vec::new();
@@ -41,20 +29,20 @@ fn describe(path: &Path) -> Result<Value> {
     }))
 }
 
-fn show(value: &Value) -> String {
+pub fn show(value: &Value) -> String {
     let state = match value.get("intact").and_then(Value::as_bool) {
         Some(true) if list(value, "files").is_empty() => "the manifest names no files",
         Some(true) => "every file matches its hash",
         _ => "DAMAGED: a file is missing or its hash differs",
     };
     let facts = [
-        ("step", number(value, &["step"]).map_or_else(String::new, format::number)),
+        ("step", amount(value, "step", format::number)),
         ("written by", string(value, "athanor").to_owned()),
         ("state", state.to_owned()),
     ];
     let mut out = format!("{}\n{}", show_facts(&facts), show_files(value));
     for group in list(value, "arrays") {
-        let elements = super::count(group, "elements");
+        let elements = count(group, "elements");
         out += &format!(
             "\n{}: {elements} elements\n{}",
             string(group, "file"),

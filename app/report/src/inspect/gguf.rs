@@ -1,30 +1,18 @@
 //! A GGUF file: architecture, metadata, tensors, from the header alone.
 
-use std::path::Path;
-
 use athanor_gguf::{File, Value as Entry};
-use athanor_store::Result;
-use serde_json::{Map, Value, json};
 
-use super::{Kind, arrays, count, show_facts, size};
-use crate::{
-    format,
-    run_files::{number, string},
-};
+use super::{arrays, prelude::*};
+use crate::table::clean;
 
-pub const KIND: Kind = Kind {
-    name: "GGUF file",
-    matches: |path| {
-        path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-    },
-    describe,
-    show,
-};
+pub fn matches(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+}
 
 /// Longest text of the metadata that is shown whole.
 const LONGEST: usize = 200;
 
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let file = File::open(path)?;
     let tensors: Vec<Value> = file
         .tensors
@@ -66,18 +54,17 @@ fn entry(value: &Entry) -> Value {
     }
 }
 
-fn show(value: &Value) -> String {
-    let bytes = number(value, &["bytes"]).map_or_else(String::new, format::bytes);
+pub fn show(value: &Value) -> String {
     let mut facts = vec![
         ("architecture", string(value, "architecture").to_owned()),
-        ("name", crate::table::clean(string(value, "name"))),
-        ("size", bytes),
+        ("name", clean(string(value, "name"))),
+        ("size", amount(value, "bytes", format::bytes)),
         ("parameters", count(value, "parameters")),
     ];
     let metadata = value.get("metadata").and_then(Value::as_object);
     for (key, value) in metadata.into_iter().flatten().filter(|(k, _)| !k.starts_with("general.")) {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        facts.push((key, crate::table::clean(&text)));
+        facts.push((key, clean(&text)));
     }
     format!("{}\n{}", show_facts(&facts), arrays::show_tensors(value))
 }

@@ -1,4 +1,4 @@
-//! Tells what a path is: a run, a stage, a checkpoint, shards, a model, arrays, a GGUF file or a recipe.
+//! Describes what is at a path: a run, a stage, a checkpoint, shards, a model, arrays, a GGUF file or a recipe.
 //!
 //! One file and one line in [`KINDS`] for each kind. What is known is gathered as JSON first;
 //! the text for people is made from that, so that both always say the same.
@@ -12,16 +12,29 @@ mod run;
 mod shards;
 mod stage;
 
-use std::path::{Component, Path};
+use std::path::Component;
 
-use athanor_store::{Error, Result, sha256_file};
-use serde_json::{Value, json};
+use athanor_store::sha256_file;
+use prelude::*;
 
-use crate::{
-    format,
-    run_files::{list, number, string},
-    table::{Align, Table, clean},
-};
+use crate::table::clean;
+
+/// What the files of the kinds import.
+mod prelude {
+    pub(super) use std::path::Path;
+
+    pub(super) use athanor_store::{Error, Result, read_json};
+    pub(super) use serde_json::{Map, Value, json};
+
+    pub(super) use super::{
+        amount, count, inside, intact, show_facts, show_files, show_table, size, verify,
+    };
+    pub(super) use crate::{
+        format,
+        run_files::{entries, list, number, string},
+        table::Table,
+    };
+}
 
 /// Something that a path can be.
 struct Kind {
@@ -35,19 +48,26 @@ struct Kind {
     show: fn(&Value) -> String,
 }
 
+/// The kind of a file here.
+macro_rules! kind {
+    ($file:ident, $name:literal) => {
+        Kind { name: $name, matches: $file::matches, describe: $file::describe, show: $file::show }
+    };
+}
+
 /// The first that matches counts.
 const KINDS: &[Kind] = &[
-    checkpoint::KIND,
-    shards::KIND,
-    model::KIND,
-    run::KIND,
-    stage::KIND,
-    arrays::KIND,
-    gguf::KIND,
-    recipe::KIND,
+    kind!(checkpoint, "checkpoint"),
+    kind!(shards, "shards"),
+    kind!(model, "model"),
+    kind!(run, "run"),
+    kind!(stage, "stage"),
+    kind!(arrays, "arrays"),
+    kind!(gguf, "GGUF file"),
+    kind!(recipe, "recipe"),
 ];
 
-/// Tells what `path` is, for people.
+/// Describes what is at `path`, for people.
 ///
 /// # Errors
 /// Input when there is nothing there, when it is nothing of ours, or when its files are damaged.
@@ -117,31 +137,36 @@ fn intact(files: &[Value]) -> bool {
     files.iter().all(|f| string(f, "state") == "ok")
 }
 
+/// A table with a row for each object of a list.
+fn show_table(titles: &[&str], rows: &[Value], cells: impl Fn(&Value) -> Vec<String>) -> String {
+    let mut table = Table::with_titles(titles);
+    rows.iter().for_each(|row| _ = table.row(cells(row)));
+    table.to_string()
+}
+
 /// A table of verified files.
 fn show_files(value: &Value) -> String {
-    let mut table = Table::new(&[
-        ("file", Align::Left),
-        ("size", Align::Right),
-        ("sha256", Align::Left),
-        ("", Align::Left),
-    ]);
-    for file in list(value, "files") {
+    show_table(&["file", ">size", "sha256", ""], list(value, "files"), |file| {
         let bytes = number(file, &["bytes"]).map_or_else(|| format::NONE.into(), format::bytes);
-        let short: String = string(file, "sha256").chars().take(12).collect();
-        table.row([string(file, "name"), &bytes, &short, string(file, "state")]);
-    }
-    table.to_string()
+        let short = string(file, "sha256").chars().take(12).collect();
+        vec![string(file, "name").into(), bytes, short, string(file, "state").into()]
+    })
 }
 
 /// Lines of `name  value`, those without a value left out.
 fn show_facts(facts: &[(&str, String)]) -> String {
-    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    let mut table = Table::with_titles(&["", ""]);
     for (name, value) in facts.iter().filter(|(_, v)| !v.is_empty()) {
         table.row([*name, value.as_str()]);
     }
     table.to_string()
 }
 
+/// The number under `key` as `show` writes it; empty if there is none.
+fn amount(value: &Value, key: &str, show: fn(f64) -> String) -> String {
+    number(value, &[key]).map_or_else(String::new, show)
+}
+
 fn count(value: &Value, key: &str) -> String {
-    number(value, &[key]).map_or_else(String::new, format::count)
+    amount(value, key, format::count)
 }

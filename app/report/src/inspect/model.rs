@@ -1,21 +1,12 @@
 //! A model folder in Hugging Face's layout: architecture, tensors, tokenizer.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use athanor_store::{Result, read_json};
-use serde_json::{Value, json};
+use super::{arrays, prelude::*};
 
-use super::{Kind, arrays, count, show_facts};
-use crate::{
-    format,
-    run_files::{entries, list, number, string},
-};
-
-pub const KIND: Kind =
-    Kind { name: "model", matches: |path| path.join("config.json").is_file(), describe, show };
+pub fn matches(path: &Path) -> bool {
+    path.join("config.json").is_file()
+}
 
 /// Keys of config.json worth a line, in the words of the families.
 const SHOWN: [&str; 18] = [
@@ -39,7 +30,7 @@ const SHOWN: [&str; 18] = [
     "num_labels",
 ];
 
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let config: Value = read_json(&path.join("config.json"))?;
     let mut tensors = Vec::new();
     let files: Vec<PathBuf> = entries(path)
@@ -94,7 +85,7 @@ fn has_template(path: &Path) -> bool {
         .is_ok_and(|c| c.get("chat_template").is_some())
 }
 
-fn show(value: &Value) -> String {
+pub fn show(value: &Value) -> String {
     let names: Vec<&str> = list(value, "architectures").iter().filter_map(Value::as_str).collect();
     let dtypes = value.get("parameters_by_dtype").and_then(Value::as_object);
     let dtypes = dtypes
@@ -104,7 +95,7 @@ fn show(value: &Value) -> String {
     let tokenizer = value.get("tokenizer").filter(|t| !t.is_null()).map(|t| {
         let special =
             list(t, "special").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
-        let entries = number(t, &["vocabulary"]).map_or_else(String::new, format::count);
+        let entries = count(t, "vocabulary");
         format!("{}, {entries} entries; special: {special}", string(t, "type"))
     });
     let parameters = match value.get("weights").and_then(Value::as_u64) {

@@ -1,25 +1,15 @@
 //! A recipe: its sections and how many keys each sets.
 
-use std::path::Path;
+use athanor_store::read_text;
 
-use athanor_store::{Error, Result, read_text};
-use serde_json::{Value, json};
+use super::prelude::*;
+use crate::run_files::STAGES;
 
-use super::Kind;
-use crate::{
-    format,
-    run_files::{STAGES, list, number, string},
-    table::{Align, Table},
-};
+pub fn matches(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|e| e == "toml")
+}
 
-pub const KIND: Kind = Kind {
-    name: "recipe",
-    matches: |path| path.is_file() && path.extension().is_some_and(|e| e == "toml"),
-    describe,
-    show,
-};
-
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let text = read_text(path)?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error
@@ -56,12 +46,10 @@ fn keys(value: &toml::Value) -> usize {
     }
 }
 
-fn show(value: &Value) -> String {
-    let mut table = Table::new(&[("section", Align::Left), ("keys", Align::Right)]);
-    for section in list(value, "sections") {
-        let keys = number(section, &["keys"]).map_or_else(String::new, format::number);
-        table.row([string(section, "name"), &keys]);
-    }
+pub fn show(value: &Value) -> String {
+    let table = show_table(&["section", ">keys"], list(value, "sections"), |section| {
+        vec![string(section, "name").into(), amount(section, "keys", format::number)]
+    });
     let settings = value.get("settings").and_then(Value::as_object).into_iter().flatten();
     let settings: String = settings.map(|(k, v)| format!("{k} = {v}\n")).collect();
     format!("{settings}{table}")

@@ -1,21 +1,12 @@
 //! A run folder: its stages, whether each is done, and the key figures.
 
-use std::path::Path;
-
-use athanor_store::Result;
-use serde_json::{Value, json};
-
-use super::{Kind, show_facts};
+use super::prelude::*;
 use crate::{
-    format,
-    run_files::{RunFiles, STAGES, StageFiles, list, number, string},
+    run_files::{RunFiles, STAGES, StageFiles},
     sections::key_line,
-    table::{Align, Table},
 };
 
-pub const KIND: Kind = Kind { name: "run", matches, describe, show };
-
-fn matches(path: &Path) -> bool {
+pub fn matches(path: &Path) -> bool {
     let stages = || STAGES.iter().any(|s| path.join(s).is_dir());
     let stamped =
         |s: &&str| ["done.json", "started.json"].iter().any(|f| path.join(s).join(f).is_file());
@@ -24,7 +15,7 @@ fn matches(path: &Path) -> bool {
         || STAGES.iter().any(stamped)
 }
 
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let files = RunFiles::load(path)?;
     let stages: Vec<Value> = files.stages.iter().map(stage_json).collect();
     Ok(json!({
@@ -37,7 +28,7 @@ fn describe(path: &Path) -> Result<Value> {
     }))
 }
 
-/// What is known of a stage; `seconds` is null when nothing was timed.
+/// What is known about a stage; `seconds` is null when nothing was timed.
 pub fn stage_json(stage: &StageFiles) -> Value {
     json!({
         "name": stage.name,
@@ -56,11 +47,7 @@ fn words(stage: &Value) -> String {
     string(stage, "status").replace('_', " ")
 }
 
-fn seconds(stage: &Value) -> String {
-    number(stage, &["seconds"]).map_or_else(String::new, format::seconds)
-}
-
-fn show(value: &Value) -> String {
+pub fn show(value: &Value) -> String {
     let facts = [
         ("name", string(value, "name").to_owned()),
         ("date", string(value, "date").to_owned()),
@@ -70,23 +57,13 @@ fn show(value: &Value) -> String {
             value.get("seed").filter(|s| !s.is_null()).map_or_else(String::new, Value::to_string),
         ),
     ];
-    let mut table = Table::new(&[
-        ("stage", Align::Left),
-        ("state", Align::Left),
-        ("time", Align::Right),
-        ("checkpoints", Align::Right),
-        ("key figure", Align::Left),
-    ]);
-    for stage in list(value, "stages") {
+    let titles = ["stage", "state", ">time", ">checkpoints", "key figure"];
+    let table = show_table(&titles, list(value, "stages"), |stage| {
         let checkpoints = list(stage, "checkpoints").len().to_string();
-        table.row([
-            string(stage, "name"),
-            &words(stage),
-            &seconds(stage),
-            &checkpoints,
-            string(stage, "key_figure"),
-        ]);
-    }
+        let (name, key) = (string(stage, "name"), string(stage, "key_figure"));
+        let time = amount(stage, "seconds", format::seconds);
+        vec![name.into(), words(stage), time, checkpoints, key.into()]
+    });
     format!("{}\n{table}{}", show_facts(&facts), notes(value))
 }
 
@@ -96,10 +73,10 @@ pub fn show_stage(value: &Value) -> String {
     let facts = [
         ("state", words(value)),
         ("key figure", string(value, "key_figure").to_owned()),
-        ("time", seconds(value)),
+        ("time", amount(value, "seconds", format::seconds)),
         ("newest checkpoint", newest.to_owned()),
-        ("lines of metrics", super::count(value, "metrics")),
-        ("samples", super::count(value, "samples")),
+        ("lines of metrics", count(value, "metrics")),
+        ("samples", count(value, "samples")),
     ];
     show_facts(&facts) + &notes(value)
 }

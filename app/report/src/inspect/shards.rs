@@ -1,25 +1,18 @@
 //! A shard folder: documents, tokens, sizes, the first tokens, and its files against their hashes.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read};
 
-use athanor_store::{Error, Result, read_json};
-use serde_json::{Value, json};
+use super::prelude::*;
+use crate::hashes::hashes;
 
-use super::{Kind, count, inside, intact, show_facts, verify};
-use crate::{
-    format,
-    hashes::hashes,
-    run_files::{list, number, string},
-    table::{Align, Table},
-};
-
-pub const KIND: Kind =
-    Kind { name: "shards", matches: |path| path.join("index.json").is_file(), describe, show };
+pub fn matches(path: &Path) -> bool {
+    path.join("index.json").is_file()
+}
 
 /// Tokens shown from each split's beginning.
 const FIRST: usize = 16;
 
-fn describe(path: &Path) -> Result<Value> {
+pub fn describe(path: &Path) -> Result<Value> {
     let file = path.join("index.json");
     let index: Value = read_json(&file)?;
     let shards = list(&index, "shards");
@@ -72,7 +65,7 @@ fn documents(shard: &Value) -> Option<(String, String)> {
     ))
 }
 
-/// The first tokens of a shard; none where it cannot be read or its name leads out of the folder.
+/// The first tokens of a shard; none if it cannot be read or its name leads out of the folder.
 fn first(dir: &Path, name: &str, dtype: &str) -> Option<Vec<u32>> {
     let width = match dtype {
         "u16" | "uint16" => 2,
@@ -93,7 +86,7 @@ fn first(dir: &Path, name: &str, dtype: &str) -> Option<Vec<u32>> {
     )
 }
 
-fn show(value: &Value) -> String {
+pub fn show(value: &Value) -> String {
     let whole = value.get("intact").and_then(Value::as_bool) == Some(true);
     let facts = [
         ("tokens", count(value, "tokens")),
@@ -110,27 +103,14 @@ fn show(value: &Value) -> String {
             .into(),
         ),
     ];
-    let mut table = Table::new(&[
-        ("shard", Align::Left),
-        ("documents", Align::Right),
-        ("tokens", Align::Right),
-        ("size", Align::Right),
-        ("state", Align::Left),
-        ("first tokens", Align::Left),
-    ]);
-    for shard in list(value, "shards") {
-        let first: Vec<String> =
-            list(shard, "first").iter().take(8).map(Value::to_string).collect();
-        let bytes = number(shard, &["bytes"]).map_or_else(String::new, format::bytes);
-        let (documents, tokens) = (count(shard, "documents"), count(shard, "tokens"));
-        table.row([
-            string(shard, "file"),
-            &documents,
-            &tokens,
-            &bytes,
-            string(shard, "state"),
-            &first.join(" "),
-        ]);
-    }
+    let titles = ["shard", ">documents", ">tokens", ">size", "state", "first tokens"];
+    let table = show_table(&titles, list(value, "shards"), |shard| {
+        let first = list(shard, "first").iter().take(8).map(Value::to_string);
+        let first: Vec<String> = first.collect();
+        let [documents, tokens] = ["documents", "tokens"].map(|key| count(shard, key));
+        let size = amount(shard, "bytes", format::bytes);
+        let (file, state) = (string(shard, "file"), string(shard, "state"));
+        vec![file.into(), documents, tokens, size, state.into(), first.join(" ")]
+    });
     format!("{}\n{table}", show_facts(&facts))
 }

@@ -1,6 +1,8 @@
 //! Bars: side by side, as a histogram, and as one bar cut into shares.
 
-use super::{AREA, Figure, HEIGHT, Legend, WIDTH, escape, scale::Scale, segment, svg, text};
+use super::{
+    AREA, Figure, HEIGHT, Legend, WIDTH, escape, frame, name_of_x, scale::Scale, segment, text,
+};
 use crate::format;
 
 /// One group of bars under a label, or one share of a stacked bar.
@@ -21,18 +23,6 @@ fn rect(x: f64, y: f64, width: f64, height: f64, class: &str, title: &str) -> St
     )
 }
 
-/// The y axis of a bar plot, from `y`'s lower to its upper end.
-fn frame(y: &Scale, x_name: &str, show: impl Fn(f64, String) -> String) -> String {
-    let mut out = String::new();
-    for (value, label) in y.ticks(5) {
-        let at = y.place(value, AREA.bottom, AREA.top);
-        out += &segment(AREA.left, at, AREA.right, at, "grid");
-        out += &text(AREA.left - 7.0, at + 4.0, "end", "tick", &show(value, label));
-    }
-    out += &segment(AREA.left, AREA.bottom, AREA.right, AREA.bottom, "axis");
-    out + &text((AREA.left + AREA.right) / 2.0, HEIGHT - 6.0, "middle", "name", x_name)
-}
-
 /// Shares (0 to 1) side by side, one colour for each series, with a dashed line at `chance`.
 pub fn grouped(
     title: &str,
@@ -44,7 +34,7 @@ pub fn grouped(
     let finite = groups.iter().flat_map(|g| &g.values).filter(|v| v.is_finite());
     finite.clone().next()?;
     let y = Scale::linear(0.0, finite.fold(1.0, |a, b| a.max(*b)));
-    let mut body = frame(&y, x_name, |value, _| format!("{:.0} %", 100.0 * value));
+    let mut body = frame(&y, |value, _| format!("{:.0} %", 100.0 * value)) + &name_of_x(x_name);
     let slot = (AREA.right - AREA.left) / groups.len() as f64;
     let each = (slot * 0.76 / series.len().max(1) as f64).min(46.0);
     for (i, group) in groups.iter().enumerate() {
@@ -92,12 +82,8 @@ pub fn grouped(
         label: (*name).into(),
         value: String::new(),
     });
-    Some(Figure {
-        title: title.into(),
-        svg: svg(title, HEIGHT, &body),
-        legend: legend.collect(),
-        note: format!("dashed: chance, {}", format::percent(chance)),
-    })
+    let note = format!("dashed: chance, {}", format::percent(chance));
+    Some(Figure::new(title, HEIGHT, &body, legend.collect(), note))
 }
 
 /// Counts between edges; `edges` has one more entry than `counts`, or as many (the last bin is open).
@@ -111,7 +97,7 @@ pub fn histogram(title: &str, x_name: &str, edges: &[f64], counts: &[f64]) -> Op
         return None;
     }
     let y = Scale::linear(0.0, most * 1.05);
-    let mut body = frame(&y, x_name, |_, label| label);
+    let mut body = frame(&y, |_, label| label) + &name_of_x(x_name);
     let slot = (AREA.right - AREA.left) / counts.len() as f64;
     let every = (edges.len()).div_ceil(8);
     for (i, count) in counts.iter().enumerate().filter(|(_, c)| c.is_finite()) {
@@ -126,12 +112,7 @@ pub fn histogram(title: &str, x_name: &str, edges: &[f64], counts: &[f64]) -> Op
         body += &segment(at, AREA.bottom, at, AREA.bottom + 4.0, "axis");
         body += &text(at, AREA.bottom + 18.0, "middle", "tick", &format::count(*edge));
     }
-    Some(Figure {
-        title: title.into(),
-        svg: svg(title, HEIGHT, &body),
-        legend: Vec::new(),
-        note: String::new(),
-    })
+    Some(Figure::new(title, HEIGHT, &body, Vec::new(), ""))
 }
 
 /// One horizontal bar cut into shares of their sum: where bytes went.
@@ -157,7 +138,7 @@ pub fn stacked(title: &str, parts: &[(String, f64)], show: fn(f64) -> String) ->
             value: format!("{} ({})", show(value(*part)), format::percent(share)),
         });
     }
-    Some(Figure { title: title.into(), svg: svg(title, 14.0, &body), legend, note: String::new() })
+    Some(Figure::new(title, 14.0, &body, legend, ""))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{AREA, Figure, Legend, axes, scale::Scale, svg};
+use super::{AREA, Figure, HEIGHT, Legend, axes, scale::Scale};
 use crate::{
     format,
     series::{Points, last, thin},
@@ -21,9 +21,12 @@ pub struct LinePlot {
     curves: Vec<Curve>,
 }
 
+/// The name of a curve.
+type Label = Cow<'static, str>;
+
 #[derive(Debug)]
 struct Curve {
-    label: Cow<'static, str>,
+    label: Label,
     class: &'static str,
     points: Points,
     marks: bool,
@@ -43,11 +46,13 @@ impl LinePlot {
 
     /// An empty plot of a figure over steps.
     pub fn of(figure: &athanor_store::Figure) -> Self {
-        let mut title = figure.title.to_owned();
-        if let Some(first) = title.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        Self::new(&title, figure.unit.words())
+        Self::new(&figure.heading(), figure.unit.words())
+    }
+
+    /// Names in the title what the figure is of.
+    pub fn about(mut self, what: &str) -> Self {
+        self.title += &format!(": {what}");
+        self
     }
 
     /// Another name for the x axis.
@@ -56,35 +61,28 @@ impl LinePlot {
         self
     }
 
-    /// A logarithmic y axis where the values reach over more than `span` times.
+    /// A logarithmic y axis if the greatest value is more than `span` times the least.
     pub fn log_beyond(mut self, span: f64) -> Self {
         self.log_beyond = span;
         self
     }
 
     /// Adds a curve; `class` is a colour of the style sheet, `s1` to `s5`, with `faint` for the unsmoothed.
-    pub fn curve(
-        mut self,
-        label: impl Into<Cow<'static, str>>,
-        class: &'static str,
-        points: Points,
-    ) -> Self {
-        self.curves.push(Curve { label: label.into(), class, points, marks: false });
-        self
+    pub fn curve(self, label: impl Into<Label>, class: &'static str, points: Points) -> Self {
+        self.with(Curve { label: label.into(), class, points, marks: false })
     }
 
     /// Adds a curve with a mark at each point: for figures that were taken now and then.
-    pub fn marked(
-        mut self,
-        label: impl Into<Cow<'static, str>>,
-        class: &'static str,
-        points: Points,
-    ) -> Self {
-        self.curves.push(Curve { label: label.into(), class, points, marks: true });
+    pub fn marked(self, label: impl Into<Label>, class: &'static str, points: Points) -> Self {
+        self.with(Curve { label: label.into(), class, points, marks: true })
+    }
+
+    fn with(mut self, curve: Curve) -> Self {
+        self.curves.push(curve);
         self
     }
 
-    /// Draws it; none where no curve has a finite value.
+    /// Draws it; none if no curve has a finite value.
     pub fn figure(mut self) -> Option<Figure> {
         self.curves.retain(|c| last(&c.points).is_some());
         let all = || self.curves.iter().flat_map(|c| c.points.iter());
@@ -121,17 +119,11 @@ impl LinePlot {
                 false => last(&c.points).map_or_else(String::new, format::number),
             },
         });
-        let legend = legend.collect();
-        Some(Figure {
-            svg: svg(&self.title, super::HEIGHT, &body),
-            title: self.title,
-            legend,
-            note: notes.join("; "),
-        })
+        Some(Figure::new(&self.title, HEIGHT, &body, legend.collect(), notes.join("; ")))
     }
 }
 
-/// Where to cut the y axis so that a few spikes do not flatten the curve, and how many values lie beyond.
+/// Where to cut the y axis so that a few spikes do not flatten the curve, and how many values are beyond.
 fn ceiling(values: &[f64]) -> (f64, usize) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

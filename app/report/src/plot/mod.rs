@@ -22,7 +22,7 @@ use serde::Serialize;
 pub struct Figure {
     /// What is shown, and in which unit.
     pub title: String,
-    /// The picture; safe to put into a page as it is.
+    /// The picture, read out by screen readers under the title; safe to put into a page as it is.
     pub svg: String,
     /// The curves: class for the colour, name, last value.
     pub legend: Vec<Legend>,
@@ -45,7 +45,30 @@ pub struct Figures {
     pub absent: Vec<String>,
 }
 
+impl Figure {
+    /// A picture of this height from its body.
+    fn new(
+        title: &str,
+        height: f64,
+        body: &str,
+        legend: Vec<Legend>,
+        note: impl Into<String>,
+    ) -> Self {
+        let svg = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">{body}</svg>",
+            escape(title)
+        );
+        Self { title: title.into(), svg, legend, note: note.into() }
+    }
+}
+
 impl Figures {
+    /// Adds those of another list behind these.
+    pub fn extend(&mut self, others: Self) {
+        self.shown.extend(others.shown);
+        self.absent.extend(others.absent);
+    }
+
     /// Adds a figure, or notes that there was nothing to draw.
     pub fn add(&mut self, name: &str, figure: Option<Figure>) {
         match figure {
@@ -70,19 +93,35 @@ struct Area {
 
 const AREA: Area = Area { left: 62.0, right: WIDTH - 14.0, top: 14.0, bottom: HEIGHT - 42.0 };
 
-/// The element around a picture, read out by screen readers under `title`.
-fn svg(title: &str, height: f64, body: &str) -> String {
-    format!(
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">{body}</svg>",
-        escape(title)
-    )
-}
-
 fn text(x: f64, y: f64, anchor: &str, class: &str, words: &str) -> String {
     format!(
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" class=\"{class}\">{}</text>",
         escape(words)
     )
+}
+
+/// A point with the words that are shown when it is pointed at; `opacity` from 0 to 1.
+fn dot((x, y): (f64, f64), radius: f64, opacity: f64, words: &str) -> String {
+    format!(
+        "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" fill-opacity=\"{opacity:.2}\" class=\"dot s1\"><title>{}</title></circle>",
+        escape(words)
+    )
+}
+
+/// The grid of the y axis with its labels, and the line of the x axis.
+fn frame(y: &scale::Scale, label: impl Fn(f64, String) -> String) -> String {
+    let mut out = String::new();
+    for (value, text_of) in y.ticks(5) {
+        let at = y.place(value, AREA.bottom, AREA.top);
+        out += &segment(AREA.left, at, AREA.right, at, "grid");
+        out += &text(AREA.left - 7.0, at + 4.0, "end", "tick", &label(value, text_of));
+    }
+    out + &segment(AREA.left, AREA.bottom, AREA.right, AREA.bottom, "axis")
+}
+
+/// The x axis' name.
+fn name_of_x(name: &str) -> String {
+    text((AREA.left + AREA.right) / 2.0, HEIGHT - 6.0, "middle", "name", name)
 }
 
 fn segment(x1: f64, y1: f64, x2: f64, y2: f64, class: &str) -> String {
@@ -99,7 +138,7 @@ fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // XML has no place for these.
+            // XML does not allow these.
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
@@ -110,19 +149,13 @@ fn escape(text: &str) -> String {
 /// Grid, ticks and axis names around `AREA`.
 fn axes(x: &scale::Scale, y: &scale::Scale, x_name: &str, y_name: &str) -> String {
     let a = AREA;
-    let mut out = String::new();
-    for (value, label) in y.ticks(5) {
-        let at = y.place(value, a.bottom, a.top);
-        out += &segment(a.left, at, a.right, at, "grid");
-        out += &text(a.left - 7.0, at + 4.0, "end", "tick", &label);
-    }
+    let mut out = frame(y, |_, label| label);
     for (value, label) in x.ticks(6) {
         let at = x.place(value, a.left, a.right);
         out += &segment(at, a.bottom, at, a.bottom + 4.0, "axis");
         out += &text(at, a.bottom + 18.0, "middle", "tick", &label);
     }
-    out += &segment(a.left, a.bottom, a.right, a.bottom, "axis");
-    out += &text((a.left + a.right) / 2.0, HEIGHT - 6.0, "middle", "name", x_name);
+    out += &name_of_x(x_name);
     if !y_name.is_empty() {
         let (x, y) = (12.0, (a.top + a.bottom) / 2.0);
         out += &format!(

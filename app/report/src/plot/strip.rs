@@ -1,6 +1,6 @@
 //! A strip plot: each group's values as dots above its name, their mean as a line.
 
-use super::{AREA, Figure, HEIGHT, escape, scale::Scale, segment, svg, text};
+use super::{AREA, Figure, HEIGHT, dot, frame, scale::Scale, segment, text};
 use crate::format;
 
 /// A group's name and values.
@@ -35,14 +35,7 @@ fn draw(title: &str, groups: &[Group], reference: Option<f64>, unit: &Unit) -> O
     }
     let margin = (0.08 * (high - low)).max(unit.margin);
     let y = Scale::linear(low - margin, high + margin);
-    let mut body = String::new();
-    for (value, _) in y.ticks(5) {
-        let at = y.place(value, AREA.bottom, AREA.top);
-        body += &segment(AREA.left, at, AREA.right, at, "grid");
-        let words = (unit.tick)(value);
-        body += &text(AREA.left - 7.0, at + 4.0, "end", "tick", &words);
-    }
-    body += &segment(AREA.left, AREA.bottom, AREA.right, AREA.bottom, "axis");
+    let mut body = frame(&y, |value, _| (unit.tick)(value));
     let slot = (AREA.right - AREA.left) / groups.len().max(1) as f64;
     for (i, (name, values)) in groups.iter().enumerate() {
         let middle = AREA.left + slot * (i as f64 + 0.5);
@@ -58,10 +51,7 @@ fn draw(title: &str, groups: &[Group], reference: Option<f64>, unit: &Unit) -> O
         body += &segment(middle - 0.3 * slot, at, middle + 0.3 * slot, at, "axis");
         for value in values {
             let at = y.place(value, AREA.bottom, AREA.top);
-            let words = escape(&format!("{name}: {}", (unit.value)(value)));
-            body += &format!(
-                "<circle cx=\"{middle:.1}\" cy=\"{at:.1}\" r=\"4\" class=\"dot s1\"><title>{words}</title></circle>"
-            );
+            body += &dot((middle, at), 4.0, 1.0, &format!("{name}: {}", (unit.value)(value)));
         }
     }
     let mut note = "dots: seeds; lines: means".to_owned();
@@ -70,8 +60,7 @@ fn draw(title: &str, groups: &[Group], reference: Option<f64>, unit: &Unit) -> O
         body += &segment(AREA.left, at, AREA.right, at, "reference");
         note += &format!("; dashed: baseline, {}", (unit.value)(value));
     }
-    let svg = svg(title, HEIGHT, &body);
-    Some(Figure { title: title.into(), svg, legend: Vec::new(), note })
+    Some(Figure::new(title, HEIGHT, &body, Vec::new(), note))
 }
 
 #[cfg(test)]

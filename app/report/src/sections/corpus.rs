@@ -2,23 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::Value;
-use serde_json::Value as Json;
-
-use super::{Section, header, shown, view, words};
-use crate::{
-    format,
-    plot::{Figures, LinePlot, histogram, stacked},
-    run_files::{RunFiles, StageFiles, list, number},
+use athanor_store::figures::{
+    CorpusSummary, DOCUMENT_LENGTH, DOCUMENT_PERPLEXITY, PAIR_CHANCE, VOCABULARY_GROWTH,
 };
 
-pub const SECTION: Section = Section {
-    id: "corpus",
-    title: "Corpus",
-    template: include_str!("../../templates/corpus.html"),
-    view,
-    key: Some(key),
-};
+use super::prelude::*;
+use crate::plot::{histogram, stacked};
 
 /// Hits shown.
 const HITS: usize = 50;
@@ -28,10 +17,11 @@ const BANDS: usize = 4;
 const EXAMPLES: usize = 12;
 const EXAMPLE_CHARACTERS: usize = 600;
 
-fn key(stage: &StageFiles) -> String {
-    let tokens = tokens(stage, "train").or_else(|| number(&stage.summary, &["tokens"]));
-    let mut parts: Vec<String> =
-        tokens.map(|n| format!("{} training tokens", format::count(n))).into_iter().collect();
+pub fn key(stage: &StageFiles) -> String {
+    let mut parts: Vec<String> = train_tokens(stage)
+        .map(|n| format!("{} training tokens", format::count(n)))
+        .into_iter()
+        .collect();
     if let Some(share) = kept_share(&stage.account) {
         parts.push(format!("{} of the bytes kept", format::percent(share)));
     }
@@ -42,7 +32,13 @@ fn tokens(stage: &StageFiles, split: &str) -> Option<f64> {
     number(stage.account.get("tokens")?, &[split])
 }
 
-/// The sum of a key over rows; none where no row has it.
+/// Tokens to train on; all tokens if the account does not say.
+fn train_tokens(stage: &StageFiles) -> Option<f64> {
+    let all = || stage.summary::<CorpusSummary>().tokens.map(|n| n as f64);
+    tokens(stage, "train").or_else(all)
+}
+
+/// The sum of a key over rows; none if no row has it.
 fn total(rows: &[Json], key: &str) -> Option<f64> {
     rows.iter().filter_map(|row| number(row, &[key])).reduce(|a, b| a + b)
 }
@@ -53,22 +49,22 @@ fn kept_share(account: &Json) -> Option<f64> {
     (all > 0.0).then_some(kept / all)
 }
 
-fn view(run: &RunFiles) -> Option<Value> {
-    let stage = shown(run, "corpus")?;
+pub fn view(run: &RunFiles) -> Option<Value> {
+    let (stage, summary) = shown::<CorpusSummary>(run)?;
     let account = &stage.account;
     let (sources, steps) = (list(account, "sources"), list(account, "steps"));
     let mut figures = Figures::default();
     if !account.is_null() {
-        figures.add("document lengths", lengths(account));
+        figures.add(DOCUMENT_LENGTH.title, lengths(account));
         if account.get("diversity").is_some() {
-            figures.add("growth of the vocabulary", growth(account));
+            figures.add(VOCABULARY_GROWTH.title, growth(account));
         }
         for step in steps.iter().filter(|s| s.pointer("/notes/curve").is_some()) {
-            figures.add("MinHash's curve", curve(step));
+            figures.add(PAIR_CHANCE.title, curve(step));
         }
         let notes = steps.iter().filter_map(|s| s.get("notes"));
         for band in notes.flat_map(|n| list(n, "bands")).take(BANDS) {
-            figures.add("perplexities", perplexities(band));
+            figures.add(DOCUMENT_PERPLEXITY.title, perplexities(band));
         }
     }
     let tokens_of = |s: &Json| (words(s.get("name")), number(s, &["tokens"]).unwrap_or(f64::NAN));
@@ -76,10 +72,9 @@ fn view(run: &RunFiles) -> Option<Value> {
     let first =
         steps.first().and_then(|s| number(s, &["bytes_in"])).or_else(|| total(sources, "bytes"));
     Some(view! {
-        stage => header(stage, &["seconds", "tokens", "parameters"]),
-        summary => stage.summary,
+        stage => header(stage, &CorpusSummary { seconds: None, tokens: None, ..summary }),
         account => account,
-        train_tokens => tokens(stage, "train").or_else(|| number(&stage.summary, &["tokens"])),
+        train_tokens => train_tokens(stage),
         heldout_tokens => tokens(stage, "heldout"),
         kept_share => kept_share(account),
         totals => view! {
@@ -105,7 +100,7 @@ fn view(run: &RunFiles) -> Option<Value> {
 }
 
 /// Where the bytes of the sources went: one share for what was kept, one for each step that took some.
-fn went(steps: &[Json]) -> Option<crate::plot::Figure> {
+fn went(steps: &[Json]) -> Option<Plot> {
     let out = steps.last().and_then(|s| number(s, &["bytes_out"]))?;
     let mut parts = vec![("kept".to_owned(), out)];
     for step in steps {
@@ -117,17 +112,12 @@ fn went(steps: &[Json]) -> Option<crate::plot::Figure> {
     stacked("Where the bytes went", &parts, format::bytes)
 }
 
-fn lengths(account: &Json) -> Option<crate::plot::Figure> {
+fn lengths(account: &Json) -> Option<Plot> {
     let lengths = account.get("lengths")?;
     let numbers =
         |key| list(lengths, key).iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect::<Vec<_>>();
-    let unit = lengths.get("unit").and_then(Json::as_str).unwrap_or("tokens");
-    histogram(
-        "Document lengths",
-        &format!("{unit} in a document"),
-        &numbers("edges"),
-        &numbers("counts"),
-    )
+    let (title, unit) = (DOCUMENT_LENGTH.heading(), DOCUMENT_LENGTH.unit.words());
+    histogram(&title, unit, &numbers("edges"), &numbers("counts"))
 }
 
 fn example(e: &Json) -> Value {
@@ -146,23 +136,23 @@ fn points(value: Option<&Json>) -> Vec<(f64, f64)> {
     pairs.filter_map(|p| Some((p.get(0)?.as_f64()?, p.get(1)?.as_f64()?))).collect()
 }
 
-fn growth(account: &Json) -> Option<crate::plot::Figure> {
+fn growth(account: &Json) -> Option<Plot> {
     let points = points(account.pointer("/diversity/growth"));
-    LinePlot::new("Growth of the vocabulary", "different words")
+    LinePlot::of(&VOCABULARY_GROWTH)
         .over("words read")
-        .curve("different words", "s1", points)
+        .curve(VOCABULARY_GROWTH.unit.words(), "s1", points)
         .figure()
 }
 
-fn curve(step: &Json) -> Option<crate::plot::Figure> {
-    LinePlot::new("MinHash: chance to find a pair", "probability")
+fn curve(step: &Json) -> Option<Plot> {
+    LinePlot::of(&PAIR_CHANCE)
         .over("Jaccard similarity of the pair")
-        .curve("probability", "s1", points(step.pointer("/notes/curve")))
+        .curve(PAIR_CHANCE.unit.words(), "s1", points(step.pointer("/notes/curve")))
         .figure()
 }
 
 /// How perplexities are spread in a language's documents.
-fn perplexities(band: &Json) -> Option<crate::plot::Figure> {
+fn perplexities(band: &Json) -> Option<Plot> {
     let values = list(band, "percentiles");
     let last = values.len().checked_sub(1)?.max(1) as f64;
     let points =
@@ -171,14 +161,15 @@ fn perplexities(band: &Json) -> Option<crate::plot::Figure> {
         empty if empty.is_empty() => "all languages".to_owned(),
         code => code,
     };
-    LinePlot::new(&format!("Perplexity under the good sources' model: {language}"), "perplexity")
+    LinePlot::of(&DOCUMENT_PERPLEXITY)
+        .about(&language)
         .over("share of the judged documents")
         .log_beyond(20.0)
-        .curve("perplexity", "s1", points.collect())
+        .curve(DOCUMENT_PERPLEXITY.unit.words(), "s1", points.collect())
         .figure()
 }
 
-/// Languages of what the last step let through; none where they were not looked for.
+/// Languages of what the last step let through; none if they were not looked for.
 fn languages(steps: &[Json]) -> Vec<Value> {
     let Some(Json::Object(flows)) = steps.last().and_then(|s| s.get("by_language")) else {
         return Vec::new();

@@ -1,68 +1,65 @@
-//! Finetuning: the same curves, and a table of tasks.
+//! Finetuning: the same curves as pretraining, and figures of the task.
 
-use minijinja::Value;
-use serde_json::{Value as Json, json};
+use athanor_store::figures::{Confusion, FinetuneSummary, LabelRow};
+use serde_json::json;
 
-use super::{Section, pretrain, shown, view, words};
-use crate::{
-    format,
-    run_files::{RunFiles, StageFiles, list, number},
-};
+use super::{prelude::*, training::Trained};
 
-pub const SECTION: Section = Section {
-    id: "finetune",
-    title: "Finetune",
-    template: include_str!("../../templates/training.html"),
-    view,
-    key: Some(key),
-};
-
-fn key(stage: &StageFiles) -> String {
-    let tasks = list(&stage.summary, "tasks").iter().filter_map(|task| {
-        let value = number(task, &["value"])?;
-        Some(format!(
-            "{} {} {}",
-            words(task.get("name")),
-            words(task.get("metric")),
-            format::number(value)
-        ))
-    });
-    let tasks: Vec<String> = tasks.take(3).collect();
-    if tasks.is_empty() { pretrain::key(stage) } else { tasks.join(", ") }
+fn trained<'a>(stage: &'a StageFiles, summary: &FinetuneSummary) -> Trained<'a, FinetuneSummary> {
+    let &FinetuneSummary { parameters, tokens, heldout_loss: loss, .. } = summary;
+    let rest = FinetuneSummary {
+        seconds: None,
+        parameters: None,
+        tokens: None,
+        heldout_loss: None,
+        tasks: Vec::new(),
+        per_label: None,
+        per_entity: None,
+        confusion: None,
+        confused: None,
+        ..summary.clone()
+    };
+    let labelled = summary.per_label.is_some();
+    Trained { stage, rest, loss, bits: None, parameters, tokens, labelled }
 }
 
-fn view(run: &RunFiles) -> Option<Value> {
-    let stage = shown(run, "finetune")?;
-    let tasks = list(&stage.summary, "tasks");
-    let baseline_is = tasks.iter().find_map(|t| t["baseline_is"].as_str());
+pub fn key(stage: &StageFiles) -> String {
+    let summary: FinetuneSummary = stage.summary();
+    let figures = summary.tasks.iter().filter_map(|task| {
+        Some(format!("{} {} {}", task.name, task.metric, format::number(task.value?)))
+    });
+    let figures: Vec<String> = figures.take(3).collect();
+    if figures.is_empty() { trained(stage, &summary).key() } else { figures.join(", ") }
+}
+
+pub fn view(run: &RunFiles) -> Option<Value> {
+    let (stage, summary) = shown::<FinetuneSummary>(run)?;
+    let common = trained(stage, &summary).view();
     let tasks = view! {
-        tasks => tasks,
-        baselines => tasks.iter().any(|t| number(t, &["baseline"]).is_some()),
-        baseline_is => baseline_is,
-        labels => by_support(&stage.summary, "per_label"),
-        entities => by_support(&stage.summary, "per_entity"),
-        matrix => matrix(&stage.summary["confusion"]),
-        confused => list(&stage.summary, "confused"),
+        baselines => summary.tasks.iter().any(|t| t.baseline.is_some()),
+        baseline_is => summary.tasks.iter().find_map(|t| t.baseline_is.as_ref()),
+        tasks => summary.tasks,
+        labels => by_support(summary.per_label),
+        entities => by_support(summary.per_entity),
+        matrix => summary.confusion.map(matrix),
+        confused => summary.confused,
     };
-    Some(minijinja::value::merge_maps([tasks, pretrain::common(stage)]))
+    Some(minijinja::value::merge_maps([tasks, common]))
 }
 
 /// Figures of labels, the commonest first.
-fn by_support(summary: &Json, key: &str) -> Vec<Json> {
-    let mut rows = list(summary, key).to_vec();
-    rows.sort_by_key(|row| std::cmp::Reverse(row["support"].as_u64()));
+fn by_support(rows: Option<Vec<LabelRow>>) -> Vec<LabelRow> {
+    let mut rows = rows.unwrap_or_default();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.support));
     rows
 }
 
 /// The rows of a confusion matrix: a label, and for each label the count and its share of the row.
-fn matrix(confusion: &Json) -> Vec<Json> {
-    let labels = list(confusion, "labels");
-    let rows = labels.iter().zip(list(confusion, "counts")).map(|(label, counts)| {
-        let counts: Vec<u64> =
-            counts.as_array().into_iter().flatten().map(|n| n.as_u64().unwrap_or(0)).collect();
+fn matrix(confusion: Confusion) -> Vec<Json> {
+    let rows = confusion.labels.iter().zip(&confusion.counts).map(|(label, counts)| {
         let all = counts.iter().sum::<u64>().max(1) as f64;
         let cells = counts.iter().map(|&n| json!({ "n": n, "share": n as f64 / all }));
-        json!({ "label": words(Some(label)), "cells": cells.collect::<Vec<_>>() })
+        json!({ "label": label, "cells": cells.collect::<Vec<_>>() })
     });
     rows.collect()
 }

@@ -1,44 +1,36 @@
-//! Every figure of the report in one line: those that stages share, and those of this run's tasks.
+//! Every figure of the report in one line: those of this run's stages and tasks.
 
-use athanor_store::{Better, figures};
-use minijinja::Value;
-use serde_json::Value as Json;
-
-use super::{Section, view};
-use crate::run_files::{RunFiles, list, string};
-
-pub const SECTION: Section = Section {
-    id: "glossary",
-    title: "Glossary",
-    template: include_str!("../../templates/glossary.html"),
-    view,
-    key: None,
+use athanor_store::{
+    Better, Figure,
+    figures::{self, FinetuneSummary},
 };
 
-fn view(run: &RunFiles) -> Option<Value> {
-    let shared = figures::ALL.iter().map(|figure| {
-        let better = match figure.better {
-            Better::Higher => " Higher is better.",
-            Better::Lower => " Lower is better.",
-            Better::Neither => "",
-        };
-        (figure.title.to_owned(), format!("{}{better}", figure.about))
-    });
-    let words = WORDS.iter().map(|(word, about)| ((*word).to_owned(), (*about).to_owned()));
-    let mut all: Vec<(String, String)> = shared.chain(words).collect();
-    for stage in &run.stages {
-        for figure in list(&stage.summary, "tasks") {
-            let entry = (words_of(figure, "title"), words_of(figure, "about"));
-            if !entry.0.is_empty() && !entry.1.is_empty() && !all.contains(&entry) {
-                all.push(entry);
-            }
+use super::prelude::*;
+use crate::run_files::Status;
+
+pub fn view(run: &RunFiles) -> Option<Value> {
+    let is_there = |stage: &str| run.stage(stage).is_none_or(|s| s.status != Status::NotInRun);
+    let figures = figures::ALL.iter().filter(|(stage, _)| is_there(stage));
+    let mut all: Vec<(String, String)> =
+        figures.flat_map(|(_, figures)| figures.iter().map(|figure| entry(figure))).collect();
+    all.extend(WORDS.iter().map(|(word, about)| ((*word).to_owned(), (*about).to_owned())));
+    let tasks = run.stages.iter().flat_map(|stage| stage.summary::<FinetuneSummary>().tasks);
+    for task in tasks.filter(|task| !task.title.is_empty() && !task.about.is_empty()) {
+        let entry = (task.title, task.about);
+        if !all.contains(&entry) {
+            all.push(entry);
         }
     }
     Some(view! { words => all })
 }
 
-fn words_of(figure: &Json, key: &str) -> String {
-    string(figure, key).to_owned()
+fn entry(figure: &Figure) -> (String, String) {
+    let better = match figure.better {
+        Better::Higher => " Higher is better.",
+        Better::Lower => " Lower is better.",
+        Better::Neither => "",
+    };
+    (figure.title.to_owned(), format!("{}{better}", figure.about))
 }
 
 /// Words that are no figures.

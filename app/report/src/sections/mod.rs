@@ -12,13 +12,26 @@ mod reward;
 mod samples;
 mod training;
 
-use minijinja::Value;
-use serde_json::Value as Json;
+use athanor_store::figures::Summary;
+use prelude::*;
+use serde::Serialize;
+use serde_json::Map;
 
-use crate::{
-    format,
-    run_files::{RunFiles, StageFiles},
-};
+use crate::run_files::Status;
+
+/// What the sections import.
+mod prelude {
+    pub(super) use minijinja::Value;
+    pub(super) use serde_json::Value as Json;
+
+    pub(super) use super::{header, shown, view, words};
+    pub(super) use crate::{
+        format,
+        plot::{Figure as Plot, Figures, LinePlot},
+        run_files::{RunFiles, StageFiles, list, number},
+        series::{Rows, column, value},
+    };
+}
 
 /// A template's context from names and anything that serializes.
 macro_rules! view {
@@ -32,7 +45,7 @@ pub(crate) use view;
 
 /// One section of the page.
 pub struct Section {
-    /// The anchor, and the name of the stage where it shows one.
+    /// The anchor; the stage's name if it shows one.
     pub id: &'static str,
     /// The heading.
     pub title: &'static str,
@@ -40,25 +53,44 @@ pub struct Section {
     pub template: &'static str,
     /// What the template needs; none leaves the section out.
     pub view: fn(&RunFiles) -> Option<Value>,
-    /// For a stage: its key figure in one line, empty where there is none yet.
+    /// For a stage: its key figure in one line, empty if there is none yet.
     pub key: Option<fn(&StageFiles) -> String>,
+}
+
+/// A section: its file, heading and template; `key` if it shows a stage.
+macro_rules! section {
+    ($file:ident, $title:literal, $template:literal) => {
+        section!(@ $file, $title, $template, None)
+    };
+    ($file:ident, $title:literal, $template:literal, $key:ident) => {
+        section!(@ $file, $title, $template, Some($file::$key))
+    };
+    (@ $file:ident, $title:literal, $template:literal, $key:expr) => {
+        Section {
+            id: stringify!($file),
+            title: $title,
+            template: include_str!(concat!("../../templates/", $template, ".html")),
+            view: $file::view,
+            key: $key,
+        }
+    };
 }
 
 /// In the order of the page.
 pub const SECTIONS: &[Section] = &[
-    corpus::SECTION,
-    pretrain::SECTION,
-    objective::SECTION,
-    finetune::SECTION,
-    reward::SECTION,
-    reinforce::SECTION,
-    samples::SECTION,
-    recipe::SECTION,
-    provenance::SECTION,
-    glossary::SECTION,
+    section!(corpus, "Corpus", "corpus", key),
+    section!(pretrain, "Pretrain", "training", key),
+    section!(objective, "Hidden tokens", "objective"),
+    section!(finetune, "Finetune", "training", key),
+    section!(reward, "Reward", "reward", key),
+    section!(reinforce, "Reinforce", "reinforce", key),
+    section!(samples, "Samples", "samples"),
+    section!(recipe, "Recipe", "recipe"),
+    section!(provenance, "Versions and hashes", "provenance"),
+    section!(glossary, "Glossary", "glossary"),
 ];
 
-/// A stage's key figure in one line; empty where nothing is known.
+/// A stage's key figure in one line; empty if nothing is known.
 pub fn key_line(stage: &StageFiles) -> String {
     SECTIONS
         .iter()
@@ -67,15 +99,17 @@ pub fn key_line(stage: &StageFiles) -> String {
         .map_or_else(String::new, |key| key(stage))
 }
 
-/// The stage if the report has something to say about it: its folder is there, or its recipe asks for it.
-fn shown<'a>(run: &'a RunFiles, name: &str) -> Option<&'a StageFiles> {
-    run.stage(name).filter(|s| s.status != crate::run_files::Status::NotInRun)
+/// A stage with its summary, if the report has something to say about it: its folder is there, or its recipe asks
+/// for it.
+fn shown<T: Summary>(run: &RunFiles) -> Option<(&StageFiles, T)> {
+    let stage = run.stage(T::STAGE).filter(|s| s.status != Status::NotInRun)?;
+    Some((stage, stage.summary()))
 }
 
-/// What every stage's template gets as `stage`; `told` are the keys of the summary shown elsewhere.
-fn header(stage: &StageFiles, told: &[&str]) -> Value {
+/// What every stage's template gets as `stage`; `rest` is the summary without the fields that are shown elsewhere.
+fn header(stage: &StageFiles, rest: &impl Summary) -> Value {
     let mut others = Vec::new();
-    flatten("", &stage.summary, told, &mut others);
+    flatten("", &filled(rest), &[], &mut others);
     view! {
         name => stage.name,
         status => stage.status,
@@ -88,16 +122,30 @@ fn header(stage: &StageFiles, told: &[&str]) -> Value {
     }
 }
 
-/// Scalars of a summary as (name, value), nested names with dots; lists by their length.
-fn flatten(prefix: &str, value: &Json, told: &[&str], out: &mut Vec<(String, String)>) {
+/// The fields of an object that hold something.
+fn filled(object: &impl Serialize) -> Json {
+    let is_filled = |value: &Json| match value {
+        Json::Null => false,
+        Json::String(text) => !text.is_empty(),
+        Json::Array(rows) => !rows.is_empty(),
+        _ => true,
+    };
+    match serde_json::to_value(object) {
+        Ok(Json::Object(map)) => map.into_iter().filter(|(_, v)| is_filled(v)).collect(),
+        _ => Map::new().into(),
+    }
+}
+
+/// Scalars of an object as (name, value), nested names with dots, lists by their length; without those in `shown`.
+fn flatten(prefix: &str, value: &Json, shown: &[&str], out: &mut Vec<(String, String)>) {
     let Json::Object(map) = value else { return };
     for (key, value) in map {
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        if told.contains(&name.as_str()) || out.len() >= 100 {
+        if shown.contains(&name.as_str()) || out.len() >= 100 {
             continue;
         }
         match value {
-            Json::Object(_) => flatten(&name, value, told, out),
+            Json::Object(_) => flatten(&name, value, shown, out),
             Json::Number(n) => out.push((name, format::number(n.as_f64().unwrap_or(f64::NAN)))),
             Json::String(s) => out.push((name, format::clip(s, 300))),
             Json::Bool(b) => out.push((name, b.to_string())),

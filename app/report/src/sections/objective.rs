@@ -1,113 +1,70 @@
 //! What an objective of pretraining hides and how well it is guessed, beside guesses that need no
 //! network.
 
-use minijinja::Value;
-use serde_json::Value as Json;
-
-use super::{Section, view};
-use crate::{
-    format,
-    plot::{Figures, LinePlot},
-    run_files::RunFiles,
-    series::{Rows, column},
+use athanor_store::{
+    Figure, Unit,
+    figures::{
+        ACCURACY, BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, F1,
+        GENERATOR_ACCURACY, GENERATOR_LOSS, LOSS, MAJORITY, Masking, PAIRS_ACCURACY,
+        PAIRS_MAJORITY, PRECISION, PretrainSummary, RECALL, Shape, UNIGRAM_ACCURACY, UNIGRAM_LOSS,
+    },
 };
 
-pub const SECTION: Section = Section {
-    id: "objective",
-    title: "Hidden tokens",
-    template: include_str!("../../templates/objective.html"),
-    view,
-    key: None,
-};
+use super::prelude::*;
 
-/// Names of `masking` in summary.json and what they are.
-const MASKING: &[(&str, &str)] = &[
-    ("rate", "tokens that are targets"),
-    ("mask_share", "of these: the mask"),
-    ("random_share", "of these: a random token"),
-    ("kept_share", "of these: left as they are"),
-    ("whole_words", "words with a target whose tokens all are"),
-    ("foreign_pairs", "segment pairs whose second does not follow"),
-];
-/// The same as plain numbers.
-const COUNTS: &[(&str, &str)] = &[
-    ("unit_length", "tokens of a unit (token, word or span)"),
-    ("targets", "targets counted"),
-    ("rows", "rows counted"),
-    ("tokens_per_row", "tokens of a row"),
-    ("lanes", "lanes with a memory each"),
-    ("rows_per_lane", "rows of a lane"),
-    ("chinese_words", "Chinese words learnt from the corpus"),
-];
+/// A figure of the model and the same figure of the guesses: by frequency, by the token before, by both neighbours.
+type Guessed = (&'static Figure, [&'static Figure; 3]);
 
-fn view(run: &RunFiles) -> Option<Value> {
-    let stage = run.stage("pretrain")?;
-    let held = |key: &'static str| column(&stage.metrics, Rows::Heldout, &[key]);
-    if held("unigram_loss").is_empty() && stage.summary.get("masking").is_none() {
+const LOSSES: [&Figure; 3] = [&UNIGRAM_LOSS, &BIGRAM_LOSS, &BOTH_SIDES_LOSS];
+const SHARES: [&Figure; 3] = [&UNIGRAM_ACCURACY, &BIGRAM_ACCURACY, &BOTH_SIDES_ACCURACY];
+
+pub fn view(run: &RunFiles) -> Option<Value> {
+    let (stage, summary) = shown::<PretrainSummary>(run)?;
+    let held = |figure: &Figure| column(&stage.metrics, Rows::Heldout, figure);
+    let there = |figure: &Figure| !held(figure).is_empty();
+    if !there(&UNIGRAM_LOSS) && summary.masking.is_none() {
         return None;
     }
     let mut figures = Figures::default();
-    let generator = !held("generator_loss").is_empty();
-    let (loss, accuracy) = match generator {
-        true => ("generator_loss", "generator_accuracy"),
-        false => ("loss", "accuracy"),
+    let guessed: [Guessed; 2] = match there(&GENERATOR_LOSS) {
+        true => [(&GENERATOR_LOSS, LOSSES), (&GENERATOR_ACCURACY, SHARES)],
+        false => [(&LOSS, LOSSES), (&ACCURACY, SHARES)],
     };
-    let who = if generator { "generator" } else { "model" };
-    for (title, unit, own, unigram, bigram, both) in [
-        ("Hidden tokens: loss", "nats", loss, "unigram_loss", "bigram_loss", "both_sides_loss"),
-        (
-            "Hidden tokens: right guesses",
-            "share",
-            accuracy,
-            "unigram_accuracy",
-            "bigram_accuracy",
-            "both_sides_accuracy",
-        ),
-    ] {
-        let plot = LinePlot::new(title, unit)
-            .marked(who, "s1", held(own))
-            .curve("by frequency", "s2", held(unigram))
-            .curve("by the token before", "s3", held(bigram))
-            .curve("by both neighbours", "s4", held(both));
-        figures.add(title, plot.figure());
+    for (own, [unigram, bigram, both]) in guessed {
+        let plot = LinePlot::of(own).about("hidden tokens").marked(own.title, "s1", held(own));
+        let guesses = [(unigram, "s2"), (bigram, "s3"), (both, "s4")];
+        let plot = guesses.iter().fold(plot, |p, (f, class)| p.curve(f.title, class, held(f)));
+        figures.add(own.title, plot.figure());
     }
-    if !held("pairs_accuracy").is_empty() {
-        let majority = stage.summary.pointer("/baseline/pairs_majority").and_then(Json::as_f64);
-        let level = |y: f64| held("pairs_accuracy").iter().map(|p| (p.0, y)).collect();
-        let mut plot = LinePlot::new("Segment pairs: right answers", "share").marked(
-            "model",
-            "s1",
-            held("pairs_accuracy"),
-        );
-        if let Some(y) = majority {
-            plot = plot.curve("the commoner answer", "s2", level(y));
-        }
-        figures.add("segment pairs", plot.figure());
+    if there(&PAIRS_ACCURACY) {
+        let points = held(&PAIRS_ACCURACY);
+        let majority = summary.baseline.as_ref().and_then(|b| b.get(PAIRS_MAJORITY.name)?.as_f64());
+        let level = majority.map(|y| points.iter().map(|p| (p.0, y)).collect());
+        let plot = LinePlot::of(&PAIRS_ACCURACY).marked("model", "s1", points);
+        let plot = plot.curve(PAIRS_MAJORITY.title, "s2", level.unwrap_or_default());
+        figures.add(PAIRS_ACCURACY.title, plot.figure());
     }
-    if !held("majority").is_empty() {
-        let plot = LinePlot::new("Discriminator: right answers", "share")
-            .marked("discriminator", "s1", held("accuracy"))
-            .curve("the commoner answer", "s2", held("majority"));
-        figures.add("discriminator", plot.figure());
-        let plot = LinePlot::new("Replaced tokens found", "share")
-            .marked("F1", "s1", held("f1"))
-            .marked("precision", "s2", held("precision"))
-            .marked("recall", "s3", held("recall"));
-        figures.add("replaced tokens", plot.figure());
+    if there(&MAJORITY) {
+        let plot = LinePlot::of(&ACCURACY).about("discriminator");
+        let plot = plot.marked("discriminator", "s1", held(&ACCURACY));
+        figures.add(ACCURACY.title, plot.curve(MAJORITY.title, "s2", held(&MAJORITY)).figure());
+        let plot = LinePlot::of(&F1).about("replaced tokens");
+        let parts = [(&F1, "s1"), (&PRECISION, "s2"), (&RECALL, "s3")];
+        let plot = parts.iter().fold(plot, |p, (f, class)| p.marked(f.title, class, held(f)));
+        figures.add(F1.title, plot.figure());
     }
-    let masking = stage.summary.get("masking");
-    let value = |name: &str| masking.and_then(|m| m.get(name)).and_then(Json::as_f64);
-    let mut rows: Vec<(&str, String)> = Vec::new();
-    for &(name, words) in MASKING {
-        rows.extend(value(name).map(|v| (words, format::percent(v))));
-    }
-    for &(name, words) in COUNTS {
-        rows.extend(value(name).map(|v| (words, format::number(v))));
-    }
-    let words = masking.and_then(|m| m.get("chinese_words_first")).and_then(Json::as_str);
-    Some(view! {
-        figures => figures,
-        rows => rows,
-        words => words.map(|w| format::clip(w, 200)),
-    })
+    let masking = summary.masking.unwrap_or_default();
+    let first = masking.chinese_words_first.as_ref().map(|words| format::clip(words, 200));
+    Some(view! { figures => figures, rows => rows(&masking), words => first })
+}
+
+/// The numbers of what was hidden, with the meaning of each.
+fn rows(masking: &Masking) -> Vec<(String, String)> {
+    let values = serde_json::to_value(masking).unwrap_or_default();
+    let row = |field: athanor_store::figures::Field| {
+        let value = values.get(field.name)?.as_f64()?;
+        let show = if field.unit == Unit::Share { format::percent } else { format::number };
+        Some((field.about.trim_end_matches('.').to_owned(), show(value)))
+    };
+    Masking::fields().into_iter().filter_map(row).collect()
 }

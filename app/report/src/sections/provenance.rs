@@ -1,19 +1,9 @@
 //! Versions and hashes: what made this run, and how to tell that its files are still the same.
 
-use minijinja::Value;
+use super::{flatten, prelude::*};
+use crate::hashes::hashes;
 
-use super::{Section, flatten, view, words};
-use crate::{hashes::hashes, run_files::RunFiles};
-
-pub const SECTION: Section = Section {
-    id: "provenance",
-    title: "Versions and hashes",
-    template: include_str!("../../templates/provenance.html"),
-    view,
-    key: None,
-};
-
-fn view(run: &RunFiles) -> Option<Value> {
+pub fn view(run: &RunFiles) -> Option<Value> {
     let mut facts = Vec::new();
     flatten("", &run.manifest, &["stages"], &mut facts);
     let stages = run.stages.iter().filter(|s| !s.done.is_null()).map(|stage| {

@@ -1,15 +1,8 @@
 //! The recipe as it was resolved, word for word.
 
-use super::{Section, view};
+use super::prelude::*;
 
-pub const SECTION: Section = Section {
-    id: "recipe",
-    title: "Recipe",
-    template: include_str!("../../templates/recipe.html"),
-    view: |run| {
-        Some(
-            view! { recipe => run.recipe, lines => run.recipe.as_deref().map(|r| r.lines().count()) },
-        )
-    },
-    key: None,
-};
+pub fn view(run: &RunFiles) -> Option<Value> {
+    let lines = run.recipe.as_deref().map(|recipe| recipe.lines().count());
+    Some(view! { recipe => run.recipe, lines => lines })
+}

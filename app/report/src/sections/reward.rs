@@ -1,65 +1,54 @@
 //! The reward model: how often it agrees with people, against a TF-IDF baseline, and whether it knows how sure to be.
 
-use minijinja::Value;
-
-use super::{Section, header, shown, training::curves, view};
-use crate::{
-    format,
-    plot::{Bar, Dot, Figures, calibration, grouped},
-    run_files::{RunFiles, StageFiles, list, number},
+use athanor_store::figures::{
+    GAP, GapRow, HELDOUT_ACCURACY, OBSERVED, PREDICTED, RewardSummary, TFIDF_ACCURACY,
 };
 
-pub const SECTION: Section = Section {
-    id: "reward",
-    title: "Reward",
-    template: include_str!("../../templates/reward.html"),
-    view,
-    key: Some(key),
-};
+use super::{prelude::*, training::curves};
+use crate::plot::{Bar, Dot, calibration, grouped};
 
-fn key(stage: &StageFiles) -> String {
-    let Some(accuracy) = number(&stage.summary, &["heldout_accuracy"]) else {
-        return String::new();
-    };
-    let base = number(&stage.summary, &["tfidf_accuracy"]);
-    let base = base.map_or_else(String::new, |b| format!(" (TF-IDF {})", format::percent(b)));
-    format!("held-out accuracy {}{base}", format::percent(accuracy))
+pub fn key(stage: &StageFiles) -> String {
+    let summary: RewardSummary = stage.summary();
+    let Some(accuracy) = summary.heldout_accuracy else { return String::new() };
+    let base = |b| format!(" ({} {})", TFIDF_ACCURACY.title, format::percent(b));
+    let base = summary.tfidf_accuracy.map_or_else(String::new, base);
+    format!("{} {}{base}", HELDOUT_ACCURACY.title, format::percent(accuracy))
 }
 
-fn view(run: &RunFiles) -> Option<Value> {
-    let stage = shown(run, "reward")?;
-    let summary = &stage.summary;
-    let (accuracy, base) =
-        (number(summary, &["heldout_accuracy"]), number(summary, &["tfidf_accuracy"]));
-    let pairs = number(summary, &["pairs_heldout"]).filter(|n| *n > 0.0);
+pub fn view(run: &RunFiles) -> Option<Value> {
+    let (stage, summary) = shown::<RewardSummary>(run)?;
+    let (accuracy, base) = (summary.heldout_accuracy, summary.tfidf_accuracy);
+    let pairs = summary.pairs_heldout.filter(|n| *n > 0);
     // Half the width of a 95 % interval of a proportion (normal approximation).
-    let margin = accuracy.zip(pairs).map(|(p, n)| 1.96 * (p * (1.0 - p) / n).max(0.0).sqrt());
+    let margin =
+        accuracy.zip(pairs).map(|(p, n)| 1.96 * (p * (1.0 - p) / n as f64).max(0.0).sqrt());
     let mut figures = Figures::default();
-    if !summary.is_null() {
-        figures.add("accuracy by gap", by_gap(stage));
-        let dots = list(summary, "calibration").iter().map(|row| {
-            let get = |key| number(row, &[key]).unwrap_or(f64::NAN);
-            Dot { x: get("predicted"), y: get("observed"), weight: get("pairs") }
+    if !stage.summary.is_null() {
+        figures.add("accuracy by gap", by_gap(&summary.by_gap));
+        let dots = summary.calibration.iter().map(|row| Dot {
+            x: row.predicted.unwrap_or(f64::NAN),
+            y: row.observed.unwrap_or(f64::NAN),
+            weight: row.pairs.map_or(f64::NAN, |n| n as f64),
         });
-        figures.add("calibration", calibration("Calibration", &dots.collect::<Vec<_>>()));
+        let dots: Vec<Dot> = dots.collect();
+        figures.add("calibration", calibration("Calibration", [&PREDICTED, &OBSERVED], &dots));
     }
-    let curves = curves(&stage.metrics, "nats", false);
-    figures.shown.extend(curves.shown);
-    figures.absent.extend(curves.absent);
-    const TOLD: &[&str] = &[
-        "seconds",
-        "parameters",
-        "tokens",
-        "heldout_accuracy",
-        "tfidf_accuracy",
-        "pairs_train",
-        "pairs_heldout",
-        "by_gap",
-        "calibration",
-        "ece",
-    ];
+    figures.extend(curves(&stage.metrics));
+    let rest = RewardSummary {
+        seconds: None,
+        parameters: None,
+        tokens: None,
+        texts_train: None,
+        pairs_heldout: None,
+        heldout_accuracy: None,
+        tfidf_accuracy: None,
+        by_gap: Vec::new(),
+        calibration: Vec::new(),
+        ece: None,
+        ..summary.clone()
+    };
     Some(view! {
-        stage => header(stage, TOLD),
+        stage => header(stage, &rest),
         summary => summary,
         margin => margin,
         lead => accuracy.zip(base).map(|(a, b)| 100.0 * (a - b)),
@@ -68,30 +57,23 @@ fn view(run: &RunFiles) -> Option<Value> {
     })
 }
 
-fn by_gap(stage: &StageFiles) -> Option<crate::plot::Figure> {
-    let rows = list(&stage.summary, "by_gap");
-    let groups = rows.iter().map(|row| {
-        let end = |key| number(row, &[key]).map(format::short);
-        let label = match (end("from"), end("to")) {
+fn by_gap(rows: &[GapRow]) -> Option<Plot> {
+    let bar = |row: &GapRow| {
+        let end = |end: Option<f64>| end.map(format::short);
+        let label = match (end(row.from), end(row.to)) {
             (Some(from), Some(to)) => format!("{from}–{to}"),
             (Some(from), None) => format!("{from} and up"),
             (None, Some(to)) => format!("up to {to}"),
             (None, None) => format::NONE.into(),
         };
-        let get = |key| number(row, &[key]).unwrap_or(f64::NAN);
-        Bar { label, values: vec![get("accuracy"), get("tfidf")] }
-    });
-    let groups: Vec<Bar> = groups.collect();
-    let series = [("s1", "reward model"), ("s4", "TF-IDF baseline")];
-    let mut figure = grouped(
-        "Accuracy by size of gap",
-        "gap between the two texts' ratings",
-        &series,
-        &groups,
-        0.5,
-    )?;
+        let values = [row.accuracy, row.tfidf].map(|share| share.unwrap_or(f64::NAN));
+        Bar { label, values: values.to_vec() }
+    };
+    let groups: Vec<Bar> = rows.iter().map(bar).collect();
+    let series = [("s1", "reward model"), ("s4", TFIDF_ACCURACY.title)];
+    let mut figure = grouped("Accuracy by size of gap", GAP.title, &series, &groups, 0.5)?;
     let pairs: Vec<String> =
-        rows.iter().filter_map(|r| number(r, &["pairs"])).map(format::count).collect();
+        rows.iter().filter_map(|r| r.pairs).map(|n| format::count(n as f64)).collect();
     if pairs.len() == rows.len() {
         figure.note += &format!("; pairs in each group: {}", pairs.join(", "));
     }

@@ -2,23 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::Value;
 use serde::Serialize;
-use serde_json::Value as Json;
 
-use super::{Section, view, words};
-use crate::{
-    format,
-    run_files::{RunFiles, StageFiles, Status, number},
-};
-
-pub const SECTION: Section = Section {
-    id: "samples",
-    title: "Samples",
-    template: include_str!("../../templates/samples.html"),
-    view,
-    key: None,
-};
+use super::prelude::*;
+use crate::run_files::Status;
 
 /// Prompts shown, and characters of each text.
 const PROMPTS: usize = 24;
@@ -55,7 +42,7 @@ pub fn first_and_last(stage: &StageFiles) -> Grid {
     grid(columns(stage), 6, &stage.samples)
 }
 
-fn view(run: &RunFiles) -> Option<Value> {
+pub fn view(run: &RunFiles) -> Option<Value> {
     let columns: Vec<Column> = run.stages.iter().flat_map(columns).collect();
     let every: Vec<Json> = run.stages.iter().flat_map(|s| s.samples.iter().cloned()).collect();
     let grid = grid(columns, PROMPTS, &every);
@@ -95,7 +82,7 @@ fn columns(stage: &StageFiles) -> Vec<Column> {
 }
 
 /// Puts columns side by side; one that says the same as the one before it (a stage's start is the end of the
-/// stage before) is left out. Prompts stand in the order in which they were first written.
+/// stage before) is left out. Prompts are in the order in which they were first written.
 fn grid(mut columns: Vec<Column>, limit: usize, samples: &[Json]) -> Grid {
     columns.dedup_by(|later, kept| {
         let same = kept.cells.len() == later.cells.len()

@@ -243,7 +243,12 @@ impl StageFolder {
     ///
     /// # Errors
     /// Those of [`Error::io`].
-    pub fn finish(&self, fingerprint: &Fingerprint, seconds: f64, summary: &Value) -> Result<()> {
+    pub fn finish(
+        &self,
+        fingerprint: &Fingerprint,
+        seconds: f64,
+        summary: &impl Serialize,
+    ) -> Result<()> {
         write_json(&self.path("summary.json"), summary)?;
         let mut files = BTreeMap::new();
         for (name, path) in files_below(&self.dir)? {

@@ -14,14 +14,16 @@ use serde_json::Value;
 pub use folder::{Fingerprint, StageFolder};
 pub use inputs::{Input, Product};
 
-use crate::{Entry, Key, Recipe, Result, Run, Section, recipe::json};
+use crate::{Entry, Key, Recipe, Result, Run, Section, figures::Summary, recipe::json};
 
 /// A stage: a section of the recipe, a folder of the run, and the work between.
 pub trait Stage: 'static {
     /// Its keys.
     type Section: Section;
+    /// Its summary.json.
+    type Summary: Summary;
     /// Its command, its section and its folder.
-    const NAME: &'static str;
+    const NAME: &'static str = Self::Summary::STAGE;
     /// What it does, for help.
     const ABOUT: &'static str;
     /// Whether several processes can share its work ([`Run::task`]).
@@ -34,7 +36,7 @@ pub trait Stage: 'static {
     ///
     /// # Errors
     /// Input for what the recipe names, Interrupted after a checkpoint, Failed otherwise.
-    fn work(work: &Work<'_, Self::Section>) -> Result<Done>;
+    fn work(work: &Work<'_, Self::Section>) -> Result<Done<Self::Summary>>;
 
     /// Fails unless what the stage works on is there, or will be: asked before the first stage of a recipe
     /// begins. `run` is the run's folder.
@@ -100,11 +102,11 @@ impl<S> Work<'_, S> {
 }
 
 /// What a stage says at its end.
-pub struct Done {
+pub struct Done<S> {
     /// Seconds that the work took, all sessions.
     pub seconds: f64,
     /// What summary.json tells.
-    pub summary: Value,
+    pub summary: S,
 }
 
 /// A stage in a registry.

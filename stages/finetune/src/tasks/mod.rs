@@ -7,7 +7,7 @@ mod regression;
 mod token_classification;
 
 use athanor_models::Model;
-use athanor_store::{Done, Entry, OwnKeys, Registered, Registry, Result};
+use athanor_store::{Done, Entry, OwnKeys, Registered, Registry, Result, figures::FinetuneSummary};
 
 use crate::{
     job::Job,
@@ -29,7 +29,7 @@ pub struct TaskKind {
     /// Whether it learns from conversations and not from labelled examples.
     pub conversations: bool,
     /// Trains, measures and writes the result.
-    pub(crate) learn: fn(&Job<'_>) -> Result<Done>,
+    pub(crate) learn: fn(&Job<'_>) -> Result<Done<FinetuneSummary>>,
     /// Takes a fine-tuned model, if its head is the task's.
     pub(crate) open: fn(&Model) -> Option<Box<dyn Opened>>,
 }

@@ -5,6 +5,8 @@
 //! (BERT's release of May 2019; Cui et al. 2021 for Chinese). Spans: Joshi et al. 2020, section 3.1,
 //! where lengths are geometric in whole words, and all tokens of a span share one fate.
 
+use athanor_store::figures::Masking as Shares;
+
 use super::draw::Draw;
 
 /// What is chosen at once.
@@ -254,16 +256,17 @@ impl Counts {
 
     /// Shares by name: of targets among tokens, of the three fates, of whole words, and the mean
     /// length of a unit in tokens.
-    pub fn shares(&self) -> [(&'static str, f64); 6] {
-        let of = |a: usize, b: usize| a as f64 / b.max(1) as f64;
-        [
-            ("rate", of(self.targets, self.candidates)),
-            ("mask_share", of(self.masked, self.targets)),
-            ("random_share", of(self.random, self.targets)),
-            ("kept_share", of(self.targets - self.masked - self.random, self.targets)),
-            ("whole_words", of(self.words[1], self.words[0])),
-            ("unit_length", of(self.targets, self.units)),
-        ]
+    pub fn shares(&self) -> Shares {
+        let of = |a: usize, b: usize| Some(a as f64 / b.max(1) as f64);
+        Shares {
+            rate: of(self.targets, self.candidates),
+            mask_share: of(self.masked, self.targets),
+            random_share: of(self.random, self.targets),
+            kept_share: of(self.targets - self.masked - self.random, self.targets),
+            whole_words: of(self.words[1], self.words[0]),
+            unit_length: of(self.targets, self.units),
+            ..Shares::default()
+        }
     }
 }
 
@@ -343,14 +346,14 @@ mod tests {
         }
     }
 
-    fn shares(unit: Unit, row: &[Option<u32>]) -> Vec<(&'static str, f64)> {
+    fn shares(unit: Unit, row: &[Option<u32>]) -> Shares {
         let (m, ids) = (masking(unit), ids(row));
         let mut counts = Counts::default();
         for i in 0..600 {
             let masked = m.apply(&ids, row, &mut Draw::new(Rng::new(1).at(i)));
             counts.add(row, &masked);
         }
-        counts.shares().to_vec()
+        counts.shares()
     }
 
     /// Over many rows: 15 %, of which 80, 10 and 10 %, in each way of choosing.
@@ -359,14 +362,13 @@ mod tests {
         let row: Vec<Option<u32>> = (0..130).map(|i| (i % 43 != 0).then_some(i / 2)).collect();
         for unit in [Unit::Token, Unit::Word, SPAN] {
             let shares = shares(unit, &row);
-            for (name, want, off) in [
-                ("rate", 0.15, 0.005),
-                ("mask_share", 0.8, 0.04),
-                ("random_share", 0.1, 0.03),
-                ("kept_share", 0.1, 0.03),
+            for (found, want, off) in [
+                (shares.rate, 0.15, 0.005),
+                (shares.mask_share, 0.8, 0.04),
+                (shares.random_share, 0.1, 0.03),
+                (shares.kept_share, 0.1, 0.03),
             ] {
-                let found = shares.iter().find(|s| s.0 == name).unwrap().1;
-                assert!((found - want).abs() < off, "{unit:?} {name} {found}");
+                assert!((found.unwrap() - want).abs() < off, "{unit:?} {shares:?}");
             }
         }
     }
@@ -376,9 +378,9 @@ mod tests {
     #[test]
     fn spans_are_as_long_as_in_the_paper() {
         let row: Vec<Option<u32>> = (0..2000).map(Some).collect();
-        let length = shares(SPAN, &row)[5].1;
+        let length = shares(SPAN, &row).unit_length.unwrap();
         assert!((3.2..3.8).contains(&length), "{length}");
-        assert_eq!(shares(Unit::Token, &row)[5].1, 1.0);
+        assert_eq!(shares(Unit::Token, &row).unit_length, Some(1.0));
     }
 
     /// Each place is a target equally often.

@@ -4,7 +4,10 @@
 use athanor_data::Split;
 use athanor_generation::{generate, text::stops};
 use athanor_models::{Dropout, Head, Model, Pass};
-use athanor_store::Result;
+use athanor_store::{
+    Result,
+    figures::{BITS_PER_BYTE, LOSS, Logged, PERPLEXITY},
+};
 use athanor_tensor::{Device, Graph, Ids, ops};
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, Forward, Loss, Micro, Sample, Task, Trainer, Walk, fit};
@@ -32,6 +35,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
     name: "causal",
     about: "the next token; GPT",
     keys: None,
+    logged: Logged { train: &[], eval: &[&BITS_PER_BYTE, &PERPLEXITY], eval_also: &[] },
     head: |_| Head::CAUSAL_LM,
     config: |_, _| (),
     guest: |_, _, _| Ok(None),
@@ -59,7 +63,7 @@ fn task<'a>(m: &'a Context<'a>, model: &Model, seed: u64) -> Result<Causal<'a>> 
 fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let mut task = task(m, &trainer.model, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
-    Ok(Outcome { figures, summary: Default::default() })
+    Ok(Outcome { figures, masking: None, baseline: None })
 }
 
 impl Causal<'_> {
@@ -124,7 +128,7 @@ impl Task for Causal<'_> {
         }
         let loss = nats / tokens.max(1) as f64;
         let bits = nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
-        Ok(vec![("loss", loss), ("bits_per_byte", bits), ("perplexity", loss.exp())])
+        Ok(vec![(LOSS.name, loss), (BITS_PER_BYTE.name, bits), (PERPLEXITY.name, loss.exp())])
     }
 
     fn sample(&mut self, model: &Model) -> Result<Vec<Sample>> {

@@ -8,15 +8,19 @@
 //! `pairs = "sentence_order"`. SpanBERT's span boundary objective is not built.
 
 use athanor_models::{Dropout, Head, Model, Pass};
-use athanor_store::{Check, OwnKeys, Problem, Result, section};
+use athanor_store::{
+    Check, OwnKeys, Problem, Result, Unit,
+    figures::{ACCURACY, LOSS, Logged, PAIRS_ACCURACY, PAIRS_LOSS, PAIRS_MAJORITY, PERPLEXITY},
+    section,
+};
 use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
 use crate::{
     masked::{Layout, MaskedBatch, MaskedRows, MaskingSection, argmax, ids, layout},
-    ngrams::{Ngrams, Score},
+    ngrams::{GUESSES, Ngrams, Score, mean_scores},
 };
 
 /// The objective's line in the registry.
@@ -24,12 +28,22 @@ pub(super) const OBJECTIVE: Objective = Objective {
     name: "masked_lm",
     about: "hidden tokens; BERT, RoBERTa",
     keys: Some(OwnKeys::of::<MaskedLmSection>()),
+    logged: Logged {
+        train: &[&MASKED_LOSS, &PAIRS_LOSS],
+        eval: &[&PERPLEXITY, &ACCURACY, &PAIRS_LOSS, &PAIRS_ACCURACY, &PAIRS_MAJORITY],
+        eval_also: GUESSES,
+    },
     head,
     config: |_, _| (),
     guest: |_, _, _| Ok(None),
     steps: |m, model, seed| Ok(steps_of(task(m, model, seed)?)),
     train,
 };
+
+athanor_store::figures! {
+    /// Loss of the hidden tokens of a training step, without that of the segment pairs.
+    MASKED_LOSS = "masked_loss", "loss of hidden tokens", Unit::Named("nats"), Lower;
+}
 
 section! {
     /// Masked language modelling. The defaults are BERT's.
@@ -83,13 +97,8 @@ fn task<'a>(m: &'a Context<'a>, model: &Model, seed: u64) -> Result<MaskedLm<'a>
 fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let mut task = task(m, &trainer.model, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
-    let mut summary = Map::new();
-    summary.insert("masking".into(), task.rows.statistics(trainer.steps()).into());
-    let baseline = task.baseline.take().unwrap_or_default();
-    let baseline: Map<String, Value> =
-        baseline.into_iter().map(|(name, value)| (name.into(), json!(value))).collect();
-    summary.insert("baseline".into(), baseline.into());
-    Ok(Outcome { figures, summary })
+    let masking = task.rows.statistics(trainer.steps());
+    Ok(Outcome::hidden(figures, masking, task.baseline.take()))
 }
 
 /// How well counts guess the targets, by name: loss and accuracy of each kind.
@@ -113,15 +122,7 @@ pub(crate) fn guesses(ngrams: &Ngrams, batches: &[MaskedBatch], hidden: u32) -> 
         }
     }
     let n = f64::from(count.max(1));
-    let [unigram, bigram, both] = sums;
-    vec![
-        ("unigram_loss", unigram.nats / n),
-        ("unigram_accuracy", unigram.right / n),
-        ("bigram_loss", bigram.nats / n),
-        ("bigram_accuracy", bigram.right / n),
-        ("both_sides_loss", both.nats / n),
-        ("both_sides_accuracy", both.right / n),
-    ]
+    mean_scores(&sums, n)
 }
 
 impl MaskedLm<'_> {
@@ -177,7 +178,7 @@ impl Task for MaskedLm<'_> {
     fn loss(&self, forward: Forward<'_>, batch: &MaskedBatch, total: f64) -> Result<Loss> {
         let Forward { model, graph, dropout } = forward;
         let (tokens, _, hidden) = Self::tokens(model, graph, batch, total, dropout);
-        let mut figures = vec![("masked_loss", f64::from(tokens.value().item()))];
+        let mut figures = vec![(MASKED_LOSS.name, f64::from(tokens.value().item()))];
         let mut loss = tokens;
         if let Some((pairs, _)) = Self::pairs(model, graph, batch, &hidden, batch.rows_of_step) {
             figures.push(("pairs_loss", f64::from(pairs.value().item())));
@@ -218,19 +219,19 @@ impl Task for MaskedLm<'_> {
             let mut baseline = guesses(&ngrams, &batches, self.rows.mask());
             if pairs > 0 {
                 let share = foreign as f64 / pairs as f64;
-                baseline.push(("pairs_majority", share.max(1.0 - share)));
+                baseline.push((PAIRS_MAJORITY.name, share.max(1.0 - share)));
             }
             self.baseline = Some(baseline);
         }
         let loss = nats / targets.max(1) as f64;
         let mut figures = vec![
-            ("loss", loss),
-            ("perplexity", loss.exp()),
-            ("accuracy", right as f64 / targets.max(1) as f64),
+            (LOSS.name, loss),
+            (PERPLEXITY.name, loss.exp()),
+            (ACCURACY.name, right as f64 / targets.max(1) as f64),
         ];
         if pairs > 0 {
-            figures.push(("pairs_loss", pair_nats / pairs as f64));
-            figures.push(("pairs_accuracy", pair_right as f64 / pairs as f64));
+            figures.push((PAIRS_LOSS.name, pair_nats / pairs as f64));
+            figures.push((PAIRS_ACCURACY.name, pair_right as f64 / pairs as f64));
         }
         figures.extend(self.baseline.iter().flatten().copied());
         Ok(figures)

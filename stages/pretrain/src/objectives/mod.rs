@@ -10,11 +10,14 @@ use std::path::Path;
 use athanor_data::{Shards, Split};
 use athanor_generation::Sampling;
 use athanor_models::{Guest, Head, Model};
-use athanor_store::{Choice, OwnKeys, Registry, Result};
+use athanor_store::{
+    Choice, OwnKeys, Registry, Result,
+    figures::{Logged, Masking},
+};
 use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 use athanor_training::{Figures, ModelSection, Task, TrainSection, Trainer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::short_rows::ShortRowsSection;
 
@@ -60,6 +63,8 @@ pub struct Objective {
     pub about: &'static str,
     /// Its own keys.
     pub keys: Option<OwnKeys>,
+    /// What it writes into metrics.jsonl.
+    pub logged: Logged,
     /// The head that it trains.
     pub(crate) head: fn(&Settings<'_>) -> Head,
     /// Changes a new model's config.json.
@@ -84,8 +89,19 @@ pub(crate) fn steps_of<'a, T: Task + 'a>(mut task: T) -> Steps<'a> {
 pub(crate) struct Outcome {
     /// The last figures on held-out data.
     pub figures: Figures,
-    /// What else the summary tells.
-    pub summary: Map<String, Value>,
+    /// What was hidden, if the objective hides tokens.
+    pub masking: Option<Masking>,
+    /// Figures of guesses without a network, by name.
+    pub baseline: Option<Map<String, Value>>,
+}
+
+impl Outcome {
+    /// Of an objective that hides tokens; `baseline` are the figures of guesses without a network.
+    pub fn hidden(figures: Figures, masking: Masking, baseline: Option<Figures>) -> Self {
+        let baseline = baseline.into_iter().flatten();
+        let baseline = baseline.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        Self { figures, masking: Some(masking), baseline: Some(baseline) }
+    }
 }
 
 /// All objectives.

@@ -12,7 +12,11 @@ use std::cell::RefCell;
 
 use athanor_data::{Shards, Split};
 use athanor_models::{Dropout, Extra, Head, Input, Model, Pass, TwoStreams};
-use athanor_store::{Array, ArrayData, Check, Error, OwnKeys, Problem, Result, section};
+use athanor_store::{
+    Array, ArrayData, Check, Error, OwnKeys, Problem, Result, Unit,
+    figures::{ACCURACY, LOSS, Logged, Masking, PERPLEXITY},
+    section,
+};
 use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
 use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
@@ -26,7 +30,7 @@ use crate::{
         sentences::Ends,
     },
     masked::{argmax, ids, need},
-    ngrams::{Ngrams, Score},
+    ngrams::{GUESSES, Ngrams, Score, mean_scores},
 };
 
 /// The objective's line in the registry.
@@ -34,12 +38,22 @@ pub(super) const OBJECTIVE: Objective = Objective {
     name: "permutation_lm",
     about: "tokens in a random order; XLNet",
     keys: Some(OwnKeys::of::<PermutationLmSection>()),
+    logged: Logged {
+        train: &[],
+        eval: &[&PERPLEXITY, &ACCURACY, &UNIGRAM_ENTROPY],
+        eval_also: GUESSES,
+    },
     head: |_| Head::PERMUTATION_LM,
     config,
     guest: |_, _, _| Ok(None),
     steps: |m, _, seed| Ok(steps_of(task(m, seed)?)),
     train,
 };
+
+athanor_store::figures! {
+    /// Entropy of the frequencies of the training tokens: the loss of a guess by frequency on text like it.
+    UNIGRAM_ENTROPY = "unigram_entropy", "entropy of frequencies", Unit::Named("nats"), Neither;
+}
 
 section! {
     /// Permutation language modelling (XLNet). The defaults are the paper's.
@@ -202,13 +216,8 @@ fn task<'a>(m: &'a Context<'a>, seed: u64) -> Result<PermutationLm<'a>> {
 fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let mut task = task(m, trainer.context.run.seed)?;
     let figures = fit(trainer, &mut task)?;
-    let mut summary = Map::new();
-    summary.insert("masking".into(), task.statistics(trainer.steps()).into());
-    let baseline = task.baseline.take().unwrap_or_default();
-    let baseline: Map<String, Value> =
-        baseline.into_iter().map(|(name, value)| (name.into(), json!(value))).collect();
-    summary.insert("baseline".into(), baseline.into());
-    Ok(Outcome { figures, summary })
+    let masking = task.statistics(trainer.steps());
+    Ok(Outcome::hidden(figures, masking, task.baseline.take()))
 }
 
 impl PermutationLm<'_> {
@@ -303,18 +312,12 @@ impl PermutationLm<'_> {
             }
         }
         let n = f64::from(count.max(1));
-        vec![
-            ("unigram_entropy", ngrams.entropy()),
-            ("unigram_loss", sums[0].nats / n),
-            ("unigram_accuracy", sums[0].right / n),
-            ("bigram_loss", sums[1].nats / n),
-            ("bigram_accuracy", sums[1].right / n),
-            ("both_sides_loss", sums[2].nats / n),
-            ("both_sides_accuracy", sums[2].right / n),
-        ]
+        let mut figures = vec![(UNIGRAM_ENTROPY.name, ngrams.entropy())];
+        figures.extend(mean_scores(&sums, n));
+        figures
     }
 
-    fn statistics(&self, steps: u64) -> Map<String, Value> {
+    fn statistics(&self, steps: u64) -> Masking {
         let (mut tokens, mut targets, mut spans, mut rows) = (0, 0, 0, 0);
         for step in 0..steps.min(20) {
             for batch in self.step(step) {
@@ -324,15 +327,16 @@ impl PermutationLm<'_> {
                 rows += batch.rows;
             }
         }
-        let of = |a: usize, b: usize| json!(a as f64 / b.max(1) as f64);
-        let mut all = Map::new();
-        all.insert("rate".into(), of(targets, tokens));
-        all.insert("unit_length".into(), of(targets, spans));
-        all.insert("targets".into(), json!(targets));
-        all.insert("rows".into(), json!(rows));
-        all.insert("lanes".into(), json!(self.train.lanes.lanes));
-        all.insert("rows_per_lane".into(), json!(self.train.lanes.rows()));
-        all
+        let of = |a: usize, b: usize| Some(a as f64 / b.max(1) as f64);
+        Masking {
+            rate: of(targets, tokens),
+            unit_length: of(targets, spans),
+            targets: Some(targets as u64),
+            rows: Some(rows as u64),
+            lanes: Some(self.train.lanes.lanes as u64),
+            rows_per_lane: Some(self.train.lanes.rows() as u64),
+            ..Masking::default()
+        }
     }
 }
 
@@ -390,9 +394,9 @@ impl Task for PermutationLm<'_> {
         }
         let loss = nats / targets.max(1) as f64;
         let mut figures = vec![
-            ("loss", loss),
-            ("perplexity", loss.exp()),
-            ("accuracy", right as f64 / targets.max(1) as f64),
+            (LOSS.name, loss),
+            (PERPLEXITY.name, loss.exp()),
+            (ACCURACY.name, right as f64 / targets.max(1) as f64),
         ];
         figures.extend(self.baseline.iter().flatten().copied());
         Ok(figures)

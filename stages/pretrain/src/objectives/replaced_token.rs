@@ -6,15 +6,21 @@
 //! (section 3.2). A token that the generator guesses right counts as not replaced.
 
 use athanor_models::{Dropout, Guest, Head, Model, Pass, heads::losses};
-use athanor_store::{Check, OwnKeys, Problem, Result, section};
+use athanor_store::{
+    Check, OwnKeys, Problem, Result, Unit,
+    figures::{
+        ACCURACY, F1, GENERATOR_ACCURACY, GENERATOR_LOSS, LOSS, Logged, MAJORITY, PRECISION, RECALL,
+    },
+    section,
+};
 use athanor_tensor::{Graph, Var, ops};
 use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{Context, Objective, Outcome, Settings, masked_lm::guesses};
 use crate::{
     masked::{MaskedBatch, MaskedRows, MaskingSection, ids, layout},
-    ngrams::Ngrams,
+    ngrams::{GUESSES, Ngrams},
 };
 
 /// The objective's line in the registry.
@@ -22,6 +28,19 @@ pub(super) const OBJECTIVE: Objective = Objective {
     name: "replaced_token",
     about: "which tokens were exchanged; ELECTRA",
     keys: Some(OwnKeys::of::<ReplacedTokenSection>()),
+    logged: Logged {
+        train: &[&GENERATOR_LOSS, &DISCRIMINATOR_LOSS, &REPLACED],
+        eval: &[
+            &ACCURACY,
+            &MAJORITY,
+            &PRECISION,
+            &RECALL,
+            &F1,
+            &GENERATOR_LOSS,
+            &GENERATOR_ACCURACY,
+        ],
+        eval_also: GUESSES,
+    },
     head: |_| Head::REPLACED_TOKEN,
     config: |_, _| (),
     guest,
@@ -31,6 +50,13 @@ pub(super) const OBJECTIVE: Objective = Objective {
     },
     train,
 };
+
+athanor_store::figures! {
+    /// Binary cross-entropy of the discriminator over all tokens of a training step.
+    DISCRIMINATOR_LOSS = "discriminator_loss", "discriminator's loss", Unit::Named("nats"), Lower;
+    /// Share of the tokens of a training step in whose place the generator put another one.
+    REPLACED = "replaced", "replaced tokens", Unit::Share, Neither;
+}
 
 section! {
     /// Replaced-token detection (ELECTRA). The defaults are the paper's.
@@ -123,15 +149,10 @@ fn train(trainer: &mut Trainer<'_>, m: &Context<'_>) -> Result<Outcome> {
     let rows = rows(m, &trainer.model, trainer.context.run.seed)?;
     let mut task = ReplacedToken { rows, generator, section, context: m, baseline: None };
     let figures = fit(trainer, &mut task)?;
-    let mut summary = Map::new();
-    summary.insert("masking".into(), task.rows.statistics(trainer.steps()).into());
-    let baseline = task.baseline.take().unwrap_or_default();
-    let mut baseline: Map<String, Value> =
-        baseline.into_iter().map(|(name, value)| (name.into(), json!(value))).collect();
-    let majority = figures.iter().find(|(name, _)| *name == "majority");
-    baseline.extend(majority.map(|(name, value)| ((*name).into(), json!(value))));
-    summary.insert("baseline".into(), baseline.into());
-    Ok(Outcome { figures, summary })
+    let masking = task.rows.statistics(trainer.steps());
+    let mut baseline = task.baseline.take().unwrap_or_default();
+    baseline.extend(figures.iter().find(|(name, _)| *name == MAJORITY.name));
+    Ok(Outcome::hidden(figures, masking, Some(baseline)))
 }
 
 /// What both models made of a batch.
@@ -206,9 +227,9 @@ impl Task for ReplacedToken<'_> {
         let told = ops::scale(&losses::yes_or_no(&both.scores, &both.replaced), share);
         let replaced = both.replaced.iter().filter(|&&r| r).count() as f32;
         let figures = vec![
-            ("generator_loss", f64::from(both.generator.value().item())),
-            ("discriminator_loss", f64::from(told.value().item())),
-            ("replaced", f64::from(replaced * share)),
+            (GENERATOR_LOSS.name, f64::from(both.generator.value().item())),
+            (DISCRIMINATOR_LOSS.name, f64::from(told.value().item())),
+            (REPLACED.name, f64::from(replaced * share)),
         ];
         let weight = self.section.discriminator_weight as f32;
         Ok(Loss { loss: ops::add(&both.generator, &ops::scale(&told, weight)), figures })
@@ -246,14 +267,14 @@ impl Task for ReplacedToken<'_> {
         let replaced = of(missed + found, all);
         let targets = targets.max(1) as f64;
         let mut figures = vec![
-            ("loss", of(told, all)),
-            ("accuracy", of(kept_right + found, all)),
-            ("majority", replaced.max(1.0 - replaced)),
-            ("precision", precision),
-            ("recall", recall),
-            ("f1", of(2.0 * precision * recall, precision + recall)),
-            ("generator_loss", nats / targets),
-            ("generator_accuracy", guessed as f64 / targets),
+            (LOSS.name, of(told, all)),
+            (ACCURACY.name, of(kept_right + found, all)),
+            (MAJORITY.name, replaced.max(1.0 - replaced)),
+            (PRECISION.name, precision),
+            (RECALL.name, recall),
+            (F1.name, of(2.0 * precision * recall, precision + recall)),
+            (GENERATOR_LOSS.name, nats / targets),
+            (GENERATOR_ACCURACY.name, guessed as f64 / targets),
         ];
         figures.extend(self.baseline.iter().flatten().copied());
         Ok(figures)

@@ -12,7 +12,11 @@
 //! Metrics: policy_loss, clip_fraction, reference_kl (k3, nats a token; where `beta` is above 0), and
 //! silent_groups: the share of groups whose answers all have one score, from which nothing is learned.
 
-use athanor_store::{Check, OwnKeys, Problem, section};
+use athanor_store::{
+    Check, OwnKeys, Problem, Unit,
+    figures::{CLIP_FRACTION, Logged, POLICY_LOSS},
+    section,
+};
 use athanor_tensor::{Tensor, Var, ops};
 use athanor_training::Figures;
 
@@ -56,11 +60,23 @@ impl Check for GrpoSection {
     }
 }
 
+athanor_store::figures! {
+    /// Share of groups in which all answers have the same reward, so that no advantage is left.
+    SILENT_GROUPS = "silent_groups", "silent groups", Unit::Share, Lower;
+    /// The penalty's estimate of the divergence from the reference (Schulman's k3), if `beta` is above 0.
+    REFERENCE_KL = "reference_kl", "KL of a token", Unit::Named("nats per token"), Neither;
+}
+
 /// The algorithm's line in the registry.
 pub(super) const ALGORITHM: Algorithm = Algorithm {
     name: "grpo",
     about: "group relative policy optimisation, without values",
     keys: OwnKeys::of::<GrpoSection>(),
+    logged: Logged {
+        train: &[&POLICY_LOSS, &CLIP_FRACTION, &SILENT_GROUPS, &REFERENCE_KL],
+        eval: &[],
+        eval_also: &[],
+    },
     open: |choice| Method::Online(Box::new(Grpo { keys: choice.own() })),
 };
 
@@ -90,7 +106,7 @@ impl Online for Grpo {
             }));
         }
         let all = Advantages { advantages, returns: Vec::new() };
-        (all, vec![("silent_groups", silent / f64::max(groups, 1.0))])
+        (all, vec![(SILENT_GROUPS.name, silent / f64::max(groups, 1.0))])
     }
 
     fn loss(&self, now: &TokenLogProbs, batch: &Minibatch) -> PolicyLoss {
@@ -116,8 +132,8 @@ impl Online for Grpo {
         let ratios = ratio.value().to_vec();
         let outside = ratios.iter().filter(|r| **r < 1.0 - low || **r > 1.0 + high).count();
         let mut figures = vec![
-            ("policy_loss", f64::from(policy_loss.value().item())),
-            ("clip_fraction", outside as f64 / batch.update.tokens.max(1) as f64),
+            (POLICY_LOSS.name, f64::from(policy_loss.value().item())),
+            (CLIP_FRACTION.name, outside as f64 / batch.update.tokens.max(1) as f64),
         ];
         let Some(reference) = &batch.reference_log_probs else {
             return PolicyLoss { loss: policy_loss, figures };
@@ -125,7 +141,7 @@ impl Online for Grpo {
         let log_ratio = ops::sub(reference, &now.log_probs);
         let k3 = ops::add_scalar(&ops::sub(&ops::exp(&log_ratio), &log_ratio), -1.0);
         let penalty = sum(&k3);
-        figures.push(("reference_kl", f64::from(penalty.value().item())));
+        figures.push((REFERENCE_KL.name, f64::from(penalty.value().item())));
         let loss = ops::add(&policy_loss, &ops::scale(&penalty, keys.beta as f32));
         PolicyLoss { loss, figures }
     }

@@ -6,7 +6,7 @@ pub(crate) mod fixtures;
 mod grpo;
 mod ppo;
 
-use athanor_store::{Choice, OwnKeys, Registry};
+use athanor_store::{Choice, OwnKeys, Registry, figures::Logged};
 use athanor_tensor::Var;
 use athanor_training::Figures;
 use serde_json::Value;
@@ -121,6 +121,8 @@ pub struct Algorithm {
     name: &'static str,
     about: &'static str,
     keys: OwnKeys,
+    /// What it writes into metrics.jsonl besides what every algorithm of its kind does.
+    pub logged: Logged,
     pub(crate) open: fn(&Choice<Algorithm>) -> Method,
 }
 

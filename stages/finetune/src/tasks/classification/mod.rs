@@ -4,7 +4,7 @@
 
 use athanor_data::LabelledSection;
 use athanor_models::{Head, Model};
-use athanor_store::{Figure, Result};
+use athanor_store::{Figure, Result, figures::FinetuneSummary};
 use athanor_tensor::{Ids, Var};
 use athanor_training::Forward;
 use serde_json::{Map, Value, json};
@@ -137,7 +137,7 @@ impl Task for Classification {
         Some(("commonest_label", most as f64 / right.len().max(1) as f64))
     }
 
-    fn details(&self, right: &[&usize], said: &[Vec<f32>]) -> Map<String, Value> {
+    fn details(&self, right: &[&usize], said: &[Vec<f32>]) -> FinetuneSummary {
         details::of_labels(&self.labels, &self.confusion(right, said))
     }
 

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, path::Path};
 use athanor_data::{Labelled, LabelledSection, Shares};
 use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Dropout, Head, Model, Pass};
-use athanor_store::{Error, Figure, Recipe, Result};
+use athanor_store::{
+    Error, Figure, Recipe, Result,
+    figures::{LOSS, PERPLEXITY},
+};
 use athanor_tensor::{Device, Graph, Ids, Var, ops};
 use athanor_text::{ChatTemplate, Message, SpecialTokens, encode_prompt};
 use athanor_training::{Figures, Forward, Sample, TrainSection, load_tokenizer, load_writer};
@@ -190,7 +193,7 @@ impl Task for Conversation {
             nats += f64::from(loss_of(model, &graph, &batch, None).value().item());
         }
         let loss = nats / tokens.max(1) as f64;
-        Ok(vec![("loss", loss), ("perplexity", loss.exp())])
+        Ok(vec![(LOSS.name, loss), (PERPLEXITY.name, loss.exp())])
     }
 
     fn sample(

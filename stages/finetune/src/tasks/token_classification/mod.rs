@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use athanor_data::labelled::{Field, list};
 use athanor_data::{Expression, LabelledSection, Record};
 use athanor_models::{Head, Model};
-use athanor_store::{Error, Figure, Result};
+use athanor_store::{
+    Error, Figure, Result,
+    figures::{FinetuneSummary, LabelRow},
+};
 use athanor_tensor::{Ids, Var};
 use athanor_training::Forward;
 use serde_json::{Map, Value, json};
@@ -221,11 +224,11 @@ impl Task for TokenClassification {
         vec![("words", words), (Self::UNIT, right.len() as u64)]
     }
 
-    fn details(&self, right: &[&Vec<usize>], said: &[Vec<Tagged>]) -> Map<String, Value> {
+    fn details(&self, right: &[&Vec<usize>], said: &[Vec<Tagged>]) -> FinetuneSummary {
         let mut details = details::of_labels(&self.labels, &self.confusion(right, said));
         if self.labels.spans() {
             let kinds = self.entities(right, said).kinds;
-            details.insert("per_entity".into(), per_entity(&kinds).into());
+            details.per_entity = Some(kinds.iter().map(per_entity).collect());
         }
         details
     }
@@ -267,14 +270,15 @@ impl TokenClassification {
     }
 }
 
-fn per_entity(kinds: &BTreeMap<String, EntityFigures>) -> Vec<Value> {
-    let one = |(kind, f): (&String, &EntityFigures)| {
-        json!({
-            "label": kind, "precision": f.precision(), "recall": f.recall(), "f1": f.f1(),
-            "support": f.support, "predicted": f.predicted,
-        })
-    };
-    kinds.iter().map(one).collect()
+fn per_entity((kind, f): (&String, &EntityFigures)) -> LabelRow {
+    LabelRow {
+        label: kind.clone(),
+        precision: Some(f.precision()),
+        recall: Some(f.recall()),
+        f1: Some(f.f1()),
+        support: f.support,
+        predicted: f.predicted,
+    }
 }
 
 /// How often words have labels: the baseline that says for each word what it mostly is.

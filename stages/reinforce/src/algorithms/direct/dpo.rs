@@ -10,7 +10,11 @@
 //! Metrics: loss, accuracy (share of pairs whose chosen answer the policy prefers more than the reference does),
 //! margin (mean h).
 
-use athanor_store::{Check, OwnKeys, Problem, section};
+use athanor_store::{
+    Check, OwnKeys, Problem,
+    figures::{ACCURACY, Logged, MARGIN},
+    section,
+};
 use athanor_tensor::{Tensor, Var, ops};
 
 use super::{Direct, Pairs};
@@ -49,6 +53,7 @@ pub(in crate::algorithms) const ALGORITHM: Algorithm = Algorithm {
     name: "dpo",
     about: "direct preference optimisation, from fixed comparisons",
     keys: OwnKeys::of::<DpoSection>(),
+    logged: Logged { train: &[&ACCURACY, &MARGIN], eval: &[&ACCURACY, &MARGIN], eval_also: &[] },
     open: |choice| Method::Direct(Box::new(Dpo { keys: choice.own() })),
 };
 

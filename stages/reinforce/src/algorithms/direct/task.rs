@@ -8,7 +8,10 @@ use athanor_data::{
     preferences::{Comparison, Judged},
 };
 use athanor_models::{Dropout, Model, Pass};
-use athanor_store::{Console, Error, Result};
+use athanor_store::{
+    Console, Error, Result,
+    figures::{ACCURACY, LOSS, MARGIN},
+};
 use athanor_tensor::{
     Graph, Tensor, Var,
     ops::{self, Activation, Weights},
@@ -265,7 +268,7 @@ impl Task for Comparisons<'_> {
         let margin: f64 = margins.iter().map(|&m| f64::from(m)).sum();
         Ok(Loss {
             loss,
-            figures: vec![("accuracy", right as f64 / total), ("margin", margin / total)],
+            figures: vec![(ACCURACY.name, right as f64 / total), (MARGIN.name, margin / total)],
         })
     }
 
@@ -284,7 +287,7 @@ impl Task for Comparisons<'_> {
             margin += margins.iter().map(|&m| f64::from(m)).sum::<f64>();
         }
         let n = pairs.len() as f64;
-        Ok(vec![("loss", loss / n), ("accuracy", right / n), ("margin", margin / n)])
+        Ok(vec![(LOSS.name, loss / n), (ACCURACY.name, right / n), (MARGIN.name, margin / n)])
     }
 
     fn sample(&mut self, model: &Model) -> Result<Vec<Sample>> {

@@ -18,14 +18,13 @@
 //! answer ends with a token of its own, not at a full stop after at least 16 tokens; advantages are
 //! whitened over the iteration, not over each minibatch; gradients are clipped where the recipe says
 //! so (the original does not clip).
-//!
-//! Metrics: reward (raw, of the iteration's answers), kl (nats an answer), entropy (nats a token),
-//! clip_fraction, policy_loss, value_loss, explained_variance (of returns by old values), beta,
-//! logprob_gap (greatest |ln π| difference between writing and the training forward pass).
 
 mod section;
 
-use athanor_store::OwnKeys;
+use athanor_store::{
+    OwnKeys, Unit,
+    figures::{CLIP_FRACTION, EXPLAINED_VARIANCE, Logged, POLICY_LOSS, VALUE_LOSS},
+};
 use athanor_tensor::{Var, ops};
 use athanor_training::Figures;
 use serde_json::{Value, json};
@@ -38,11 +37,21 @@ use crate::{
 
 use section::PpoSection;
 
+athanor_store::figures! {
+    /// What a nat of KL costs in reward, as the algorithm steers it; summary.json has it as it is at the end.
+    BETA = "beta", "KL coefficient", Unit::Number, Neither;
+}
+
 /// The algorithm's line in the registry.
 pub(super) const ALGORITHM: Algorithm = Algorithm {
     name: "ppo",
     about: "proximal policy optimisation, with values and a steered penalty",
     keys: OwnKeys::of::<PpoSection>(),
+    logged: Logged {
+        train: &[&POLICY_LOSS, &VALUE_LOSS, &CLIP_FRACTION, &EXPLAINED_VARIANCE, &BETA],
+        eval: &[],
+        eval_also: &[],
+    },
     open: |choice| {
         let keys: PpoSection = choice.own();
         Method::Online(Box::new(Ppo { beta: keys.kl.coefficient, keys }))
@@ -67,7 +76,7 @@ impl Online for Ppo {
             whiten(&mut all.advantages);
         }
         let explained = explained_variance(&all.returns, &r.policy.values);
-        (all, vec![("explained_variance", explained)])
+        (all, vec![(EXPLAINED_VARIANCE.name, explained)])
     }
 
     /// The clipped surrogate objective (Schulman et al. 2017, eq. 7) and the clipped value loss, as means
@@ -92,9 +101,9 @@ impl Online for Ppo {
         let loss = ops::add(&policy_loss, &ops::scale(&value_loss, keys.value_coefficient as f32));
         let outside = ratio.value().to_vec().iter().filter(|r| (**r - 1.0).abs() > clip).count();
         let figures = vec![
-            ("policy_loss", f64::from(policy_loss.value().item())),
-            ("value_loss", f64::from(value_loss.value().item())),
-            ("clip_fraction", outside as f64 / batch.update.tokens.max(1) as f64),
+            (POLICY_LOSS.name, f64::from(policy_loss.value().item())),
+            (VALUE_LOSS.name, f64::from(value_loss.value().item())),
+            (CLIP_FRACTION.name, outside as f64 / batch.update.tokens.max(1) as f64),
         ];
         PolicyLoss { loss, figures }
     }
@@ -109,7 +118,7 @@ impl Online for Ppo {
     }
 
     fn steered(&self) -> Figures {
-        vec![("beta", self.beta)]
+        vec![(BETA.name, self.beta)]
     }
 
     fn state(&self) -> Value {

@@ -1,0 +1,122 @@
+//! summary.json of the stage finetune. Its figures are declared beside its tasks, and summary.json has their meaning.
+
+use serde_json::{Map, Value};
+
+use super::{
+    Figure, LOSS, PERPLEXITY,
+    Unit::{Named, Number, Share},
+    describe::objects,
+};
+
+objects! {
+    /// summary.json of the stage finetune.
+    FinetuneSummary of "finetune" {
+        /// The task.
+        task: String, Number;
+        /// Seconds of work, all sessions.
+        seconds: Option<f64>, Named("s");
+        /// Parameters of the model.
+        parameters: Option<u64>, Number;
+        /// Tokens that training read.
+        tokens: Option<u64>, Named("tokens");
+        /// Mean loss of held-out targets; null without held-out examples.
+        heldout_loss: Option<f64>, LOSS.unit;
+        /// e to the loss; null if targets are not tokens.
+        heldout_perplexity: Option<f64>, PERPLEXITY.unit;
+        /// Figures of held-out examples, source by source, the task's own metric first.
+        tasks: Vec<TaskFigure>, Number;
+        /// Updates that were withheld because loss or gradient was not finite.
+        withheld_updates: Option<u64>, Number;
+        /// Rows that were learned from.
+        examples_train: Option<u64>, Number;
+        /// Figures of each label over all held-out examples, in the labels' order.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        per_label: Option<Vec<LabelRow>>, Number;
+        /// How often which label was taken for which; only with at most 40 labels.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        confusion: Option<Confusion>, Number;
+        /// The 20 commonest pairs of a label and another one that was predicted in its place.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        confused: Option<Vec<ConfusedLabels>>, Number;
+        /// Figures of each kind of entity over all held-out examples.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        per_entity: Option<Vec<LabelRow>>, Number;
+        /// Figures of another version.
+        #[serde(flatten)]
+        others: Map<String, Value>, Number;
+    }
+
+    /// A figure of a task, with its meaning.
+    TaskFigure {
+        /// The source that was measured.
+        name: String, Number;
+        /// The figure's name in JSON.
+        metric: String, Number;
+        /// Its name for people.
+        title: String, Number;
+        /// What it says.
+        about: String, Number;
+        /// Its value; null if it is not finite.
+        value: Option<f64>, Number;
+        /// The value of another way to answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        baseline: Option<f64>, Number;
+        /// Which way that is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        baseline_is: Option<String>, Number;
+        /// How many examples were measured; words, if each word has a label.
+        n: u64, Number;
+        /// Values of further ways to answer, by their names; `majority` answers the commonest label.
+        #[serde(flatten)]
+        others: Map<String, Value>, Number;
+    }
+
+    /// Figures of a label or of a kind of entity.
+    LabelRow {
+        /// The label.
+        label: String, Number;
+        /// Share of the predictions of this label that are right.
+        precision: Option<f64>, Share;
+        /// Share of the examples with this label that were found.
+        recall: Option<f64>, Share;
+        /// Harmonic mean of precision and recall.
+        f1: Option<f64>, Share;
+        /// Examples with this label.
+        support: u64, Number;
+        /// Examples for which it was predicted.
+        predicted: u64, Number;
+    }
+
+    /// A confusion matrix.
+    Confusion {
+        /// The labels, in the order of rows and columns.
+        labels: Vec<String>, Number;
+        /// Examples: a row for each right label, a column for each predicted one.
+        counts: Vec<Vec<u64>>, Number;
+    }
+
+    /// Two labels that were taken for each other.
+    ConfusedLabels {
+        /// The right one.
+        right: String, Number;
+        /// The predicted one.
+        predicted: String, Number;
+        /// How often.
+        n: u64, Number;
+    }
+}
+
+impl TaskFigure {
+    /// A figure's value on a source.
+    pub fn new(source: &str, figure: &Figure, value: f64, n: u64) -> Self {
+        Self {
+            name: source.to_owned(),
+            metric: figure.name.to_owned(),
+            title: figure.title.to_owned(),
+            about: figure.about.to_owned(),
+            value: value.is_finite().then_some(value),
+            n,
+            ..Self::default()
+        }
+    }
+}

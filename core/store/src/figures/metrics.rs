@@ -1,0 +1,48 @@
+//! Rows of metrics.jsonl.
+
+use serde_json::{Map, Value};
+
+use super::{
+    FLOPS, Figure, GRAD_NORM, LEARNING_RATE, LOSS, SPEED, TOKENS,
+    Unit::{Named, Number},
+    WITHHELD,
+    describe::objects,
+};
+
+objects! {
+    /// A line of metrics.jsonl.
+    MetricsRow {
+        /// `train`: of a step; `eval`: on held-out data.
+        kind: String, Number;
+        /// Steps done.
+        step: Option<u64>, Number;
+        /// Seconds of work, all sessions.
+        seconds: Option<f64>, Named("s");
+        /// Figures by name (next table); null for one that is not a number.
+        #[serde(flatten)]
+        figures: Map<String, Value>, Number;
+    }
+}
+
+/// The kind of rows of steps.
+pub const TRAIN: &str = "train";
+/// The kind of rows of held-out data.
+pub const EVAL: &str = "eval";
+
+/// The figures that something writes into metrics.jsonl, besides those of every stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Logged {
+    /// In rows of the kind `train`.
+    pub train: &'static [&'static Figure],
+    /// In rows of the kind `eval`.
+    pub eval: &'static [&'static Figure],
+    /// In rows of the kind `eval`, too: figures that others also write.
+    pub eval_also: &'static [&'static Figure],
+}
+
+/// What every supervised stage writes.
+pub const SUPERVISED: Logged = Logged {
+    train: &[&LOSS, &LEARNING_RATE, &GRAD_NORM, &TOKENS, &SPEED, &FLOPS, &WITHHELD],
+    eval: &[&LOSS],
+    eval_also: &[],
+};
