@@ -1,13 +1,8 @@
 //! What every command gets.
 
-use std::sync::Arc;
-
-use athanor_store::{Console, Interrupt};
+use athanor_lab::{MOST_THREADS, Session};
 
 use crate::console;
-
-/// More threads than any processor has cores only spend the machine on starting them.
-pub const MOST_THREADS: usize = 1024;
 
 /// Options that every command takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,32 +25,27 @@ pub struct Globals {
 
 /// What every command gets: how to speak, and whether to stop.
 pub struct Context {
-    /// `--threads`.
-    pub threads: Option<usize>,
     /// `--json`.
     pub json: bool,
     /// `--quiet`.
     pub quiet: bool,
-    /// Where progress is shown.
-    pub console: Arc<dyn Console>,
-    /// Set by Ctrl-C and SIGTERM.
-    pub interrupt: Interrupt,
+    /// The console, `--threads`, and the interrupt that Ctrl-C and SIGTERM set.
+    pub session: Session,
 }
 
 impl Context {
     /// From the options.
     pub fn new(globals: &Globals) -> Self {
+        let console = console::choose(globals.json, globals.quiet);
         Self {
-            threads: globals.threads,
             json: globals.json,
             quiet: globals.quiet,
-            console: console::choose(globals.json, globals.quiet),
-            interrupt: Interrupt::new(),
+            session: Session { threads: globals.threads, ..Session::new(console) },
         }
     }
 
-    /// Fixes the number of threads: `--threads`, or what the recipe says, or all cores.
-    pub fn set_threads(&self, recipe: usize) {
-        athanor_tensor::set_threads(self.threads.unwrap_or(recipe));
+    /// Fixes the number of threads of a command without a recipe: `--threads`, or all cores.
+    pub fn set_threads(&self) {
+        self.session.set_threads(0);
     }
 }

@@ -26,7 +26,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     {
         return Err(Error::input("the source is in the destination").at(destination.display()));
     }
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, source, Want::Any)?;
     let mut model = model_path::open(&dir)?;
     check(&model).map_err(|e| e.at(dir.display()))?;
@@ -34,7 +34,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     let tokenizer = match known.iter().any(|name| dir.join(name).is_file()) {
         true => Some(Tokenizer::load(&dir)?),
         false => {
-            context.console.warn("no tokenizer.json: the copy cannot read or write text");
+            context.session.console.warn("no tokenizer.json: the copy cannot read or write text");
             None
         }
     };

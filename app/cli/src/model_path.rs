@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use athanor_lab::stages::STAGES;
 use athanor_models::Model;
 use athanor_store::{Error, Result, read_json};
 use athanor_tensor::Device;
 use serde_json::Value;
 
-use crate::{context::Context, out, stages::STAGES};
+use crate::{context::Context, out};
 
 /// What the model is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

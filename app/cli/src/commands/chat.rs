@@ -52,7 +52,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
     let loaded = writer::load(&dir, Some(true), args.weights)?;
     let Some(template) = &loaded.writer.template else {

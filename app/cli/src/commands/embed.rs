@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use athanor_lab::documents::Documents;
 use athanor_models::{Pooling, Sentences};
 use athanor_store::{ArrayDataRef, ArrayRef, Error, Result, save_arrays};
 use athanor_tensor::Device;
@@ -10,7 +11,6 @@ use serde_json::json;
 
 use crate::{
     context::Context,
-    documents::Documents,
     model_path::{self, Want},
     out, signals,
 };
@@ -55,7 +55,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let pooling = args.pooling.as_deref().map(Pooling::by_name).transpose();
     let pooling = pooling.map_err(|e| e.at("--pooling"))?;
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
@@ -118,7 +118,7 @@ fn embed(context: &Context, sentences: &Sentences, rows: &[Vec<u32>]) -> Result<
     let mut vectors = vec![Vec::new(); rows.len()];
     let mut rest = &order[..];
     while !rest.is_empty() {
-        if context.interrupt.is_set() {
+        if context.session.interrupt.is_set() {
             return Err(Error::interrupted("stopped while embedding"));
         }
         // Sorted, so the last of a batch is its longest.

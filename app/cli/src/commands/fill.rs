@@ -47,7 +47,7 @@ struct Guess {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
     let model = model_path::open(&dir)?;
     if !model.fills_gaps() {

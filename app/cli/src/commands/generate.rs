@@ -64,7 +64,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let prompt = match (&args.prompt, &args.file) {
         (Some(prompt), _) => prompt.clone(),
         (None, Some(path)) => read(path)?,
@@ -95,7 +95,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         if streaming && !text.is_empty() { out::print(&text) } else { Ok(()) }
     };
     while !decoder.is_done() && cutters.iter().any(|c| !c.is_stopped()) {
-        if context.interrupt.is_set() {
+        if context.session.interrupt.is_set() {
             if streaming {
                 out::line("")?;
             }
@@ -179,7 +179,7 @@ fn search(
     if !beams.length_penalty.is_finite() {
         return Err(Error::input("--length-penalty must be a number"));
     }
-    let interrupted = || context.interrupt.is_set();
+    let interrupted = || context.session.interrupt.is_set();
     let model = &loaded.writer.model;
     let texts = beam_search(model, ids, &loaded.stops, sampling, &beams, &interrupted)?;
     if interrupted() {

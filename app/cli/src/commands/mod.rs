@@ -1,14 +1,12 @@
 //! The commands: one file each, with one line in the registry below; stages' commands follow from
-//! `stages.rs`.
+//! athanor-lab's registry of stages.
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use athanor_lab::stages::STAGES;
 use athanor_store::Result;
 
-use crate::{
-    context::{Context, Globals},
-    stages::STAGES,
-};
+use crate::context::{Context, Globals};
 
 /// What a parsed command line asks for.
 pub type Action = Box<dyn FnOnce(&Context) -> Result<()>>;

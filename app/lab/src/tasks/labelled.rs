@@ -7,11 +7,11 @@ use athanor_finetune::{Fields, Predictor, TaskKind};
 use athanor_store::{Error, Result};
 
 use super::Figure;
-use crate::{context::Context, signals};
+use crate::session::Session;
 
 /// Measures a model on files of examples; `sets` are the task's own keys.
 pub fn run(
-    context: &Context,
+    session: &Session,
     task: &TaskKind,
     model: &Path,
     files: &[PathBuf],
@@ -29,13 +29,12 @@ pub fn run(
         .hint(format!("--task {own}")));
     }
     let fields = Fields::new(task, source, sets)?;
-    let _working = signals::working();
     let mut bar = None;
     let found = predictor.evaluate(&fields, files, &mut |done, of| {
-        if context.interrupt.is_set() {
+        if session.interrupt.is_set() {
             return Err(Error::interrupted("stopped while evaluating"));
         }
-        bar.get_or_insert_with(|| context.console.bar("eval", of as u64, "examples"))
+        bar.get_or_insert_with(|| session.console.bar("eval", of as u64, "examples"))
             .set(done as u64);
         Ok(())
     })?;

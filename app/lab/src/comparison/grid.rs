@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{Comparison, EntrySection, TextsSection, result, slug, texts};
 use crate::{
-    context::Context,
     pipeline,
-    plan::{self, Plan, RunArgs, absolute},
+    plan::{self, Plan, RunOptions, absolute},
+    session::Session,
     stages::STAGES,
 };
 
@@ -34,8 +34,8 @@ impl Cell<'_> {
         if let Some(folder) = &comparison.section.folder {
             set.push(format!("run.folder={}", quoted(folder)));
         }
-        let args = RunArgs { out: Some(self.out.clone()), seed: Some(self.seed), set, force };
-        plan::load(&self.recipe, &args)
+        let options = RunOptions { out: Some(self.out.clone()), seed: Some(self.seed), set, force };
+        plan::load(&self.recipe, &options)
     }
 }
 
@@ -180,15 +180,15 @@ pub fn check(comparison: &Comparison) -> Result<usize> {
 ///
 /// # Errors
 /// Those of the recipes, before anything runs; of the first run that fails; interrupted.
-pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Value> {
+pub fn run(session: &Session, comparison: &Comparison, force: bool) -> Result<Value> {
     let section = &comparison.section;
     let grid = grid(comparison, force)?;
     for (i, (cell, stage)) in grid.cells.iter().enumerate() {
         let plan = cell.plan(comparison, force)?;
         let shown = cell.out.strip_prefix(&comparison.out).unwrap_or(&cell.out);
         let (at, of) = (i + 1, grid.cells.len());
-        context.console.say(&format!("{at} of {of}: {} in {}", stage.name, shown.display()));
-        pipeline::run(context, plan, Some(stage))?;
+        session.console.say(&format!("{at} of {of}: {} in {}", stage.name, shown.display()));
+        pipeline::run(session, plan, Some(stage))?;
     }
     let folder = comparison.out.join("texts");
     let gathered = grid.texts.iter().map(|(entry, from)| texts::gather(entry, from, &folder));
@@ -199,8 +199,8 @@ pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Va
             let shown = run.strip_prefix(&comparison.out).unwrap_or(&run);
             let subject = texts::Measured::open(run.join("pretrain/model"))?;
             for ((entry, _), texts) in grid.texts.iter().zip(&gathered) {
-                context.console.say(&format!("texts {:?} by {}", entry.name, shown.display()));
-                subject.on(context, texts, &result::text_file(&run, entry))?;
+                session.console.say(&format!("texts {:?} by {}", entry.name, shown.display()));
+                subject.on(session, texts, &result::text_file(&run, entry))?;
             }
         }
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_store::{Check, Error, Problem, Recipe, Result, section};
 
-use crate::context::MOST_THREADS;
+use crate::session::MOST_THREADS;
 
 pub use grid::{check, run};
 pub use result::rows;
@@ -132,11 +132,13 @@ pub const NAME: &str = "comparison";
 
 /// A checked comparison.
 pub struct Comparison {
+    /// Its keys.
     pub section: ComparisonSection,
     /// What `name` is, or the file's name.
     pub name: String,
     /// Where everything is written.
     pub out: PathBuf,
+    /// The recipe as read.
     pub recipe: Recipe,
 }
 
