@@ -5,7 +5,6 @@ use std::path::Path;
 use athanor_gguf::{Exported, File, Imported, Type};
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Result, StagedDir};
-use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, Tokenizer};
 use serde_json::json;
 
@@ -40,7 +39,7 @@ pub fn import(context: &Context, source: &Path, destination: &Path, force: bool)
     }
     // Errors name the file, not the folder that is going to be.
     let open = || {
-        let model = Model::load(staged.path(), Device::Cpu)?;
+        let model = Model::load(staged.path(), context.device())?;
         convert::check(&model)?;
         let has = staged.path().join("tokenizer.json").is_file();
         if has {
@@ -84,7 +83,7 @@ pub fn export(
     })?;
     context.set_threads();
     let dir = model_path::resolve(context, source, Want::Writer)?;
-    let model = model_path::open(&dir)?;
+    let model = model_path::open(context, &dir)?;
     if model.head() != Head::CAUSAL_LM {
         return Err(
             Error::input("this model scores texts, it does not write any").at(dir.display())

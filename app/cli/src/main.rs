@@ -3,6 +3,7 @@
 //! A command is one file in `commands/` with one line in its registry. What a command answers goes to standard
 //! output, what it says on the way to standard error. Recipes and their runs are athanor-lab's.
 
+mod bugs;
 mod commands;
 mod console;
 mod context;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     athanor_tensor::bound_heap();
-    out::install_panic_hook();
+    bugs::install_hook();
     let (context, command) = commands::parse();
     signals::install(&context);
     match command(&context) {

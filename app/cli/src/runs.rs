@@ -36,9 +36,10 @@ impl RecipeArgs {
     ///
     /// # Errors
     /// Those of [`plan::load`].
-    pub fn plan(self) -> Result<Plan> {
+    pub fn plan(self, context: &Context) -> Result<Plan> {
         let Self { recipe, out, seed, set, force } = self;
-        plan::load(&recipe, &RunOptions { out, seed, set, force })
+        let device = context.device_name();
+        plan::load(&recipe, &RunOptions { out, seed, set, force, device })
     }
 }
 

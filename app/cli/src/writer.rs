@@ -7,7 +7,7 @@ use athanor_models::Model;
 use athanor_serving::{Loaded, Overrides};
 use athanor_store::{Check, Error, Result};
 
-use crate::model_path;
+use crate::{context::Context, model_path};
 
 /// How tokens are chosen; settings that are not given come from the model's generation_config.json.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,8 +56,8 @@ impl WeightsArgs {
     ///
     /// # Errors
     /// Input, naming the file; also for int8 weights of a model that does not write.
-    pub fn load(self, dir: &Path) -> Result<Model> {
-        let mut model = model_path::open(dir)?;
+    pub fn load(self, context: &Context, dir: &Path) -> Result<Model> {
+        let mut model = model_path::open(context, dir)?;
         if self.weights == Weights::Int8 {
             model.quantise().map_err(|e| e.at(dir.display()))?;
         }
@@ -83,8 +83,13 @@ pub struct WritingArgs {
 ///
 /// # Errors
 /// Input, naming the file; also for a model that does not write, and a missing chat template.
-pub fn load(dir: &Path, chat: Option<bool>, weights: WeightsArgs) -> Result<Loaded> {
-    Loaded::open(dir, weights.load(dir)?, chat)
+pub fn load(
+    context: &Context,
+    dir: &Path,
+    chat: Option<bool>,
+    weights: WeightsArgs,
+) -> Result<Loaded> {
+    Loaded::open(dir, weights.load(context, dir)?, chat)
 }
 
 /// The options over the model's own settings.

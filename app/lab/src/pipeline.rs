@@ -1,6 +1,7 @@
 //! Runs the stages of a plan.
 
 use athanor_store::{Error, Result, Run, StageKind};
+use athanor_tensor::Device;
 
 use crate::{plan::Plan, session::Session};
 
@@ -24,7 +25,9 @@ pub fn run(session: &Session, plan: Plan, only: Option<&StageKind>) -> Result<()
     stages.iter().try_for_each(|stage| (stage.check_files)(&recipe, &out))?;
     session.set_threads(run.threads);
     let (console, interrupt) = (session.console.clone(), session.interrupt.clone());
-    let run = Run::open_as(&out, recipe, run.seed, console, interrupt, force, task)?;
+    // The processor has no name in a stage's fingerprint.
+    let device = (run.device()? != Device::default()).then(|| run.device.clone());
+    let run = Run::open_as(&out, recipe, run.seed, console, interrupt, force, task)?.on(device);
     run.write_recipe(&resolved)?;
     for stage in stages {
         if session.interrupt.is_set() {

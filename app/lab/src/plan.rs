@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use athanor_store::{
     Check, Error, Problem, Recipe, Result, Section, StageKind, Task, recipe::KeysOf, section,
 };
+use athanor_tensor::Device;
 use serde_json::Value;
 
 use crate::{session::MOST_THREADS, stages::STAGES};
@@ -26,6 +27,18 @@ section! {
         /// CPU threads; 0: all cores. Results do not depend on it.
         #[watch]
         threads: usize = 0,
+        /// What computes: cpu, or another device of this build. Results may differ between devices.
+        device: String = "cpu".into(),
+    }
+}
+
+impl RunSection {
+    /// The device of the run.
+    ///
+    /// # Errors
+    /// Input, for a name that no device of this build has.
+    pub fn device(&self) -> Result<Device> {
+        Device::by_name(&self.device).map_err(|e| Error::input(e).at("run.device"))
     }
 }
 
@@ -37,8 +50,16 @@ impl Check for RunSection {
             self.threads <= MOST_THREADS,
             "threads",
             format!("is {}, it must be 0 to {MOST_THREADS}", self.threads),
-        )
+        )?;
+        known_device(&self.device)
     }
+}
+
+/// Checks a key `device`.
+pub(crate) fn known_device(name: &str) -> Result<(), Problem> {
+    Device::by_name(name)
+        .map(|_| ())
+        .map_err(|e| Problem::new("device", format!("is {name:?}: {e}")))
 }
 
 /// Name of the section about the run as a whole.
@@ -55,6 +76,8 @@ pub struct RunOptions {
     pub set: Vec<String>,
     /// Whether stages that were made from another recipe are made again.
     pub force: bool,
+    /// The name of what computes; not set: `device` in the recipe's [run].
+    pub device: Option<String>,
 }
 
 /// A checked recipe.
@@ -94,6 +117,10 @@ pub fn load(path: &Path, options: &RunOptions) -> Result<Plan> {
         run.name = stem.unwrap_or_else(|| RUN.into());
     }
     run.seed = options.seed.unwrap_or(run.seed);
+    if let Some(device) = &options.device {
+        run.device.clone_from(device);
+        run.device()?;
+    }
     let out = options.out.clone().or(run.out).unwrap_or_else(|| Path::new("runs").join(&run.name));
     if let Some(folder) = &run.folder {
         recipe = recipe.start_from(folder);

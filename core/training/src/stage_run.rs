@@ -21,17 +21,27 @@ pub struct StageContext<'r> {
     pub folder: StageFolder,
     /// What decides the result.
     pub fingerprint: Fingerprint,
+    device: Device,
 }
 
 impl<'r> StageContext<'r> {
     /// Of a stage's work.
-    pub fn of<S>(work: &Work<'r, S>) -> Self {
-        Self { run: work.run, folder: work.folder.clone(), fingerprint: work.fingerprint.clone() }
+    ///
+    /// # Errors
+    /// Input, if this build does not have the run's device.
+    pub fn of<S>(work: &Work<'r, S>) -> Result<Self> {
+        let device = work.run.device.as_deref().map(Device::by_name).transpose();
+        Ok(Self {
+            run: work.run,
+            folder: work.folder.clone(),
+            fingerprint: work.fingerprint.clone(),
+            device: device.map_err(|e| Error::input(e).at("run.device"))?.unwrap_or_default(),
+        })
     }
 
     /// Where models of this run live.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.device
     }
 
     /// A stream of random numbers of this run's seed, this stage and a name.

@@ -7,11 +7,12 @@ use std::{
 
 use athanor_generation::Sampling;
 use athanor_serving::{Conversation, Loaded};
-use athanor_store::{Error, Result, write_json};
+use athanor_store::{Error, Kind, Result, write_json};
 use athanor_text::{ChatTemplate, Message};
 use serde_json::json;
 
 use crate::{
+    bugs,
     context::Context,
     model_path::{self, Want},
     out, signals,
@@ -49,7 +50,7 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<()> {
     context.set_threads();
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
-    let loaded = writer::load(&dir, Some(true), args.writing.weights)?;
+    let loaded = writer::load(context, &dir, Some(true), args.writing.weights)?;
     let Some(template) = &loaded.writer.template else {
         return Err(Error::input("no chat template").at(dir.display()));
     };
@@ -80,14 +81,14 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             return Ok(());
         }
         let Ok(line) = String::from_utf8(bytes) else {
-            out::note("not UTF-8 text; say it again");
+            out::note("this line is not UTF-8 text");
             continue;
         };
         match chat.line(line.trim()) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            // A mistake ends a script, but not a conversation.
-            Err(e) if interactive && e.exit_code() == 2 => out::error(context, &e),
+            // A mistake or a bug ends a script, but not a conversation.
+            Err(e) if interactive && e.kind() != Kind::Interrupted => out::error(context, &e),
             Err(e) => return Err(e),
         }
     }
@@ -119,7 +120,8 @@ impl Chat<'_> {
         }
         let text = if line.starts_with("//") { &line[1..] } else { line };
         self.conversation.push(Message::user(text));
-        match self.answer() {
+        let context = self.context;
+        match bugs::survive(context.after_bug, || self.answer()) {
             Ok(answer) => self.conversation.push(Message::assistant(answer)),
             Err(e) => {
                 self.conversation.pop();

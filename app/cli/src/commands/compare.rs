@@ -35,7 +35,10 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let comparison = comparison::load(&args.recipe, &args.set, args.out.as_deref())?;
+    let mut comparison = comparison::load(&args.recipe, &args.set, args.out.as_deref())?;
+    if let Some(device) = context.device_name() {
+        comparison.section.device = Some(device);
+    }
     let all = runs::compare(context, &comparison, args.force)?;
     if context.json {
         return out::json(&all);

@@ -82,7 +82,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let recipe = write(&args.out)?;
     let short = if args.short { SHORT } else { &[] };
     let set = short.iter().map(|s| (*s).to_owned()).chain(args.set).collect();
-    let run = RunOptions { out: Some(args.out.clone()), seed: args.seed, set, force: args.force };
+    let (out, device) = (Some(args.out.clone()), context.device_name());
+    let run = RunOptions { out, seed: args.seed, set, force: args.force, device };
     let plan = plan::load(&recipe, &run)?;
     runs::run(context, plan, None)?;
     let say = |line: &str| context.session.console.say(line);

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::PathBuf};
 use athanor_lab::documents::Documents;
 use athanor_models::{Pooling, Sentences};
 use athanor_store::{ArrayDataRef, ArrayRef, Error, Result, save_arrays};
-use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 use serde_json::json;
 
@@ -60,7 +59,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let pooling = pooling.map_err(|e| e.at("--pooling"))?;
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
     let mut documents = Documents::open(&args.data, &args.field)?.lines().named("--field");
-    let sentences = Sentences::load(&dir, pooling, Device::Cpu)?;
+    let sentences = Sentences::load(&dir, pooling, context.device())?;
     model_path::say_left_over(&dir, sentences.model());
     let tokenizer = Tokenizer::load(&dir)?;
     athanor_serving::check_vocabulary(&tokenizer, sentences.model(), &dir)?;

@@ -145,7 +145,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             let documents = Documents::open(&args.data, &args.text)?.named("--text");
             let subject = Subject {
                 folder: &folder,
-                model: &args.weights.load(&folder)?,
+                model: &args.weights.load(context, &folder)?,
                 tokenizer: &tokenizer,
                 documents,
                 limit: args.limit,
@@ -166,7 +166,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             let source = section(&args)?;
             let sets = &args.labelled.set;
             let _working = signals::working();
-            let figures = labelled::run(&context.session, task, &model, &args.data, source, sets)?;
+            let from = (model.as_path(), context.device());
+            let figures = labelled::run(&context.session, task, from, &args.data, source, sets)?;
             (task.name, model, figures)
         }
     };

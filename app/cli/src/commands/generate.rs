@@ -65,7 +65,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         (None, None) => String::new(),
     };
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
-    let loaded = writer::load(&dir, args.raw.then_some(false), args.writing.weights)?;
+    let loaded = writer::load(context, &dir, args.raw.then_some(false), args.writing.weights)?;
     let sampling = writer::sampling(&loaded, &args.writing.sampling)?;
     let stops: Vec<String> = args.stop.iter().map(|s| unescape(s)).collect();
     let ids = loaded.writer.prompt(&prompt)?;

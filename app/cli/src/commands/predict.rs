@@ -72,7 +72,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             .hint("many pairs: --data FILE with --pair-field"));
     }
     let folder = model_path::resolve(context, &args.model, Want::Any)?;
-    let predictor = Predictor::open(&folder)?;
+    let predictor = Predictor::open(&folder, context.device())?;
     if args.pair.is_some() && !predictor.task().uses.contains(&"data.examples.pair") {
         let task = predictor.task().name;
         return Err(Error::input(format!("this model's task, {task}, takes no pair"))

@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let plan = args.recipe.plan()?;
+    let plan = args.recipe.plan(context)?;
     let report = plan.out.join("report.html");
     runs::run(context, plan, None)?;
     context.session.console.say(&format!("report: {}", report.display()));

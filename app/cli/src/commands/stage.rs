@@ -39,7 +39,7 @@ fn sharing() -> String {
 }
 
 pub fn run(context: &Context, stage: &StageKind, args: Args) -> Result<()> {
-    let mut plan = args.recipe.plan()?;
+    let mut plan = args.recipe.plan(context)?;
     if args.task.is_some() && !stage.shares_work {
         return Err(Error::input(format!("{} cannot be split into tasks", stage.name))
             .hint(format!("only {} can: leave --task out", sharing())));

@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let plan = args.recipe.plan()?;
+    let plan = args.recipe.plan(context)?;
     let folder = plan.out.join("corpus").join("tokenizer");
     context.session.console.say("the tokenizer is made by the corpus stage, on its cleaned text");
     runs::run(context, plan, Some(STAGES.find("corpus")?))?;

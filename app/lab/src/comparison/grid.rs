@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use athanor_store::{Error, Result, StageKind, sha256_bytes};
+use athanor_tensor::Device;
 use serde_json::Value;
 
 use super::{Comparison, EntrySection, TextsSection, result, slug, texts};
@@ -34,7 +35,9 @@ impl Cell<'_> {
         if let Some(folder) = &comparison.section.folder {
             set.push(format!("run.folder={}", quoted(folder)));
         }
-        let options = RunOptions { out: Some(self.out.clone()), seed: Some(self.seed), set, force };
+        let (out, seed) = (Some(self.out.clone()), Some(self.seed));
+        let device = comparison.section.device.clone();
+        let options = RunOptions { out, seed, set, force, device };
         plan::load(&self.recipe, &options)
     }
 }
@@ -53,6 +56,8 @@ fn folder_of(comparison: &Comparison, entry: &EntrySection, seed: u64) -> PathBu
 struct Grid<'a> {
     /// All runs in their order, each with its stage.
     cells: Vec<(Cell<'a>, &'static StageKind)>,
+    /// What each of the models computes on.
+    devices: Vec<Device>,
     /// The file of each of the texts.
     texts: Vec<(&'a TextsSection, PathBuf)>,
 }
@@ -65,7 +70,7 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
     // The corpus of each model that has one, and whether it keeps its texts.
     let mut read: Vec<(&str, PathBuf, bool)> = Vec::new();
     let mut first = Vec::new();
-    let mut models = Vec::new();
+    let (mut models, mut devices) = (Vec::new(), Vec::new());
     let seed = section.seeds[0];
     for entry in &section.models {
         let recipe = comparison.recipe.resolve(&entry.recipe);
@@ -79,6 +84,7 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
         };
         let plan = cell(comparison.out.join("any"), seed, Vec::new()).plan(comparison, force)?;
         need(&plan, pretrain)?;
+        devices.push(plan.run.device()?);
         let mut set = Vec::new();
         if plan.recipe.has(corpus.name) && !plan.recipe.has("pretrain.corpus") {
             // Models that read the same corpus share it.
@@ -152,7 +158,8 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
         }
         texts.push((entry, from));
     }
-    Ok(Grid { cells: first.into_iter().chain(models).chain(tasks).collect(), texts })
+    let cells = first.into_iter().chain(models).chain(tasks).collect();
+    Ok(Grid { cells, devices, texts })
 }
 
 /// The corpus of the model of this name.
@@ -193,11 +200,12 @@ pub fn run(session: &Session, comparison: &Comparison, force: bool) -> Result<Va
     let folder = comparison.out.join("texts");
     let gathered = grid.texts.iter().map(|(entry, from)| texts::gather(entry, from, &folder));
     let gathered: Vec<_> = gathered.collect::<Result<_>>()?;
-    for model in section.models.iter().filter(|_| !gathered.is_empty()) {
+    let models = section.models.iter().zip(&grid.devices);
+    for (model, &device) in models.filter(|_| !gathered.is_empty()) {
         for &seed in section.seeds_of(model) {
             let run = folder_of(comparison, model, seed);
             let shown = run.strip_prefix(&comparison.out).unwrap_or(&run);
-            let subject = texts::Measured::open(run.join("pretrain/model"))?;
+            let subject = texts::Measured::open(run.join("pretrain/model"), device)?;
             for ((entry, _), texts) in grid.texts.iter().zip(&gathered) {
                 session.console.say(&format!("texts {:?} by {}", entry.name, shown.display()));
                 subject.on(session, texts, &result::text_file(&run, entry))?;

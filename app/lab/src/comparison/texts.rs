@@ -111,16 +111,17 @@ pub(super) struct Measured {
     model: PathBuf,
     /// Of its weights.
     hash: String,
+    device: Device,
 }
 
 impl Measured {
-    /// A model folder.
+    /// The model of a folder.
     ///
     /// # Errors
     /// Those of reading it.
-    pub fn open(model: PathBuf) -> Result<Self> {
+    pub fn open(model: PathBuf, device: Device) -> Result<Self> {
         let hash = sha256_file(&model.join("model.safetensors"))?;
-        Ok(Self { model, hash })
+        Ok(Self { model, hash, device })
     }
 
     /// Writes its figures on gathered texts to `kept`, unless they are there already.
@@ -140,7 +141,7 @@ impl Measured {
         }
         let tokenizer = Tokenizer::load(&self.model)?;
         let documents = Documents::open(std::slice::from_ref(texts), "text")?;
-        let model = Model::load(&self.model, Device::Cpu)?;
+        let model = Model::load(&self.model, self.device)?;
         let subject = Subject {
             folder: &self.model,
             model: &model,

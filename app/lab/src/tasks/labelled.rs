@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use athanor_data::LabelledSection;
 use athanor_finetune::{Fields, Predictor, TaskKind};
 use athanor_store::{Error, Result};
+use athanor_tensor::Device;
 
 use super::Figure;
 use crate::session::Session;
@@ -13,12 +14,12 @@ use crate::session::Session;
 pub fn run(
     session: &Session,
     task: &TaskKind,
-    model: &Path,
+    (model, device): (&Path, Device),
     files: &[PathBuf],
     source: LabelledSection,
     sets: &[String],
 ) -> Result<Vec<Figure>> {
-    let predictor = Predictor::open(model)?;
+    let predictor = Predictor::open(model, device)?;
     let own = predictor.task().name;
     if own != task.name {
         return Err(Error::input(format!(
