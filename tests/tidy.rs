@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["training", "serving"],
     &["corpus", "pretrain", "finetune", "reward", "reinforce"],
     &["report", "bench"],
+    &["lab"],
     &["athanor"],
 ];
 

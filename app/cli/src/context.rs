@@ -1,13 +1,20 @@
 //! What every command gets.
 
-use std::sync::Arc;
+use athanor_lab::{MOST_THREADS, Session};
+use athanor_tensor::{Device, backend::UnknownDevice};
 
-use athanor_store::{Console, Interrupt};
+use crate::{bugs::AfterBug, console};
 
-use crate::console;
+/// A device and its name.
+#[derive(Clone, Debug)]
+pub struct Named {
+    name: String,
+    device: Device,
+}
 
-/// More threads than any processor has cores only spend the machine on starting them.
-pub const MOST_THREADS: usize = 1024;
+fn named(name: &str) -> Result<Named, UnknownDevice> {
+    Device::by_name(name).map(|device| Named { name: name.to_owned(), device })
+}
 
 /// Options that every command takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,6 +27,9 @@ pub struct Globals {
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS as u64)
     )]
     pub threads: Option<usize>,
+    /// What computes [default: `device` in the recipe's [run], else cpu]
+    #[arg(long, global = true, value_name = "NAME", value_parser = named)]
+    pub device: Option<Named>,
     /// Speak JSON: results as one object, progress as one event a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -30,32 +40,42 @@ pub struct Globals {
 
 /// What every command gets: how to speak, and whether to stop.
 pub struct Context {
-    /// `--threads`.
-    pub threads: Option<usize>,
     /// `--json`.
     pub json: bool,
     /// `--quiet`.
     pub quiet: bool,
-    /// Where progress is shown.
-    pub console: Arc<dyn Console>,
-    /// Set by Ctrl-C and SIGTERM.
-    pub interrupt: Interrupt,
+    /// The console, `--threads`, and the interrupt that Ctrl-C and SIGTERM set.
+    pub session: Session,
+    /// What the command does after a bug.
+    pub after_bug: AfterBug,
+    device: Option<Named>,
 }
 
 impl Context {
     /// From the options.
-    pub fn new(globals: &Globals) -> Self {
+    pub fn new(globals: &Globals, after_bug: AfterBug) -> Self {
+        let console = console::choose(globals.json, globals.quiet);
         Self {
-            threads: globals.threads,
             json: globals.json,
             quiet: globals.quiet,
-            console: console::choose(globals.json, globals.quiet),
-            interrupt: Interrupt::new(),
+            session: Session { threads: globals.threads, ..Session::new(console) },
+            after_bug,
+            device: globals.device.clone(),
         }
     }
 
-    /// Fixes the number of threads: `--threads`, or what the recipe says, or all cores.
-    pub fn set_threads(&self, recipe: usize) {
-        athanor_tensor::set_threads(self.threads.unwrap_or(recipe));
+    /// Where the models of commands without a recipe live.
+    pub fn device(&self) -> Device {
+        self.device.as_ref().map_or_else(Device::default, |named| named.device)
+    }
+
+    /// `--device`, for commands with a recipe.
+    pub fn device_name(&self) -> Option<String> {
+        self.device.as_ref().map(|named| named.name.clone())
+    }
+
+    /// Fixes the number of threads of a command without a recipe: `--threads`, or all cores.
+    pub fn set_threads(&self) {
+        self.session.set_threads(0);
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_models::{Model, Pass};
 use athanor_store::{Error, Result, StagedDir, read_json, write_json};
-use athanor_tensor::{Device, Graph};
+use athanor_tensor::Graph;
 use athanor_text::{ChatTemplate, Tokenizer};
 use serde_json::{Map, Value, json};
 
@@ -26,15 +26,15 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     {
         return Err(Error::input("the source is in the destination").at(destination.display()));
     }
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, source, Want::Any)?;
-    let mut model = model_path::open(&dir)?;
+    let mut model = model_path::open(context, &dir)?;
     check(&model).map_err(|e| e.at(dir.display()))?;
     let known = ["tokenizer.json", "vocab.txt"];
     let tokenizer = match known.iter().any(|name| dir.join(name).is_file()) {
         true => Some(Tokenizer::load(&dir)?),
         false => {
-            context.console.warn("no tokenizer.json: the copy cannot read or write text");
+            context.session.console.warn("no tokenizer.json: the copy cannot read or write text");
             None
         }
     };
@@ -57,7 +57,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
             ChatTemplate::load(&dir)?.save(staged.path())?;
         }
     }
-    let same = before == probe(&Model::load(staged.path(), Device::Cpu)?);
+    let same = before == probe(&Model::load(staged.path(), context.device())?);
     if !same {
         return Err(Error::failed("the copy gives other logits than the original")
             .at(destination.display())
@@ -76,7 +76,7 @@ pub fn convert(context: &Context, source: &Path, destination: &Path, force: bool
     ))
 }
 
-/// Refuses a destination that exists, unless `force`.
+/// Fails if the destination exists, unless `force`.
 ///
 /// # Errors
 /// Input.
@@ -90,7 +90,7 @@ pub fn free(destination: &Path, force: bool) -> Result<()> {
         .hint("choose another one, or replace it with --force"))
 }
 
-/// Refuses weights that are no numbers.
+/// Fails for weights that are no numbers.
 ///
 /// # Errors
 /// Input, naming the tensor.

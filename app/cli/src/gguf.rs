@@ -5,7 +5,6 @@ use std::path::Path;
 use athanor_gguf::{Exported, File, Imported, Type};
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Result, StagedDir};
-use athanor_tensor::Device;
 use athanor_text::{ChatTemplate, Tokenizer};
 use serde_json::json;
 
@@ -27,20 +26,20 @@ pub fn is_gguf(path: &Path) -> bool {
 /// Input: a damaged file, what we do not read, a destination that exists (unless `force`).
 pub fn import(context: &Context, source: &Path, destination: &Path, force: bool) -> Result<()> {
     convert::free(destination, force)?;
-    context.set_threads(0);
+    context.set_threads();
     let staged = StagedDir::new(destination)?;
     let Imported { architecture, tensors, parameters, left_over, warnings } =
         athanor_gguf::import(source, staged.path())?;
     for warning in &warnings {
-        context.console.warn(warning);
+        context.session.console.warn(warning);
     }
     if !left_over.is_empty() {
         let list = left_over.join(", ");
-        context.console.warn(&format!("tensors that the model has no place for: {list}"));
+        context.session.console.warn(&format!("tensors that the model has no place for: {list}"));
     }
     // Errors name the file, not the folder that is going to be.
     let open = || {
-        let model = Model::load(staged.path(), Device::Cpu)?;
+        let model = Model::load(staged.path(), context.device())?;
         convert::check(&model)?;
         let has = staged.path().join("tokenizer.json").is_file();
         if has {
@@ -82,9 +81,9 @@ pub fn export(
     let kind = Type::by_name(kind).filter(|k| Type::WRITTEN.contains(k)).ok_or_else(|| {
         Error::input(format!("--type {kind} is not written")).hint("known: f32, f16, bf16, q8_0")
     })?;
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, source, Want::Writer)?;
-    let model = model_path::open(&dir)?;
+    let model = model_path::open(context, &dir)?;
     if model.head() != Head::CAUSAL_LM {
         return Err(
             Error::input("this model scores texts, it does not write any").at(dir.display())
@@ -97,7 +96,7 @@ pub fn export(
     let Exported { architecture, tensors, parameters, fallbacks } =
         athanor_gguf::export(&dir, destination, kind, &name)?;
     if fallbacks > 0 {
-        context.console.warn(&format!(
+        context.session.console.warn(&format!(
             "{fallbacks} matrices stand as F16: their rows are no multiple of {}",
             kind.block()
         ));

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use athanor_lab::stages::STAGES;
 use athanor_models::Model;
 use athanor_store::{Error, Result, read_json};
-use athanor_tensor::Device;
 use serde_json::Value;
 
-use crate::{context::Context, out, stages::STAGES};
+use crate::{context::Context, out};
 
 /// What the model is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Want {
 
 const CONFIG: &str = "config.json";
 
-/// The model folder behind `path`; says which one was taken where it is another than `path`.
+/// The model folder behind `path`; tells the user which one it is if it is another than `path`.
 ///
 /// # Errors
 /// Input, if there is no model.
@@ -36,8 +36,8 @@ pub fn resolve(context: &Context, path: &Path, want: Want) -> Result<PathBuf> {
 ///
 /// # Errors
 /// Those of [`Model::load`].
-pub fn open(dir: &Path) -> Result<Model> {
-    let model = Model::load(dir, Device::Cpu)?;
+pub fn open(context: &Context, dir: &Path) -> Result<Model> {
+    let model = Model::load(dir, context.device())?;
     say_left_over(dir, &model);
     Ok(model)
 }
@@ -111,7 +111,7 @@ fn of_run(path: &Path) -> Vec<PathBuf> {
 }
 
 fn writes(folder: &Path) -> bool {
-    // A config that cannot be read is told when the model is loaded.
+    // A config that cannot be read is an error when the model is loaded.
     let config: Value = read_json(&folder.join(CONFIG)).unwrap_or_default();
     let name = config["architectures"][0].as_str().unwrap_or_default();
     name.is_empty() || name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel")

@@ -1,4 +1,4 @@
-//! Standard output and standard error, without panics when their reader has gone.
+//! Standard output and standard error, without panics if their reader has gone.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 
-/// Writes to standard output and flushes it. Where the reader has gone (`athanor recipe | head`)
-/// the program ends in silence, as other Unix tools do.
+/// Writes to standard output and flushes it. If the reader has gone (`athanor recipe | head`) the program ends
+/// without a message, as other Unix tools do.
 ///
 /// # Errors
 /// Failed, if it cannot be written for another reason, for instance a full disk.
@@ -51,12 +51,12 @@ pub fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-/// A text in an ANSI style such as `1;31`, where standard error takes colours.
+/// A text in an ANSI style such as `1;31`, if standard error takes colours.
 pub fn styled(style: &str, text: &str) -> String {
     if colours() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Tells the user what went wrong; programs (`--json`) get an object on standard output as well.
+/// Shows an error to the user; programs (`--json`) get an object on standard output as well.
 pub fn error(context: &Context, error: &Error) {
     note(&format!("{} {error}", styled("1;31", "error:")));
     if context.json {
@@ -68,30 +68,4 @@ pub fn error(context: &Context, error: &Error) {
         let event = json!({ "event": "error", "kind": kind, "message": error.to_string() });
         let _ = writeln!(io::stdout().lock(), "{event}");
     }
-}
-
-/// A panic is a bug of ours: says so in two lines instead of a stack trace and exits with 1, on
-/// whichever thread it happens.
-pub fn install_panic_hook() {
-    let standard = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let payload = info.payload();
-        let message = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no message");
-        let place =
-            info.location().map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
-        note(&format!(
-            "{} this is a bug in athanor {}: {message}{place}\n  \
-             help: please report it with the command and its recipe; RUST_BACKTRACE=1 shows more",
-            styled("1;31", "error:"),
-            env!("CARGO_PKG_VERSION"),
-        ));
-        if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
-            standard(info);
-        }
-        process::exit(1);
-    }));
 }

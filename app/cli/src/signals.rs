@@ -23,7 +23,7 @@ pub const INTERRUPTED: i32 = 130;
 
 /// Installs the handler.
 pub fn install(context: &Context) {
-    let (interrupt, console) = (context.interrupt.clone(), context.console.clone());
+    let (interrupt, console) = (context.session.interrupt.clone(), context.session.console.clone());
     let result = ctrlc::set_handler(move || match MODE.load(Ordering::SeqCst) {
         WORKING if !interrupt.is_set() => {
             interrupt.set();

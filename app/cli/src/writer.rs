@@ -7,9 +7,9 @@ use athanor_models::Model;
 use athanor_serving::{Loaded, Overrides};
 use athanor_store::{Check, Error, Result};
 
-use crate::model_path;
+use crate::{context::Context, model_path};
 
-/// How tokens are chosen; what is not given comes from the model's generation_config.json.
+/// How tokens are chosen; settings that are not given come from the model's generation_config.json.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SamplingArgs {
     /// Divides the logits before sampling; 0 takes the likeliest token [default: the model's, else 1]
@@ -24,7 +24,7 @@ pub struct SamplingArgs {
     /// Samples among tokens at least this share as likely as the likeliest [default: the model's, else 0]
     #[arg(long, value_name = "P")]
     pub min_p: Option<f64>,
-    /// Divides the logits of tokens that stand already (multiplies negative ones) [default: the model's, else 1]
+    /// Divides the logits of tokens that are in the text already (multiplies negative ones) [default: the model's, else 1]
     #[arg(long, value_name = "X")]
     pub repetition_penalty: Option<f64>,
     /// Tokens at most
@@ -32,7 +32,7 @@ pub struct SamplingArgs {
     pub max_tokens: usize,
 }
 
-/// In what the weights stand in memory.
+/// The type of the weights in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Weights {
     /// As they are.
@@ -56,8 +56,8 @@ impl WeightsArgs {
     ///
     /// # Errors
     /// Input, naming the file; also for int8 weights of a model that does not write.
-    pub fn load(self, dir: &Path) -> Result<Model> {
-        let mut model = model_path::open(dir)?;
+    pub fn load(self, context: &Context, dir: &Path) -> Result<Model> {
+        let mut model = model_path::open(context, dir)?;
         if self.weights == Weights::Int8 {
             model.quantise().map_err(|e| e.at(dir.display()))?;
         }
@@ -65,12 +65,31 @@ impl WeightsArgs {
     }
 }
 
+/// Options of commands that write text.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WritingArgs {
+    /// How tokens are chosen.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// What the model computes with.
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// What all randomness comes from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
 /// Opens a model folder for writing; see [`Loaded::open`].
 ///
 /// # Errors
 /// Input, naming the file; also for a model that does not write, and a missing chat template.
-pub fn load(dir: &Path, chat: Option<bool>, weights: WeightsArgs) -> Result<Loaded> {
-    Loaded::open(dir, weights.load(dir)?, chat)
+pub fn load(
+    context: &Context,
+    dir: &Path,
+    chat: Option<bool>,
+    weights: WeightsArgs,
+) -> Result<Loaded> {
+    Loaded::open(dir, weights.load(context, dir)?, chat)
 }
 
 /// The options over the model's own settings.

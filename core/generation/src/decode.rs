@@ -26,7 +26,7 @@ pub struct Completion {
     pub finish: Finish,
 }
 
-/// Texts from which on the weights are laid out anew, which takes as much memory again.
+/// From this many rows on the weights are packed, which takes as much memory again.
 pub(crate) const PACK_FROM: usize = 6;
 
 struct Row {
@@ -39,7 +39,7 @@ struct Row {
 pub struct Decoder<'m> {
     model: &'m Model,
     packed: Option<PackedParams>,
-    /// On paper, the memory that they would take.
+    /// On [`Device::Plan`], the memory that they would take.
     _planned_packed: Option<Tensor>,
     cache: KvCache,
     rows: Vec<Row>,
@@ -84,11 +84,11 @@ impl<'m> Decoder<'m> {
         let open = (0..rows.len()).collect();
         let rng = Rng::new(seed).fork("sample");
         let packs = prompts.len() >= PACK_FROM && !model.params.is_quantised();
-        let paper = model.device() == Device::Plan;
+        let planned = model.device() == Device::Plan;
         let mut decoder = Self {
             model,
-            packed: (packs && !paper).then(|| PackedParams::new(&model.params)),
-            _planned_packed: (packs && paper)
+            packed: (packs && !planned).then(|| PackedParams::new(&model.params)),
+            _planned_packed: (packs && planned)
                 .then(|| Tensor::zeros(Device::Plan, [model.params.count()])),
             cache,
             rows,
@@ -96,18 +96,11 @@ impl<'m> Decoder<'m> {
             stop: stop.to_vec(),
             sampling: sampling.clone(),
             rng,
-            logits: Tensor::zeros(Device::Cpu, [0]),
+            logits: Tensor::zeros(Device::HOST, [0]),
         };
         if !prompts.is_empty() {
-            // Shorter prompts are padded on the right; what padding leaves in the cache is overwritten.
-            let tokens: Vec<i32> = prompts
-                .iter()
-                .flat_map(|p| {
-                    p.iter().copied().chain(std::iter::repeat(0)).take(longest).map(|t| t as i32)
-                })
-                .collect();
-            let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-            decoder.feed(tokens, longest, &lengths);
+            let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+            decoder.logits = read(model, decoder.packed.as_ref(), &mut decoder.cache, &prompts);
         }
         Ok(decoder)
     }
@@ -172,6 +165,24 @@ impl<'m> Decoder<'m> {
     }
 }
 
+/// Reads prompts into a cache without tokens; gives the logits after each, on the host.
+pub(crate) fn read(
+    model: &Model,
+    packed: Option<&PackedParams>,
+    cache: &mut KvCache,
+    prompts: &[&[u32]],
+) -> Tensor {
+    let lengths: Vec<usize> = prompts.iter().map(|p| p.len()).collect();
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    // Shorter prompts are padded on the right; what padding leaves in the cache is overwritten.
+    let padded = |p: &&[u32]| {
+        let ids = p.iter().copied().chain(std::iter::repeat(0));
+        ids.take(longest).map(|t| t as i32).collect::<Vec<_>>()
+    };
+    let tokens = prompts.iter().flat_map(padded).collect();
+    feed(model, packed, cache, tokens, longest, &lengths)
+}
+
 /// Runs `time` tokens of each row, `lengths` of which count, and gives the logits after the last that
 /// counts, on the host.
 pub(crate) fn feed(
@@ -200,13 +211,13 @@ pub(crate) fn feed(
     let rows = model.rows(&hidden, last);
     let logits = model.logits(&graph, &rows);
     match device {
-        // Nothing is there to be brought.
+        // It has no values.
         Device::Plan => logits.value().clone(),
-        _ => logits.value().to_device(Device::Cpu),
+        _ => logits.value().to_device(Device::HOST),
     }
 }
 
-/// Refuses a prompt that the model cannot read.
+/// Fails for a prompt that the model cannot read.
 pub(crate) fn check(model: &Model, prompt: &[u32]) -> Result<()> {
     let sizes = model.sizes();
     if prompt.is_empty() {

@@ -1,22 +1,22 @@
-//! Answers to many people at once: requests join while others are being written, each with sampling settings of its
-//! own, and leave when they end or are cancelled.
+//! Answers to many users at once: requests join while others are being written, each with its own sampling
+//! settings, and leave when they end or are cancelled.
 //!
-//! A request's random numbers come from its own seed and the place in its own text, so its text does not depend
-//! on who else is there.
+//! A request's random numbers come from its own seed and stream and the place in its own text, so its text does not
+//! depend on the other requests.
 
 use athanor_models::{KvCache, Model};
 use athanor_store::{Error, Result};
-use athanor_tensor::{Device, PackedParams, Rng, Tensor, host, ops};
+use athanor_tensor::{Device, Ids, PackedParams, Rng, Tensor, host, ops};
 
 use crate::{
-    decode::{Finish, PACK_FROM, check, feed},
+    decode::{Finish, PACK_FROM, check, feed, read},
     sampling::{Sampling, choose},
 };
 
 /// What is to be written.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Token ids that stand already.
+    /// Token ids of the text so far.
     pub prompt: Vec<u32>,
     /// Tokens that end the text.
     pub stop: Vec<u32>,
@@ -24,6 +24,9 @@ pub struct Request {
     pub sampling: Sampling,
     /// What its randomness comes from.
     pub seed: u64,
+    /// Which of the seed's texts this is: row i of a [`Decoder`](crate::Decoder) with the same seed writes the
+    /// text of stream i.
+    pub stream: u64,
 }
 
 /// A request that was admitted.
@@ -33,7 +36,7 @@ pub struct Ticket(u64);
 /// A token of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// Whose it is.
+    /// The request.
     pub ticket: Ticket,
     /// The token.
     pub token: u32,
@@ -71,7 +74,7 @@ impl<'m> Engine<'m> {
             packed: None,
             cache: model.kv_cache(0, capacity),
             rows: Vec::new(),
-            logits: Tensor::zeros(Device::Cpu, [0, model.sizes().vocabulary]),
+            logits: Tensor::zeros(Device::HOST, [0, model.sizes().vocabulary]),
             next: 0,
         }
     }
@@ -86,33 +89,46 @@ impl<'m> Engine<'m> {
         self.rows.is_empty()
     }
 
-    /// Reads a request's prompt; its first token comes with the next step.
+    /// Reads the prompts of requests in one pass; their first tokens come with the next step. The tickets are in
+    /// the order of the requests.
     ///
     /// # Errors
-    /// Input: an empty prompt, one that leaves no place for a token, or an unknown token.
-    pub fn admit(&mut self, request: Request) -> Result<Ticket> {
-        check(self.model, &request.prompt)?;
-        let (length, capacity) = (request.prompt.len(), self.cache.capacity());
-        if length >= capacity {
-            return Err(Error::input(format!(
-                "the prompt has {length} tokens; {capacity} fit with what is written"
-            ))
-            .hint("shorten the prompt"));
+    /// Input: an empty prompt, one that leaves no place for a token, or an unknown token; then none is admitted.
+    pub fn admit(&mut self, requests: Vec<Request>) -> Result<Vec<Ticket>> {
+        let capacity = self.cache.capacity();
+        for Request { prompt, .. } in &requests {
+            check(self.model, prompt)?;
+            if prompt.len() >= capacity {
+                return Err(Error::input(format!(
+                    "the prompt has {} tokens; {capacity} fit with what is written",
+                    prompt.len()
+                ))
+                .hint("shorten the prompt"));
+            }
         }
-        let mut own = self.model.kv_cache(1, capacity);
-        let tokens = request.prompt.iter().map(|&t| t as i32).collect();
-        let logits = feed(self.model, self.packed.as_ref(), &mut own, tokens, length, &[length]);
-        self.cache.append(&own);
-        self.logits = ops::append_rows(&self.logits, &logits);
-        let ticket = Ticket(self.next);
-        self.next += 1;
-        // The stream of the only row of a batch: the same text as alone.
-        let rng = Rng::new(request.seed).fork("sample").at(0);
-        self.rows.push(Row { ticket, request, written: Vec::new(), rng });
-        if self.rows.len() >= PACK_FROM && !self.model.params.is_quantised() {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.rows.len() + requests.len() >= PACK_FROM && !self.model.params.is_quantised() {
             self.packed.get_or_insert_with(|| PackedParams::new(&self.model.params));
         }
-        Ok(ticket)
+        let mut own = self.model.kv_cache(requests.len(), capacity);
+        let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
+        let logits = read(self.model, self.packed.as_ref(), &mut own, &prompts);
+        if self.rows.is_empty() {
+            (self.cache, self.logits) = (own, logits);
+        } else {
+            self.cache.append(&own);
+            self.logits = ops::append_rows(&self.logits, &logits);
+        }
+        let mut tickets = Vec::with_capacity(requests.len());
+        for request in requests {
+            let rng = Rng::new(request.seed).fork("sample").at(request.stream);
+            tickets.push(Ticket(self.next));
+            self.rows.push(Row { ticket: Ticket(self.next), request, written: Vec::new(), rng });
+            self.next += 1;
+        }
+        Ok(tickets)
     }
 
     /// Writes one token of each request, in the order in which they came.
@@ -151,14 +167,14 @@ impl<'m> Engine<'m> {
         events
     }
 
-    /// Ends a request; false where it has ended already.
+    /// Ends a request; false if it has ended already.
     pub fn cancel(&mut self, ticket: Ticket) -> bool {
         let open: Vec<usize> =
             (0..self.rows.len()).filter(|&i| self.rows[i].ticket != ticket).collect();
         let found = open.len() < self.rows.len();
         if found {
             let rows = open.iter().map(|&i| i as i32).collect();
-            let rows = athanor_tensor::Ids::new(Device::Cpu, rows, [open.len()]);
+            let rows = Ids::new(self.logits.device(), rows, [open.len()]);
             self.logits = ops::take_rows(&self.logits, &rows);
             self.keep(&open);
         }
@@ -177,7 +193,7 @@ impl<'m> Engine<'m> {
             places.binary_search(&(number - 1)).is_ok()
         });
         if self.rows.is_empty() {
-            self.logits = Tensor::zeros(Device::Cpu, [0, self.model.sizes().vocabulary]);
+            self.logits = Tensor::zeros(Device::HOST, [0, self.model.sizes().vocabulary]);
         }
     }
 }

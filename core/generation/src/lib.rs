@@ -1,7 +1,8 @@
 //! Writing text with a model: KV cache, batches of prompts of different lengths, sampling.
 //!
 //! A row's random numbers depend on the seed, the row's number and the place in the row alone, so
-//! the same prompt gives the same text in any batch.
+//! the same prompt gives the same text in any batch. [`Decoder`] writes a batch of equal settings to its end, for the
+//! stages; [`Engine`] writes for users, whose requests join and leave.
 
 mod beam;
 mod decode;

@@ -1,4 +1,4 @@
-//! The engine writes for each request what it would write alone, whoever joins, leaves or is cancelled.
+//! The engine writes for each request what it would write alone, whichever requests join, leave or are cancelled.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,7 @@ fn request(i: u64) -> Request {
             ..Sampling::default()
         },
         seed: 100 + i,
+        stream: 0,
     }
 }
 
@@ -46,7 +47,7 @@ fn each_request_gets_what_it_would_get_alone() {
             // Two join at each third step.
             if steps % 3 == 0 {
                 for i in waiting.by_ref().take(2) {
-                    let ticket = engine.admit(request(i)).unwrap();
+                    let ticket = engine.admit(vec![request(i)]).unwrap()[0];
                     written.insert(ticket, (i, Vec::new(), None));
                 }
             }
@@ -60,9 +61,44 @@ fn each_request_gets_what_it_would_get_alone() {
         }
         assert_eq!(written.len(), 12);
         for (i, tokens, finish) in written.into_values() {
-            let Request { prompt, stop, sampling, seed } = request(i);
+            let Request { prompt, stop, sampling, seed, .. } = request(i);
             let alone = generate(&model, &[prompt], &stop, &sampling, seed).unwrap();
             assert_eq!((&tokens, finish), (&alone[0].tokens, Some(alone[0].finish)), "request {i}");
+        }
+    }
+}
+
+/// Rows of one batch and streams of one seed are the same texts, to the bits of their log-probabilities.
+#[test]
+fn streams_of_a_seed_are_the_rows_of_a_batch() {
+    for quantised in [false, true] {
+        let model = model(quantised);
+        for (rows, temperature) in [(1, 1.0), (3, 0.0), (5, 0.7), (8, 0.0), (8, 1.0)] {
+            let sampling = Sampling { temperature, max_new_tokens: 14, ..Sampling::default() };
+            let (prompt, stop) = (vec![4, 4, 8, 1], vec![3, 11]);
+            let prompts = vec![prompt.clone(); rows];
+            let batch = generate(&model, &prompts, &stop, &sampling, 9).unwrap();
+            let mut engine = Engine::new(&model, prompt.len() + sampling.max_new_tokens);
+            let request = |stream| Request {
+                prompt: prompt.clone(),
+                stop: stop.clone(),
+                sampling: sampling.clone(),
+                seed: 9,
+                stream,
+            };
+            let tickets = engine.admit((0..rows as u64).map(request).collect()).unwrap();
+            let mut written = vec![(Vec::new(), Vec::new(), None); rows];
+            while !engine.is_empty() {
+                for event in engine.step() {
+                    let row = tickets.iter().position(|t| *t == event.ticket).unwrap();
+                    written[row].0.push(event.token);
+                    written[row].1.push(event.log_prob);
+                    written[row].2 = event.finish;
+                }
+            }
+            for (got, want) in written.into_iter().zip(batch) {
+                assert_eq!(got, (want.tokens, want.log_probs, Some(want.finish)));
+            }
         }
     }
 }
@@ -72,7 +108,7 @@ fn a_cancelled_request_leaves_the_others_alone() {
     let model = model(false);
     let mut engine = Engine::new(&model, 48);
     let endless = |i| Request { stop: Vec::new(), ..request(i) };
-    let tickets: Vec<Ticket> = (0..4).map(|i| engine.admit(endless(i)).unwrap()).collect();
+    let tickets: Vec<Ticket> = engine.admit((0..4).map(endless).collect()).unwrap();
     let mut written: BTreeMap<Ticket, Vec<u32>> = BTreeMap::new();
     let mut take = |engine: &mut Engine<'_>| {
         engine.step().iter().for_each(|e| written.entry(e.ticket).or_default().push(e.token));
@@ -85,14 +121,14 @@ fn a_cancelled_request_leaves_the_others_alone() {
     }
     assert_eq!(written[&tickets[1]].len(), 1);
     for i in [0, 2, 3] {
-        let Request { prompt, stop, sampling, seed } = endless(i);
+        let Request { prompt, stop, sampling, seed, .. } = endless(i);
         let alone = generate(&model, &[prompt], &stop, &sampling, seed).unwrap();
         assert_eq!(written[&tickets[i as usize]], alone[0].tokens, "request {i}");
     }
 }
 
 #[test]
-fn what_cannot_be_read_is_refused() {
+fn a_prompt_that_cannot_be_read_is_an_error() {
     let model = model(false);
     let mut engine = Engine::new(&model, 8);
     let with = |prompt: Vec<u32>| Request { prompt, ..request(0) };
@@ -101,8 +137,8 @@ fn what_cannot_be_read_is_refused() {
         (vec![1; 8], "8 fit with what is written"),
         (vec![61], "token 61 is not in the vocabulary"),
     ] {
-        let told = engine.admit(with(prompt)).unwrap_err().to_string();
-        assert!(told.contains(part), "{told}");
+        let error = engine.admit(vec![request(1), with(prompt)]).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
     }
     assert!(engine.is_empty() && engine.step().is_empty());
 }

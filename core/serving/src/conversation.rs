@@ -17,7 +17,7 @@ impl Conversation {
         Self { messages, system }
     }
 
-    /// All that was said and is not forgotten.
+    /// All messages that are not forgotten.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
@@ -38,8 +38,8 @@ impl Conversation {
     }
 
     /// Token ids that ask for the next turn. The oldest turns are forgotten until an answer of `max_new_tokens`
-    /// fits into `context` tokens; half the context at most is kept free, for what was said matters more than a
-    /// long answer.
+    /// fits into `context` tokens; half the context at most is kept free, because earlier messages matter more than
+    /// a long answer.
     ///
     /// # Errors
     /// Input, for a message that does not fit alone; those of the template.

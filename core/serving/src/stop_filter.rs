@@ -6,18 +6,19 @@ use athanor_text::{TextStream, Tokenizer};
 /// Turns tokens into text that may be shown: never half a character, never a part of a stop string.
 pub struct StopFilter<'a> {
     stream: Option<TextStream<'a>>,
-    stops: &'a [String],
+    stops: Vec<String>,
     held: String,
     stopped: bool,
 }
 
 impl<'a> StopFilter<'a> {
     /// Text of this tokenizer's tokens that ends before the first of `stops`.
-    pub fn new(tokenizer: &'a Tokenizer, stops: &'a [String]) -> Self {
+    pub fn new(tokenizer: &'a Tokenizer, stops: &[String]) -> Self {
+        let stops = stops.iter().filter(|s| !s.is_empty()).cloned().collect();
         Self { stream: Some(tokenizer.stream()), stops, held: String::new(), stopped: false }
     }
 
-    /// Whether a stop string came.
+    /// Whether the text has ended at a stop string.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -36,7 +37,7 @@ impl<'a> StopFilter<'a> {
         }
     }
 
-    /// What was held back.
+    /// The text that was held back.
     ///
     /// # Errors
     /// Those of decoding.
@@ -52,15 +53,16 @@ impl<'a> StopFilter<'a> {
 
     fn cut(&mut self, text: &str) -> String {
         self.held.push_str(text);
-        let stops = || self.stops.iter().filter(|s| !s.is_empty());
-        if let Some(at) = stops().filter_map(|s| self.held.find(s.as_str())).min() {
+        if let Some(at) = self.stops.iter().filter_map(|s| self.held.find(s.as_str())).min() {
             self.stopped = true;
             let out = self.held[..at].to_owned();
             self.held.clear();
             return out;
         }
         // The longest end that may become a stop string stays back.
-        let keep = stops()
+        let keep = self
+            .stops
+            .iter()
             .flat_map(|s| s.char_indices().skip(1).map(move |(i, _)| &s[..i]))
             .filter(|head| self.held.ends_with(head))
             .map(str::len)
@@ -79,8 +81,12 @@ mod tests {
     fn stop_strings() {
         let stops = ["\n\n".to_owned(), "结束了".to_owned()];
         let feed = |parts: &[&str]| {
-            let mut c =
-                StopFilter { stream: None, stops: &stops, held: String::new(), stopped: false };
+            let mut c = StopFilter {
+                stream: None,
+                stops: stops.to_vec(),
+                held: String::new(),
+                stopped: false,
+            };
             let shown: Vec<String> = parts.iter().map(|p| c.cut(p)).collect();
             (shown, c.held, c.stopped)
         };

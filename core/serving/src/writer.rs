@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use athanor_generation::{Sampling, text};
+use athanor_generation::{Request, Sampling, text};
 use athanor_models::{Head, Model};
 use athanor_store::{Error, Result, read_json};
 use athanor_text::{ChatTemplate, Tokenizer};
 use serde_json::{Map, Value};
 
-/// How tokens are chosen where a user wants it otherwise than the model's generation_config.json.
+use crate::text_engine::TextEngine;
+
+/// A user's settings in place of those of the model's generation_config.json.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// Divides the logits before sampling; 0 takes the likeliest token.
@@ -19,7 +21,7 @@ pub struct Overrides {
     pub top_p: Option<f64>,
     /// Samples among tokens at least this share as likely as the likeliest.
     pub min_p: Option<f64>,
-    /// Divides the logits of tokens that stand in the text already.
+    /// Divides the logits of tokens that are in the text already.
     pub repetition_penalty: Option<f64>,
 }
 
@@ -33,8 +35,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What stands beside `model` in its folder `dir`. `chat` asks for its chat template, or for none; where it does
-    /// not say, the template is taken if there is one.
+    /// Reads what is beside `model` in its folder `dir`. `chat` asks for its chat template, or for none; `None` takes
+    /// the template if there is one.
     ///
     /// # Errors
     /// Input, naming the file; also for a model that does not write, and a missing chat template.
@@ -65,7 +67,18 @@ impl Loaded {
         Ok(Self { writer, stops, generation })
     }
 
-    /// What a user wants, then the model's own settings. Whether numbers are in range is the caller's check.
+    /// An engine for texts of at most `capacity` tokens with their prompts.
+    pub fn engine(&self, capacity: usize) -> TextEngine<'_> {
+        TextEngine::new(&self.writer.model, &self.writer.tokenizer, capacity)
+    }
+
+    /// A request for the text after `prompt` that ends at the model's stop tokens; see [`Request`].
+    pub fn request(&self, prompt: &[u32], sampling: &Sampling, seed: u64, stream: u64) -> Request {
+        let (prompt, stop) = (prompt.to_vec(), self.stops.clone());
+        Request { prompt, stop, sampling: sampling.clone(), seed, stream }
+    }
+
+    /// The user's settings, else the model's own. The caller checks that numbers are in range.
     pub fn sampling(&self, wanted: &Overrides, max_new_tokens: usize) -> Sampling {
         let number = |key: &str| self.generation.get(key).and_then(Value::as_f64);
         Sampling {

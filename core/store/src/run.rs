@@ -107,6 +107,8 @@ pub struct Run {
     pub console: Arc<dyn Console>,
     /// Set when the user wants to stop.
     pub interrupt: Interrupt,
+    /// The name of the device that stages compute on; `None` is the processor.
+    pub device: Option<String>,
     /// Which of several processes this is, if there are several.
     pub task: Option<Task>,
     force: bool,
@@ -154,11 +156,18 @@ impl Run {
             seed,
             console,
             interrupt,
+            device: None,
             task,
             force,
             manifest,
             _lock: lock,
         })
+    }
+
+    /// The same with stages that compute on another device than the processor, by its name.
+    #[must_use]
+    pub fn on(self, device: Option<String>) -> Self {
+        Self { device, ..self }
     }
 
     /// A stage's folder; [`StageFolder::is_done`] creates it.

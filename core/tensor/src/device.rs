@@ -16,6 +16,9 @@ pub enum Device {
 }
 
 impl Device {
+    /// Where values are read by this program: the processor's memory.
+    pub const HOST: Self = Self::Cpu;
+
     /// Where an op over tensors of both runs: what is combined with a plan is one.
     ///
     /// # Panics

@@ -25,17 +25,31 @@ pub struct StageContext<'r> {
     pub fingerprint: Fingerprint,
     /// The processes that train together.
     pub communicator: Arc<dyn Communicator>,
+    device: Device,
 }
 
 impl<'r> StageContext<'r> {
-    /// Of a stage's work.
-    pub fn of<S>(work: &Work<'r, S>) -> Self {
-        Self {
-            run: work.run,
-            folder: work.folder.clone(),
-            fingerprint: work.fingerprint.clone(),
-            communicator: Arc::new(Alone),
-        }
+    /// Of a stage's work, in one process.
+    ///
+    /// # Errors
+    /// Input, if this build does not have the run's device.
+    pub fn of<S>(work: &Work<'r, S>) -> Result<Self> {
+        Self::shared(work.run, work.folder.clone(), work.fingerprint.clone(), Arc::new(Alone))
+    }
+
+    /// Of a stage of a run, with the processes that train together.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn shared(
+        run: &'r Run,
+        folder: StageFolder,
+        fingerprint: Fingerprint,
+        communicator: Arc<dyn Communicator>,
+    ) -> Result<Self> {
+        let device = run.device.as_deref().map(Device::by_name).transpose();
+        let device = device.map_err(|e| Error::input(e).at("run.device"))?.unwrap_or_default();
+        Ok(Self { run, folder, fingerprint, communicator, device })
     }
 
     /// Whether this process writes what the stage leaves.
@@ -45,7 +59,7 @@ impl<'r> StageContext<'r> {
 
     /// Where models of this run live.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.device
     }
 
     /// A stream of random numbers of this run's seed, this stage and a name.

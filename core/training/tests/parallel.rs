@@ -129,8 +129,7 @@ fn train(dir: &Path, communicator: Arc<dyn Communicator>) -> Result<Vec<Vec<f32>
     let console = Arc::new(Silent);
     let run = Run::open_as(dir, recipe, 1, console, Interrupt::new(), false, role)?;
     let fingerprint = run.fingerprint(&section);
-    let context =
-        StageContext { run: &run, folder: run.stage("pretrain"), fingerprint, communicator };
+    let context = StageContext::shared(&run, run.stage("pretrain"), fingerprint, communicator)?;
     fs::create_dir_all(context.folder.dir()).unwrap();
     let shape = Shape {
         vocabulary: 30,

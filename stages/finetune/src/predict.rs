@@ -1,4 +1,4 @@
-//! What a fine-tuned model says, whatever its task: for the command line and for servers.
+//! Answers of a fine-tuned model, whatever its task: for the command line and for servers.
 
 use std::path::{Path, PathBuf};
 
@@ -43,8 +43,8 @@ impl Predictor {
     ///
     /// # Errors
     /// Those of [`Model::load`]; input, for a model with another head.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let model = Model::load(folder, Device::Cpu)?;
+    pub fn open(folder: &Path, device: Device) -> Result<Self> {
+        let model = Model::load(folder, device)?;
         let found = TASKS.iter().find_map(|kind| Some((kind, (kind.open)(&model)?)));
         let Some((kind, task)) = found else {
             return Err(Error::input(format!("a {:?} head has no labels", model.head()))
@@ -73,7 +73,7 @@ impl Predictor {
         self.task.predict(&self.model, &self.kit, fields, records)
     }
 
-    /// Measures the model on all examples of files. `progress` is told how many of how many are done.
+    /// Measures the model on all examples of files. `progress` gets how many are done, and of how many.
     ///
     /// # Errors
     /// Input, naming file and line; those of `progress`.

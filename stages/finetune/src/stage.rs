@@ -33,7 +33,7 @@ impl Stage for Finetune {
                 .at(format!("{}: [finetune]", run.recipe.name()))
                 .hint("add [[finetune.data]] with [finetune.data.dialogue] path = \"conversations.jsonl\""));
         }
-        let context = StageContext::of(work);
+        let context = StageContext::of(work)?;
         let settings = section.settings();
         let job = Job { run, section: &settings, context: &context, folder: work.place("model") };
         (section.task.entry()?.learn)(&job)

@@ -84,7 +84,7 @@ fn a_toy_is_learned_measured_and_asked() {
     assert!(figure["value"].as_f64().unwrap() > 0.95, "{summary}");
     assert!(figure["baseline"].as_f64().unwrap() < 0.7, "{summary}");
 
-    let predictor = Predictor::open(&folder.join("run/finetune/model")).unwrap();
+    let predictor = Predictor::open(&folder.join("run/finetune/model"), Device::Cpu).unwrap();
     let task = TASKS.find("multiple_choice").unwrap();
     assert_eq!(predictor.task().name, task.name);
     let source = LabelledSection {

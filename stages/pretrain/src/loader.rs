@@ -32,7 +32,7 @@ pub fn load(
         tokenizer: &tokenizer,
         corpus,
         guest: None,
-        device: Device::Cpu,
+        device: Device::default(),
     };
     let mut steps = (objective.steps)(&context, &model, seed)?;
     let mut step = 0;

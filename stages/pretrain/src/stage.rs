@@ -42,7 +42,7 @@ pub const STAGE: StageKind = StageKind::of::<Pretrain>();
 /// Pretrains a model and writes RUN/pretrain/model.
 fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done<PretrainSummary>> {
     let Work { run, section, .. } = work;
-    let context = StageContext::of(work);
+    let context = StageContext::of(work)?;
     let (corpus, init) = (work.place("corpus"), work.optional("init"));
     let tokenizer = Tokenizer::load(corpus.join("tokenizer"))?;
     let objective = section.objective.entry()?;

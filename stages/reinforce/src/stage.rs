@@ -48,7 +48,7 @@ impl Stage for Reinforce {
 
     fn work(work: &Work<'_, ReinforceSection>) -> Result<Done<ReinforceSummary>> {
         let Work { run, section, .. } = work;
-        let context = StageContext::of(work);
+        let context = StageContext::of(work)?;
         let folder = work.place("model");
         let policy = load_writer(folder, context.device())?;
         say_left_over(&*run.console, folder, &policy);

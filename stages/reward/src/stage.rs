@@ -45,7 +45,7 @@ impl Stage for Reward {
                 .at(format!("{}: [reward]", run.recipe.name()))
                 .hint("add [[reward.data]] with [reward.data.dialogue] path = \"ratings.jsonl\""));
         }
-        train(work, &StageContext::of(work))
+        train(work, &StageContext::of(work)?)
     }
 }
 

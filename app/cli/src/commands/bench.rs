@@ -61,13 +61,13 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         }
         None => BENCHES.iter().collect(),
     };
-    context.set_threads(0);
+    context.set_threads();
     let limits = athanor_tensor::limits();
     let options = Options {
         shape: args.shape,
         seconds: args.seconds,
         limits,
-        interrupt: context.interrupt.clone(),
+        interrupt: context.session.interrupt.clone(),
         texts: DATA,
         keep: args.keep,
     };

@@ -5,17 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use athanor_generation::{Decoder, Sampling};
-use athanor_serving::{Conversation, Loaded, StopFilter};
-use athanor_store::{Error, Result, write_json};
+use athanor_generation::Sampling;
+use athanor_serving::{Conversation, Loaded};
+use athanor_store::{Error, Kind, Result, write_json};
 use athanor_text::{ChatTemplate, Message};
 use serde_json::json;
 
 use crate::{
+    bugs,
     context::Context,
     model_path::{self, Want},
     out, signals,
-    writer::{self, SamplingArgs, WeightsArgs},
+    writer::{self, WritingArgs},
 };
 
 const HELP: &str = "\
@@ -43,28 +44,23 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     #[command(flatten)]
-    sampling: SamplingArgs,
-    #[command(flatten)]
-    weights: WeightsArgs,
-    /// What all randomness comes from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    writing: WritingArgs,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
-    let loaded = writer::load(&dir, Some(true), args.weights)?;
+    let loaded = writer::load(context, &dir, Some(true), args.writing.weights)?;
     let Some(template) = &loaded.writer.template else {
         return Err(Error::input("no chat template").at(dir.display()));
     };
     let mut chat = Chat {
         context,
-        sampling: writer::sampling(&loaded, &args.sampling)?,
+        sampling: writer::sampling(&loaded, &args.writing.sampling)?,
         loaded: &loaded,
         template,
         conversation: Conversation::new(args.system.map(Message::system).into_iter().collect()),
-        seed: args.seed,
+        seed: args.writing.seed,
         turns: 0,
     };
     let interactive = io::stdin().is_terminal();
@@ -85,14 +81,14 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             return Ok(());
         }
         let Ok(line) = String::from_utf8(bytes) else {
-            out::note("not UTF-8 text; say it again");
+            out::note("this line is not UTF-8 text");
             continue;
         };
         match chat.line(line.trim()) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            // A mistake ends a script, but not a conversation.
-            Err(e) if interactive && e.exit_code() == 2 => out::error(context, &e),
+            // A mistake or a bug ends a script, but not a conversation.
+            Err(e) if interactive && e.kind() != Kind::Interrupted => out::error(context, &e),
             Err(e) => return Err(e),
         }
     }
@@ -124,7 +120,8 @@ impl Chat<'_> {
         }
         let text = if line.starts_with("//") { &line[1..] } else { line };
         self.conversation.push(Message::user(text));
-        match self.answer() {
+        let context = self.context;
+        match bugs::survive(context.after_bug, || self.answer()) {
             Ok(answer) => self.conversation.push(Message::assistant(answer)),
             Err(e) => {
                 self.conversation.pop();
@@ -168,26 +165,27 @@ impl Chat<'_> {
     }
 
     fn answer(&mut self) -> Result<String> {
-        let (model, tokenizer) = (&self.loaded.writer.model, &self.loaded.writer.tokenizer);
-        let (context, room) = (model.sizes().context, self.sampling.max_new_tokens);
-        let ids = self.conversation.prompt(tokenizer, self.template, context, room)?;
+        let writer = &self.loaded.writer;
+        let (context, room) = (writer.model.sizes().context, self.sampling.max_new_tokens);
+        let ids = self.conversation.prompt(&writer.tokenizer, self.template, context, room)?;
         let _answering = signals::answering();
         self.turns += 1;
         let seed = self.seed.wrapping_add(self.turns - 1);
-        let mut decoder = Decoder::new(model, &[ids], &self.loaded.stops, &self.sampling, seed)?;
-        let mut cutter = StopFilter::new(tokenizer, &[]);
+        let mut engine = self.loaded.engine(ids.len().saturating_add(room));
+        let request = self.loaded.request(&ids, &self.sampling, seed, 0);
+        let tickets = engine.admit(vec![request], &[])?;
         let mut answer = String::new();
         let json = self.context.json;
         let mut show = |text: String| {
             answer.push_str(&text);
             if json || text.is_empty() { Ok(()) } else { out::print(&text) }
         };
-        while !decoder.is_done() && !signals::is_cut() {
-            for (_, token) in decoder.step() {
-                show(cutter.push(token)?)?;
-            }
+        while !engine.is_empty() && !signals::is_cut() {
+            engine.step()?.into_iter().try_for_each(|piece| show(piece.text))?;
         }
-        show(cutter.finish()?)?;
+        for ticket in tickets {
+            show(engine.cancel(ticket)?)?;
+        }
         if json {
             out::json(&json!({ "role": "assistant", "content": answer }))?;
         } else {

@@ -2,14 +2,11 @@
 
 use std::path::PathBuf;
 
+use athanor_lab::comparison::{self, rows};
 use athanor_report::table::{Align, Table};
 use athanor_store::Result;
 
-use crate::{
-    comparison::{self, rows},
-    context::Context,
-    out,
-};
+use crate::{context::Context, out, runs};
 
 /// Pretrain models in different ways, with several seeds, and measure each on the same tasks and texts: a table
 #[derive(clap::Args)]
@@ -38,8 +35,11 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let comparison = comparison::load(&args.recipe, &args.set, args.out.as_deref())?;
-    let all = comparison::run(context, &comparison, args.force)?;
+    let mut comparison = comparison::load(&args.recipe, &args.set, args.out.as_deref())?;
+    if let Some(device) = context.device_name() {
+        comparison.section.device = Some(device);
+    }
+    let all = runs::compare(context, &comparison, args.force)?;
     if context.json {
         return out::json(&all);
     }
@@ -53,6 +53,6 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         table.row(row);
     }
     out::print(&table.to_string())?;
-    context.console.say(&format!("report: {}", comparison.out.join("report.html").display()));
+    context.session.console.say(&format!("report: {}", comparison.out.join("report.html").display()));
     Ok(())
 }

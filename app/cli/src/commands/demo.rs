@@ -2,13 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use athanor_lab::plan::{self, RunOptions};
 use athanor_store::{Error, Result, sha256_bytes, sha256_file, write_atomic};
 
-use crate::{
-    context::Context,
-    model_path, out, pipeline,
-    plan::{self, RunArgs},
-};
+use crate::{context::Context, model_path, out, runs};
 
 /// The recipe. In the repository its data are in ../data, in a run folder in data.
 const RECIPE: &str = include_str!("../../../../recipes/demo.toml");
@@ -85,10 +82,11 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let recipe = write(&args.out)?;
     let short = if args.short { SHORT } else { &[] };
     let set = short.iter().map(|s| (*s).to_owned()).chain(args.set).collect();
-    let run = RunArgs { out: Some(args.out.clone()), seed: args.seed, set, force: args.force };
+    let (out, device) = (Some(args.out.clone()), context.device_name());
+    let run = RunOptions { out, seed: args.seed, set, force: args.force, device };
     let plan = plan::load(&recipe, &run)?;
-    pipeline::run(context, plan, None)?;
-    let say = |line: &str| context.console.say(line);
+    runs::run(context, plan, None)?;
+    let say = |line: &str| context.session.console.say(line);
     say(&format!("report: {}", args.out.join("report.html").display()));
     if let Some(model) = model_path::writer_of(&args.out) {
         let verb = if athanor_serving::has_template(&model) { "chat" } else { "generate" };

@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use athanor_lab::documents::Documents;
 use athanor_models::{Pooling, Sentences};
 use athanor_store::{ArrayDataRef, ArrayRef, Error, Result, save_arrays};
-use athanor_tensor::Device;
 use athanor_text::Tokenizer;
 use serde_json::json;
 
 use crate::{
     context::Context,
-    documents::Documents,
     model_path::{self, Want},
     out, signals,
 };
@@ -55,12 +54,12 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let pooling = args.pooling.as_deref().map(Pooling::by_name).transpose();
     let pooling = pooling.map_err(|e| e.at("--pooling"))?;
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
     let mut documents = Documents::open(&args.data, &args.field)?.lines().named("--field");
-    let sentences = Sentences::load(&dir, pooling, Device::Cpu)?;
+    let sentences = Sentences::load(&dir, pooling, context.device())?;
     model_path::say_left_over(&dir, sentences.model());
     let tokenizer = Tokenizer::load(&dir)?;
     athanor_serving::check_vocabulary(&tokenizer, sentences.model(), &dir)?;
@@ -118,7 +117,7 @@ fn embed(context: &Context, sentences: &Sentences, rows: &[Vec<u32>]) -> Result<
     let mut vectors = vec![Vec::new(); rows.len()];
     let mut rest = &order[..];
     while !rest.is_empty() {
-        if context.interrupt.is_set() {
+        if context.session.interrupt.is_set() {
             return Err(Error::interrupted("stopped while embedding"));
         }
         // Sorted, so the last of a batch is its longest.

@@ -3,16 +3,20 @@
 use std::path::PathBuf;
 
 use athanor_data::{LabelledSection, formats::FORMATS};
-use athanor_report::table::{Align, Table};
 use athanor_finetune::{self as finetune, TaskKind};
+use athanor_lab::{
+    documents::Documents,
+    tasks::{Subject, TASKS, Task, labelled},
+};
+use athanor_report::table::{Align, Table};
 use athanor_store::{Choice, Error, Result, Section, nearest};
+use athanor_text::Tokenizer;
 use serde_json::{Map, Value, json};
 
 use crate::{
     context::Context,
     model_path::{self, Want},
-    out,
-    tasks::{Subject, TASKS, Task, labelled},
+    out, signals,
     writer::{Weights, WeightsArgs},
 };
 
@@ -133,21 +137,24 @@ fn section(args: &Args) -> Result<LabelledSection> {
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
     let task = task(&args.task)?;
-    context.set_threads(0);
+    context.set_threads();
     let (name, model, figures) = match task {
         Wanted::Writing(task) => {
-            let model = model_path::resolve(context, &args.model, Want::Writer)?;
+            let folder = model_path::resolve(context, &args.model, Want::Writer)?;
+            let tokenizer = Tokenizer::load(&folder)?;
+            let documents = Documents::open(&args.data, &args.text)?.named("--text");
             let subject = Subject {
-                model: &model,
-                data: &args.data,
-                field: &args.text,
+                folder: &folder,
+                model: &args.weights.load(context, &folder)?,
+                tokenizer: &tokenizer,
+                documents,
                 limit: args.limit,
                 window: args.window,
                 stride: args.stride,
-                weights: args.weights,
             };
-            let figures = (task.run)(context, &subject)?;
-            (task.name, model, figures)
+            let _working = signals::working();
+            let figures = (task.run)(&context.session, subject)?;
+            (task.name, folder, figures)
         }
         Wanted::Labelled(task) => {
             if args.weights.weights != Weights::F32 {
@@ -158,7 +165,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             let model = model_path::resolve(context, &args.model, Want::Any)?;
             let source = section(&args)?;
             let sets = &args.labelled.set;
-            let figures = labelled::run(context, task, &model, &args.data, source, sets)?;
+            let _working = signals::working();
+            let from = (model.as_path(), context.device());
+            let figures = labelled::run(&context.session, task, from, &args.data, source, sets)?;
             (task.name, model, figures)
         }
     };

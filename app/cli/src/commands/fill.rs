@@ -47,9 +47,9 @@ struct Guess {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
-    let model = model_path::open(&dir)?;
+    let model = model_path::open(context, &dir)?;
     if !model.fills_gaps() {
         return Err(Error::input(format!("a {:?} head does not guess masked words", model.head()))
             .at(dir.display())

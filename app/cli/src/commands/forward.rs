@@ -43,10 +43,10 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let dir = model_path::resolve(context, &args.model, Want::Any)?;
     let arrays = load_arrays(&args.input)?;
-    let model = model_path::open(&dir)?;
+    let model = model_path::open(context, &dir)?;
     let result = forward(&model, arrays, args.grad).map_err(|e| e.at(args.input.display()))?;
     let refs: Vec<ArrayRef<'_>> = result
         .iter()

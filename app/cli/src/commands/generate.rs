@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use athanor_generation::{Beams, Completion, Decoder, Finish, Sampling, beam_search};
-use athanor_serving::{Loaded, StopFilter};
+use athanor_generation::{Beams, Sampling, beam_search};
+use athanor_serving::{Finish, Loaded, StopFilter};
 use athanor_store::{Error, Result, read_text};
 use serde_json::{Value, json};
 
@@ -14,8 +14,7 @@ use crate::{
     context::Context,
     model_path::{self, Want},
     out, signals,
-    
-    writer::{self, SamplingArgs, WeightsArgs},
+    writer::{self, WritingArgs},
 };
 
 /// Write text after a prompt
@@ -49,12 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "beams", allow_negative_numbers = true)]
     length_penalty: f64,
     #[command(flatten)]
-    sampling: SamplingArgs,
-    #[command(flatten)]
-    weights: WeightsArgs,
-    /// What all randomness comes from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    writing: WritingArgs,
     /// Ends a text before this string; \n, \t and \\ are read as escapes (repeatable)
     #[arg(long, value_name = "STRING")]
     stop: Vec<String>,
@@ -64,15 +58,15 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     let prompt = match (&args.prompt, &args.file) {
         (Some(prompt), _) => prompt.clone(),
         (None, Some(path)) => read(path)?,
         (None, None) => String::new(),
     };
     let dir = model_path::resolve(context, &args.model, Want::Writer)?;
-    let loaded = writer::load(&dir, args.raw.then_some(false), args.weights)?;
-    let sampling = writer::sampling(&loaded, &args.sampling)?;
+    let loaded = writer::load(context, &dir, args.raw.then_some(false), args.writing.weights)?;
+    let sampling = writer::sampling(&loaded, &args.writing.sampling)?;
     let stops: Vec<String> = args.stop.iter().map(|s| unescape(s)).collect();
     let ids = loaded.writer.prompt(&prompt)?;
     let rows = usize::from(args.n);
@@ -82,57 +76,42 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         let beams = Beams { beams: usize::from(beams), length_penalty: args.length_penalty };
         return search(context, &loaded, &prompt, &ids, &sampling, beams, &stops, rows, &dir);
     }
-    let tokenizer = &loaded.writer.tokenizer;
-    let prompts = vec![ids; rows];
-    let mut decoder =
-        Decoder::new(&loaded.writer.model, &prompts, &loaded.stops, &sampling, args.seed)?;
-    let mut cutters: Vec<_> = (0..rows).map(|_| StopFilter::new(tokenizer, &stops)).collect();
-    let mut texts = vec![String::new(); rows];
-    let mut counts = vec![0usize; rows];
+    let mut engine = loaded.engine(ids.len().saturating_add(sampling.max_new_tokens));
+    let request = |stream| loaded.request(&ids, &sampling, args.writing.seed, stream);
+    let tickets = engine.admit((0..rows as u64).map(request).collect(), &stops)?;
+    let mut found = vec![Found::default(); rows];
     let streaming = rows == 1 && !context.json;
-    let show = |texts: &mut [String], row: usize, text: String| {
-        texts[row].push_str(&text);
-        if streaming && !text.is_empty() { out::print(&text) } else { Ok(()) }
-    };
-    while !decoder.is_done() && cutters.iter().any(|c| !c.is_stopped()) {
-        if context.interrupt.is_set() {
+    while !engine.is_empty() {
+        if context.session.interrupt.is_set() {
             if streaming {
                 out::line("")?;
             }
             return Err(Error::interrupted("stopped while writing"));
         }
-        for (row, token) in decoder.step() {
-            if !cutters[row].is_stopped() {
-                counts[row] += 1;
-                let text = cutters[row].push(token)?;
-                show(&mut texts, row, text)?;
+        for piece in engine.step()? {
+            // Tickets rise.
+            let Ok(row) = tickets.binary_search(&piece.ticket) else { continue };
+            if streaming && !piece.text.is_empty() {
+                out::print(&piece.text)?;
             }
+            found[row].text.push_str(&piece.text);
+            found[row].tokens.push(piece.token);
+            found[row].log_probs.push(piece.log_prob);
+            found[row].stopped = piece.finish == Some(Finish::Stop);
         }
     }
-    for (row, cutter) in cutters.iter_mut().enumerate() {
-        let text = cutter.finish()?;
-        show(&mut texts, row, text)?;
-    }
     if streaming {
-        return if texts[0].ends_with('\n') { Ok(()) } else { out::line("") };
+        return if found[0].text.ends_with('\n') { Ok(()) } else { out::line("") };
     }
-    let completions = decoder.finish();
-    let found: Vec<Found> = (texts.into_iter().zip(completions).zip(cutters).zip(counts))
-        .map(|(((text, completion), cutter), count)| Found {
-            stopped: cutter.is_stopped() || completion.finish == Finish::Stop,
-            text,
-            completion,
-            count,
-        })
-        .collect();
     show_all(context, &dir, &prompt, &found)
 }
 
-/// A text, cut at a stop string: of the completion the first `count` tokens.
+/// A text, cut at a stop string, and its tokens.
+#[derive(Clone, Default)]
 struct Found {
     text: String,
-    completion: Completion,
-    count: usize,
+    tokens: Vec<u32>,
+    log_probs: Vec<f32>,
     stopped: bool,
 }
 
@@ -143,8 +122,8 @@ fn show_all(context: &Context, dir: &Path, prompt: &str, found: &[Found]) -> Res
             .map(|f| {
                 json!({
                     "text": f.text,
-                    "tokens": f.completion.tokens[..f.count],
-                    "log_probs": f.completion.log_probs[..f.count],
+                    "tokens": f.tokens,
+                    "log_probs": f.log_probs,
                     "finish": if f.stopped { "stop" } else { "length" },
                 })
             })
@@ -179,7 +158,7 @@ fn search(
     if !beams.length_penalty.is_finite() {
         return Err(Error::input("--length-penalty must be a number"));
     }
-    let interrupted = || context.interrupt.is_set();
+    let interrupted = || context.session.interrupt.is_set();
     let model = &loaded.writer.model;
     let texts = beam_search(model, ids, &loaded.stops, sampling, &beams, &interrupted)?;
     if interrupted() {
@@ -188,16 +167,17 @@ fn search(
     let mut found = Vec::new();
     for completion in texts.into_iter().take(rows) {
         let mut cutter = StopFilter::new(&loaded.writer.tokenizer, stops);
-        let (mut text, mut count) = (String::new(), 0);
-        for &token in &completion.tokens {
+        let mut one = Found::default();
+        for (&token, &log_prob) in completion.tokens.iter().zip(&completion.log_probs) {
             if !cutter.is_stopped() {
-                text.push_str(&cutter.push(token)?);
-                count += 1;
+                one.text.push_str(&cutter.push(token)?);
+                one.tokens.push(token);
+                one.log_probs.push(log_prob);
             }
         }
-        text.push_str(&cutter.finish()?);
-        let stopped = cutter.is_stopped() || completion.finish == Finish::Stop;
-        found.push(Found { text, completion, count, stopped });
+        one.text.push_str(&cutter.finish()?);
+        one.stopped = cutter.is_stopped() || completion.finish == Finish::Stop;
+        found.push(one);
     }
     match &found[..] {
         [one] if !context.json => out::line(one.text.trim_end_matches('\n')),

@@ -1,20 +1,21 @@
 //! The commands: one file each, with one line in the registry below; stages' commands follow from
-//! `stages.rs`.
+//! athanor-lab's registry of stages.
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use athanor_lab::stages::STAGES;
 use athanor_store::Result;
 
 use crate::{
+    bugs::AfterBug,
     context::{Context, Globals},
-    stages::STAGES,
 };
 
 /// What a parsed command line asks for.
 pub type Action = Box<dyn FnOnce(&Context) -> Result<()>>;
 
 macro_rules! commands {
-    ($($name:ident = $module:ident),+ $(,)?) => {
+    ($($name:ident = $module:ident $(($after:ident))?),+ $(,)?) => {
         $(mod $module;)+
         mod stage;
 
@@ -29,6 +30,14 @@ macro_rules! commands {
                     $(Self::$name(args) => Box::new(move |context| $module::run(context, args))),+
                 }
             }
+
+            /// What is written in brackets behind a command, or else the default.
+            fn after_bug(&self) -> AfterBug {
+                let last = |all: &[AfterBug]| all.last().copied().unwrap_or_default();
+                match self {
+                    $(Self::$name(_) => last(&[$(AfterBug::$after)?])),+
+                }
+            }
         }
     };
 }
@@ -41,7 +50,7 @@ commands! {
     Tokenizer = tokenizer,
     Eval = eval,
     Generate = generate,
-    Chat = chat,
+    Chat = chat(GoOn),
     Predict = predict,
     Fill = fill,
     Embed = embed,
@@ -55,7 +64,7 @@ commands! {
     Bench = bench,
 }
 
-/// How many of the commands stand before the stages in the help.
+/// How many of the commands are before the stages in the help.
 const BEFORE_STAGES: usize = 2;
 
 /// Raw text to an aligned language model, in stages: corpus, pretrain, finetune, reward, reinforce.
@@ -105,14 +114,18 @@ pub fn parse() -> (Context, Action) {
         let globals = Globals::from_arg_matches(&matches)?;
         let stage =
             matches.subcommand().and_then(|(name, found)| Some((STAGES.find(name).ok()?, found)));
-        let action: Action = match stage {
+        let (action, after_bug): (Action, _) = match stage {
             Some((stage, found)) => {
                 let args = stage::Args::from_arg_matches(found)?;
-                Box::new(move |context| stage::run(context, stage, args))
+                (Box::new(move |context| stage::run(context, stage, args)), AfterBug::default())
             }
-            None => Cli::from_arg_matches(&matches)?.command.action(),
+            None => {
+                let command = Cli::from_arg_matches(&matches)?.command;
+                let after_bug = command.after_bug();
+                (command.action(), after_bug)
+            }
         };
-        Ok((Context::new(&globals), action))
+        Ok((Context::new(&globals, after_bug), action))
     })();
     parsed.unwrap_or_else(|e: clap::Error| e.exit())
 }

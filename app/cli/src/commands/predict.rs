@@ -7,13 +7,13 @@ use std::{
 
 use athanor_data::{LabelledSection, Record, records};
 use athanor_finetune::{Fields, Predictor, Shown};
+use athanor_lab::documents::is_text;
 use athanor_report::table::{Align, Table};
 use athanor_store::{Error, Result, Section};
 use serde_json::{Map, Value, json};
 
 use crate::{
     context::Context,
-    documents::is_text,
     model_path::{self, Want},
     out, signals,
 };
@@ -66,13 +66,13 @@ pub struct Args {
 type Records = Box<dyn Iterator<Item = Result<Record>>>;
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    context.set_threads(0);
+    context.set_threads();
     if args.pair.is_some() && (args.text.len() != 1 || !args.data.is_empty()) {
         return Err(Error::input("--pair goes with one --text")
             .hint("many pairs: --data FILE with --pair-field"));
     }
     let folder = model_path::resolve(context, &args.model, Want::Any)?;
-    let predictor = Predictor::open(&folder)?;
+    let predictor = Predictor::open(&folder, context.device())?;
     if args.pair.is_some() && !predictor.task().uses.contains(&"data.examples.pair") {
         let task = predictor.task().name;
         return Err(Error::input(format!("this model's task, {task}, takes no pair"))
@@ -107,7 +107,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     }
     let mut records = first.into_iter().chain(second).map(Ok).chain(records).peekable();
     while records.peek().is_some() {
-        if context.interrupt.is_set() {
+        if context.session.interrupt.is_set() {
             return Err(Error::interrupted("stopped while predicting"));
         }
         let batch: Vec<Record> = records.by_ref().take(BATCH).collect::<Result<_>>()?;

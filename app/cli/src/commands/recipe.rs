@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
+use athanor_lab::{
+    comparison::{self, ComparisonSection},
+    plan::{self, RUN, RunOptions, RunSection},
+    stages::{self, STAGES},
+};
 use athanor_store::{Error, Key, Recipe, Result, describe, nearest, recipe::section_key};
 use serde_json::{Value, json};
 
-use crate::{
-    comparison::{self, ComparisonSection},
-    context::Context,
-    out,
-    plan::{self, RUN, RunArgs, RunSection},
-    stages::{self, STAGES},
-};
+use crate::{context::Context, out};
 
 /// Show every key of a recipe with its default, or check a recipe
 #[derive(clap::Args)]
@@ -43,7 +42,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             let (path, folder) = (path.display(), found.out.display());
             return out::line(&format!("{path}: good; a comparison of {runs} runs; folder: {folder}"));
         }
-        let plan = plan::load(&path, &RunArgs { set: args.set, ..RunArgs::default() })?;
+        let plan = plan::load(&path, &RunOptions { set: args.set, ..RunOptions::default() })?;
         let stages: Vec<&str> = plan.stages.iter().map(|s| s.name).collect();
         if context.json {
             return out::json(&json!({ "good": true, "stages": stages, "out": plan.out }));

@@ -1,13 +1,10 @@
 //! `athanor run`: all stages of a recipe.
 
-use std::path::PathBuf;
-
 use athanor_store::Result;
 
 use crate::{
     context::Context,
-    pipeline,
-    plan::{self, RunArgs},
+    runs::{self, RecipeArgs},
 };
 
 /// Run all the stages that a recipe names; skips what is done, resumes what was cut off
@@ -21,16 +18,14 @@ Examples:
 Ctrl-C writes a checkpoint; the same command goes on from there. RUN/report.html is written anew
 after each stage, RUN/recipe.toml holds every key.")]
 pub struct Args {
-    /// The recipe (TOML)
-    recipe: PathBuf,
     #[command(flatten)]
-    run: RunArgs,
+    recipe: RecipeArgs,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let plan = plan::load(&args.recipe, &args.run)?;
+    let plan = args.recipe.plan(context)?;
     let report = plan.out.join("report.html");
-    pipeline::run(context, plan, None)?;
-    context.console.say(&format!("report: {}", report.display()));
+    runs::run(context, plan, None)?;
+    context.session.console.say(&format!("report: {}", report.display()));
     Ok(())
 }

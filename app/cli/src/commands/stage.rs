@@ -1,14 +1,11 @@
 //! `athanor corpus`, `athanor pretrain` and so on: one stage of a recipe.
 
-use std::path::PathBuf;
-
-use athanor_store::{Error, Result, Task, StageKind};
+use athanor_lab::stages::STAGES;
+use athanor_store::{Error, Result, StageKind, Task};
 
 use crate::{
     context::Context,
-    pipeline,
-    plan::{self, RunArgs},
-    stages::STAGES,
+    runs::{self, RecipeArgs},
 };
 
 #[derive(clap::Args)]
@@ -16,10 +13,8 @@ use crate::{
 The stages before it have to be done in the same run folder. A stage that is done is skipped, one
 that was cut off goes on from its last checkpoint.")]
 pub struct Args {
-    /// The recipe (TOML)
-    recipe: PathBuf,
     #[command(flatten)]
-    run: RunArgs,
+    recipe: RecipeArgs,
     /// Do task I of N, from 0 to N-1, of a stage that several processes work on in one run folder:
     /// `corpus`. Any of them may be started again or left out; the others take over
     #[arg(long, value_name = "I/N", value_parser = task)]
@@ -44,11 +39,11 @@ fn sharing() -> String {
 }
 
 pub fn run(context: &Context, stage: &StageKind, args: Args) -> Result<()> {
-    let mut plan = plan::load(&args.recipe, &args.run)?;
+    let mut plan = args.recipe.plan(context)?;
     if args.task.is_some() && !stage.shares_work {
         return Err(Error::input(format!("{} cannot be split into tasks", stage.name))
             .hint(format!("only {} can: leave --task out", sharing())));
     }
     plan.task = args.task;
-    pipeline::run(context, plan, Some(stage))
+    runs::run(context, plan, Some(stage))
 }

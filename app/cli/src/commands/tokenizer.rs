@@ -1,14 +1,11 @@
 //! `athanor tokenizer`: the corpus stage, which makes the tokenizer.
 
-use std::path::PathBuf;
-
+use athanor_lab::stages::STAGES;
 use athanor_store::Result;
 
 use crate::{
     context::Context,
-    pipeline,
-    plan::{self, RunArgs},
-    stages::STAGES,
+    runs::{self, RecipeArgs},
 };
 
 /// Train the tokenizer: a part of the corpus stage, which is run
@@ -17,17 +14,15 @@ use crate::{
 The tokenizer is trained on the cleaned text, so this does the whole corpus stage; the tokenizer is
 RUN/corpus/tokenizer. Its keys are the recipe's [corpus.tokenizer].")]
 pub struct Args {
-    /// The recipe (TOML)
-    recipe: PathBuf,
     #[command(flatten)]
-    run: RunArgs,
+    recipe: RecipeArgs,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let plan = plan::load(&args.recipe, &args.run)?;
+    let plan = args.recipe.plan(context)?;
     let folder = plan.out.join("corpus").join("tokenizer");
-    context.console.say("the tokenizer is made by the corpus stage, on its cleaned text");
-    pipeline::run(context, plan, Some(STAGES.find("corpus")?))?;
-    context.console.say(&format!("tokenizer: {}", folder.display()));
+    context.session.console.say("the tokenizer is made by the corpus stage, on its cleaned text");
+    runs::run(context, plan, Some(STAGES.find("corpus")?))?;
+    context.session.console.say(&format!("tokenizer: {}", folder.display()));
     Ok(())
 }

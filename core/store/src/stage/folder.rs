@@ -30,6 +30,9 @@ pub struct Fingerprint {
     pub section: Value,
     /// SHA-256 of each input, by its name.
     pub inputs: BTreeMap<String, String>,
+    /// The device that computes it, if it is another than the processor: results may differ between devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Gives a section written by an older Athanor the keys that it did not know, at their defaults.
     #[serde(skip, default = "nothing_to_complete")]
     complete: fn(&mut Value),
@@ -41,7 +44,10 @@ fn nothing_to_complete() -> fn(&mut Value) {
 
 impl PartialEq for Fingerprint {
     fn eq(&self, other: &Self) -> bool {
-        self.seed == other.seed && self.section == other.section && self.inputs == other.inputs
+        self.seed == other.seed
+            && self.section == other.section
+            && self.inputs == other.inputs
+            && self.device == other.device
     }
 }
 
@@ -49,7 +55,8 @@ impl Fingerprint {
     /// The fingerprint of a stage without inputs.
     pub fn new<S: Section>(section: &S, seed: u64) -> Self {
         let section = fingerprint_value(section);
-        Self { seed, section, inputs: BTreeMap::new(), complete: complete_fingerprint::<S> }
+        let (inputs, complete) = (BTreeMap::new(), complete_fingerprint::<S>);
+        Self { seed, section, inputs, device: None, complete }
     }
 
     /// One that was read from a file, with this one's newer keys.
@@ -65,6 +72,12 @@ impl Fingerprint {
         self
     }
 
+    /// Names the device; `None` is the processor.
+    #[must_use]
+    pub fn on(self, device: Option<&str>) -> Self {
+        Self { device: device.map(str::to_owned), ..self }
+    }
+
     /// SHA-256 of the fingerprint.
     pub fn hash(&self) -> String {
         sha256_bytes(serde_json::json!(self).to_string().as_bytes())
@@ -76,6 +89,9 @@ impl Fingerprint {
             let mut flat = BTreeMap::new();
             flatten(stage, &f.section, &mut flat);
             flat.insert("seed".into(), f.seed.to_string());
+            if let Some(device) = &f.device {
+                flat.insert("run.device".into(), device.clone());
+            }
             for (name, hash) in &f.inputs {
                 let short = hash.get(..12).unwrap_or(hash);
                 flat.insert(format!("input {name}"), format!("sha256 {short}…"));

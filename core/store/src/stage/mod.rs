@@ -55,7 +55,7 @@ pub trait Stage: 'static {
     /// Those of [`work`](Self::work) and of [`StageFolder::is_done`].
     fn run(run: &Run) -> Result<()> {
         let section: Self::Section = run.recipe.section(Self::NAME)?;
-        let mut fingerprint = run.fingerprint(&section);
+        let mut fingerprint = run.fingerprint(&section).on(run.device.as_deref());
         let mut places = BTreeMap::new();
         for input in Self::inputs(&section) {
             let place = input.locate(Self::NAME, run)?;

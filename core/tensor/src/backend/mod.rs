@@ -8,6 +8,7 @@
 
 mod args;
 pub(crate) mod cpu;
+mod names;
 mod plan;
 
 use std::sync::{PoisonError, RwLock};
@@ -18,6 +19,7 @@ pub use args::{
     Projection, RelativeAttention, RelativeMask, RelativeSizes, Unary, Weights, Window,
 };
 pub use cpu::Cpu;
+pub use names::UnknownDevice;
 
 use crate::{
     device::Device,
@@ -31,6 +33,11 @@ use crate::{
 pub trait Backend: Send + Sync {
     /// Allocates the memory of its tensors.
     fn allocator(&self) -> &'static dyn Allocator;
+
+    /// The name by which users ask for the device; without one they cannot.
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
 
     /// out = x, rounded to the nearest of `out`'s format.
     fn convert(&self, x: &Tensor, out: &mut Tensor);

@@ -44,6 +44,9 @@ macro_rules! forward {
             fn allocator(&self) -> &'static dyn Allocator {
                 &HostAllocator
             }
+            fn name(&self) -> Option<&'static str> {
+                Some("counting")
+            }
             $(fn $name(&self, $($arg: $ty),*) $(-> $ret)? {
                 count(stringify!($name));
                 Cpu.$name($($arg),*)
@@ -117,6 +120,15 @@ fn step(device: Device) -> Vec<Vec<f32>> {
     tape.backward(&loss, &mut grads);
     let gradients = [&x, &w, &b, &table].map(|v| grads.take(v).unwrap().to_vec());
     outputs.into_iter().chain(gradients).collect()
+}
+
+#[test]
+fn devices_have_names() {
+    let counting = device();
+    assert_eq!(Device::by_name("counting"), Ok(counting));
+    assert_eq!(Device::by_name("cpu"), Ok(Device::Cpu));
+    let error = Device::by_name("plan").unwrap_err().to_string();
+    assert_eq!(error, "no device \"plan\"; this build has cpu, counting");
 }
 
 /// One kernel a call, none of them the CPU's by its own way, and no value read on the host.

@@ -55,6 +55,10 @@ impl Backend for Cpu {
         &HostAllocator
     }
 
+    fn name(&self) -> Option<&'static str> {
+        Some("cpu")
+    }
+
     fn convert(&self, x: &Tensor, out: &mut Tensor) {
         match (x.dtype(), out.dtype()) {
             (DType::F32, DType::F32) => cast::widen::<f32>(x.cpu(), out.cpu_mut()),

@@ -322,6 +322,23 @@ mod tests {
         });
     }
 
+    /// Whatever panics, on whichever threads, the caller gets it and later ops are whole.
+    #[test]
+    fn the_team_works_after_panics_on_all_threads() {
+        first_of(3, || {
+            for turn in 0..50 {
+                let all = catch_unwind(AssertUnwindSafe(|| run(16, |i| panic!("piece {i}"))));
+                assert!(all.is_err());
+                let within = catch_unwind(AssertUnwindSafe(|| {
+                    run(3, |_| run(4, |i| assert_ne!(i, turn % 4)));
+                }));
+                assert!(within.is_err());
+                assert!(!BUSY.get() && !TEAM.taken.load(Ordering::SeqCst));
+                assert_eq!(counts(9), [1; 9]);
+            }
+        });
+    }
+
     #[test]
     fn a_panic_comes_to_the_caller() {
         first_of(2, || {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use athanor_store::{Error, Result, StageKind, sha256_bytes};
+use athanor_tensor::Device;
 use serde_json::Value;
 
 use super::{Comparison, EntrySection, TextsSection, result, slug, texts};
 use crate::{
-    context::Context,
     pipeline,
-    plan::{self, Plan, RunArgs, absolute},
+    plan::{self, Plan, RunOptions, absolute},
+    session::Session,
     stages::STAGES,
 };
 
@@ -34,8 +35,10 @@ impl Cell<'_> {
         if let Some(folder) = &comparison.section.folder {
             set.push(format!("run.folder={}", quoted(folder)));
         }
-        let args = RunArgs { out: Some(self.out.clone()), seed: Some(self.seed), set, force };
-        plan::load(&self.recipe, &args)
+        let (out, seed) = (Some(self.out.clone()), Some(self.seed));
+        let device = comparison.section.device.clone();
+        let options = RunOptions { out, seed, set, force, device };
+        plan::load(&self.recipe, &options)
     }
 }
 
@@ -53,6 +56,8 @@ fn folder_of(comparison: &Comparison, entry: &EntrySection, seed: u64) -> PathBu
 struct Grid<'a> {
     /// All runs in their order, each with its stage.
     cells: Vec<(Cell<'a>, &'static StageKind)>,
+    /// What each of the models computes on.
+    devices: Vec<Device>,
     /// The file of each of the texts.
     texts: Vec<(&'a TextsSection, PathBuf)>,
 }
@@ -65,7 +70,7 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
     // The corpus of each model that has one, and whether it keeps its texts.
     let mut read: Vec<(&str, PathBuf, bool)> = Vec::new();
     let mut first = Vec::new();
-    let mut models = Vec::new();
+    let (mut models, mut devices) = (Vec::new(), Vec::new());
     let seed = section.seeds[0];
     for entry in &section.models {
         let recipe = comparison.recipe.resolve(&entry.recipe);
@@ -79,6 +84,7 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
         };
         let plan = cell(comparison.out.join("any"), seed, Vec::new()).plan(comparison, force)?;
         need(&plan, pretrain)?;
+        devices.push(plan.run.device()?);
         let mut set = Vec::new();
         if plan.recipe.has(corpus.name) && !plan.recipe.has("pretrain.corpus") {
             // Models that read the same corpus share it.
@@ -152,7 +158,8 @@ fn grid(comparison: &Comparison, force: bool) -> Result<Grid<'_>> {
         }
         texts.push((entry, from));
     }
-    Ok(Grid { cells: first.into_iter().chain(models).chain(tasks).collect(), texts })
+    let cells = first.into_iter().chain(models).chain(tasks).collect();
+    Ok(Grid { cells, devices, texts })
 }
 
 /// The corpus of the model of this name.
@@ -180,27 +187,28 @@ pub fn check(comparison: &Comparison) -> Result<usize> {
 ///
 /// # Errors
 /// Those of the recipes, before anything runs; of the first run that fails; interrupted.
-pub fn run(context: &Context, comparison: &Comparison, force: bool) -> Result<Value> {
+pub fn run(session: &Session, comparison: &Comparison, force: bool) -> Result<Value> {
     let section = &comparison.section;
     let grid = grid(comparison, force)?;
     for (i, (cell, stage)) in grid.cells.iter().enumerate() {
         let plan = cell.plan(comparison, force)?;
         let shown = cell.out.strip_prefix(&comparison.out).unwrap_or(&cell.out);
         let (at, of) = (i + 1, grid.cells.len());
-        context.console.say(&format!("{at} of {of}: {} in {}", stage.name, shown.display()));
-        pipeline::run(context, plan, Some(stage))?;
+        session.console.say(&format!("{at} of {of}: {} in {}", stage.name, shown.display()));
+        pipeline::run(session, plan, Some(stage))?;
     }
     let folder = comparison.out.join("texts");
     let gathered = grid.texts.iter().map(|(entry, from)| texts::gather(entry, from, &folder));
     let gathered: Vec<_> = gathered.collect::<Result<_>>()?;
-    for model in section.models.iter().filter(|_| !gathered.is_empty()) {
+    let models = section.models.iter().zip(&grid.devices);
+    for (model, &device) in models.filter(|_| !gathered.is_empty()) {
         for &seed in section.seeds_of(model) {
             let run = folder_of(comparison, model, seed);
             let shown = run.strip_prefix(&comparison.out).unwrap_or(&run);
-            let subject = texts::Measured::open(run.join("pretrain/model"))?;
+            let subject = texts::Measured::open(run.join("pretrain/model"), device)?;
             for ((entry, _), texts) in grid.texts.iter().zip(&gathered) {
-                context.console.say(&format!("texts {:?} by {}", entry.name, shown.display()));
-                subject.on(context, texts, &result::text_file(&run, entry))?;
+                session.console.say(&format!("texts {:?} by {}", entry.name, shown.display()));
+                subject.on(session, texts, &result::text_file(&run, entry))?;
             }
         }
     }

@@ -8,16 +8,15 @@
 use athanor_models::{Head, Input, Model, Pass};
 use athanor_store::{Error, Result};
 use athanor_tensor::{Graph, Ids, ops};
-use athanor_text::Tokenizer;
 
-use super::Subject;
-use crate::{context::Context, documents::Documents, signals};
+use super::{Figure, Subject};
+use crate::session::Session;
 
 /// Tokens of one pass.
 const BATCH_TOKENS: usize = 4096;
 /// Windows that are sorted by length before they are batched.
 const BUFFER: usize = 256;
-/// The window where the model's context is longer and the user says nothing.
+/// The window if the model's context is longer and the user does not give one.
 const USUAL_WINDOW: usize = 2048;
 
 /// What was counted.
@@ -43,6 +42,24 @@ impl Score {
     pub fn bits_per_byte(&self) -> f64 {
         self.nats / std::f64::consts::LN_2 / self.bytes.max(1) as f64
     }
+
+    /// All figures, the measure of this name first.
+    pub fn figures(&self, first: &str) -> Vec<Figure> {
+        let mut figures = vec![
+            Figure::new("bits_per_byte", self.bits_per_byte()),
+            Figure::new("loss_per_token", self.loss()),
+            Figure::new("perplexity", self.loss().exp()),
+        ];
+        if figures[0].name != first {
+            figures.reverse();
+        }
+        figures.extend([
+            Figure::count("tokens", self.tokens),
+            Figure::count("bytes", self.bytes),
+            Figure::count("documents", self.documents),
+        ]);
+        figures
+    }
 }
 
 /// A piece of a document: predicts the last `new` of `ids[1..]`.
@@ -57,22 +74,19 @@ struct Window {
 /// # Errors
 /// Input: the model does not write, the data cannot be read or hold no text, the window is too
 /// large. Interrupted.
-pub fn score(context: &Context, subject: &Subject<'_>) -> Result<Score> {
-    let tokenizer = Tokenizer::load(subject.model)?;
-    let documents = Documents::open(subject.data, subject.field)?;
-    let model = subject.weights.load(subject.model)?;
+pub fn score(session: &Session, subject: Subject<'_>) -> Result<Score> {
+    let Subject { model, tokenizer, .. } = subject;
     if model.head() != Head::CAUSAL_LM {
         return Err(Error::input("this model scores texts, it does not predict words")
-            .at(subject.model.display()));
+            .at(subject.folder.display()));
     }
-    let (window, stride) = sizes(subject, model.sizes().context)?;
-    let _working = signals::working();
-    let bar = context.console.bar("eval", subject.limit as u64, "documents");
+    let (window, stride) = sizes(&subject, model.sizes().context)?;
+    let bar = session.console.bar("eval", subject.limit as u64, "documents");
     let begin = tokenizer.bos_id().or(tokenizer.eos_id());
     let mut score = Score::default();
     let mut pending: Vec<Window> = Vec::new();
     let limit = if subject.limit == 0 { usize::MAX } else { subject.limit };
-    for text in documents.take(limit) {
+    for text in subject.documents.take(limit) {
         let text = text?;
         let mut ids: Vec<u32> = begin.into_iter().collect();
         ids.extend(tokenizer.encode(&text)?);
@@ -84,19 +98,19 @@ pub fn score(context: &Context, subject: &Subject<'_>) -> Result<Score> {
         }
         if let Some(bad) = ids.iter().find(|&&i| i as usize >= model.sizes().vocabulary) {
             return Err(Error::input(format!("token {bad} is not in the model's vocabulary"))
-                .at(subject.model.display())
+                .at(subject.folder.display())
                 .hint("tokenizer.json and model.safetensors must belong together"));
         }
         for window in windows(&ids, window, stride) {
             pending.push(window);
             if pending.len() >= BUFFER {
-                flush(context, &model, &mut pending, &mut score)?;
+                flush(session, model, &mut pending, &mut score)?;
                 bar.message(&format!("loss {:.4}", score.loss()));
             }
         }
         bar.set(score.documents);
     }
-    flush(context, &model, &mut pending, &mut score)?;
+    flush(session, model, &mut pending, &mut score)?;
     if score.tokens == 0 {
         return Err(Error::input("the data hold no text to predict"));
     }
@@ -134,7 +148,7 @@ fn windows(ids: &[u32], window: usize, stride: usize) -> Vec<Window> {
 
 /// Adds what the windows predict; empties them.
 fn flush(
-    context: &Context,
+    session: &Session,
     model: &Model,
     pending: &mut Vec<Window>,
     score: &mut Score,
@@ -143,7 +157,7 @@ fn flush(
     pending.sort_by_key(|w| w.ids.len());
     let mut rest: &[Window] = pending;
     while !rest.is_empty() {
-        if context.interrupt.is_set() {
+        if session.interrupt.is_set() {
             return Err(Error::interrupted("stopped while evaluating"));
         }
         let fits = |n: &usize| *n == 1 || n * (rest[n - 1].ids.len() - 1) <= BATCH_TOKENS;
@@ -161,7 +175,7 @@ fn losses(model: &Model, batch: &[Window]) -> f64 {
     let (mut ids, mut rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for (b, w) in batch.iter().enumerate() {
         let length = w.ids.len() - 1;
-        // Padding stands on the right, where causal attention does not look back at it.
+        // Padding is on the right, where causal attention does not look back at it.
         ids.extend(w.ids[..length].iter().map(|&i| i as i32));
         ids.resize((b + 1) * time, 0);
         for t in length - w.new..length {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_store::{Check, Error, Problem, Recipe, Result, section};
 
-use crate::context::MOST_THREADS;
+use crate::{plan::known_device, session::MOST_THREADS};
 
 pub use grid::{check, run};
 pub use result::rows;
@@ -58,6 +58,8 @@ section! {
         seeds: Vec<u64> = vec![1, 2, 3],
         /// CPU threads; 0: all cores. Results do not depend on it.
         threads: usize = 0,
+        /// What computes, as run.device; not set: each recipe's own.
+        device: Option<String> = None,
         /// Overrides of every model's recipe, before its own.
         set: Vec<String> = Vec::new(),
         /// What is pretrained.
@@ -87,6 +89,7 @@ impl Check for ComparisonSection {
             "threads",
             format!("is {}, it must be 0 to {MOST_THREADS}", self.threads),
         )?;
+        self.device.iter().try_for_each(|name| known_device(name))?;
         Problem::unless(!self.models.is_empty(), "models", "must have at least one entry")?;
         let asked = !self.tasks.is_empty() || !self.texts.is_empty() || !self.reach.is_empty();
         Problem::unless(
@@ -132,11 +135,13 @@ pub const NAME: &str = "comparison";
 
 /// A checked comparison.
 pub struct Comparison {
+    /// Its keys.
     pub section: ComparisonSection,
     /// What `name` is, or the file's name.
     pub name: String,
     /// Where everything is written.
     pub out: PathBuf,
+    /// The recipe as read.
     pub recipe: Recipe,
 }
 

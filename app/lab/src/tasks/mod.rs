@@ -1,33 +1,35 @@
-//! What `athanor eval` measures of models that write: one file each, with one line in [`TASKS`]. What it measures of
-//! fine-tuned models are the tasks of fine-tuning, [`labelled`].
+//! What can be measured of a model. Of models that write: one file each, with one line in [`TASKS`]. Of fine-tuned
+//! models: the tasks of fine-tuning, [`labelled`].
 
 mod bits_per_byte;
 pub mod labelled;
 mod perplexity;
 mod score;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use athanor_models::Model;
 use athanor_store::{Entry, Registry, Result};
+use athanor_text::Tokenizer;
 
-use crate::{context::Context, writer::WeightsArgs};
+use crate::{documents::Documents, session::Session};
 
 /// What a task works on.
 pub struct Subject<'a> {
-    /// The model's folder.
-    pub model: &'a Path,
-    /// Files of documents.
-    pub data: &'a [PathBuf],
-    /// The field that holds a document's text.
-    pub field: &'a str,
+    /// The model's folder, for errors.
+    pub folder: &'a Path,
+    /// The model.
+    pub model: &'a Model,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The texts.
+    pub documents: Documents,
     /// Documents at most; 0: all.
     pub limit: usize,
     /// Tokens that the model sees at once; 0: its context, but at most 2048.
     pub window: usize,
     /// Tokens by which the window moves on; 0: half of it.
     pub stride: usize,
-    /// What the model computes with.
-    pub weights: WeightsArgs,
 }
 
 /// One number of the result.
@@ -59,7 +61,7 @@ pub struct Task {
     /// What it measures, for the help.
     pub about: &'static str,
     /// Does it; the first figure is the task's own.
-    pub run: fn(&Context, &Subject<'_>) -> Result<Vec<Figure>>,
+    pub run: fn(&Session, Subject<'_>) -> Result<Vec<Figure>>,
 }
 
 /// All of these.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use athanor_store::{
     Check, Error, Problem, Recipe, Result, Section, StageKind, Task, recipe::KeysOf, section,
 };
+use athanor_tensor::Device;
 use serde_json::Value;
 
-use crate::{context::MOST_THREADS, stages::STAGES};
+use crate::{session::MOST_THREADS, stages::STAGES};
 
 section! {
     /// The run as a whole.
@@ -26,6 +27,18 @@ section! {
         /// CPU threads; 0: all cores. Results do not depend on it.
         #[watch]
         threads: usize = 0,
+        /// What computes: cpu, or another device of this build. Results may differ between devices.
+        device: String = "cpu".into(),
+    }
+}
+
+impl RunSection {
+    /// The device of the run.
+    ///
+    /// # Errors
+    /// Input, for a name that no device of this build has.
+    pub fn device(&self) -> Result<Device> {
+        Device::by_name(&self.device).map_err(|e| Error::input(e).at("run.device"))
     }
 }
 
@@ -37,28 +50,34 @@ impl Check for RunSection {
             self.threads <= MOST_THREADS,
             "threads",
             format!("is {}, it must be 0 to {MOST_THREADS}", self.threads),
-        )
+        )?;
+        known_device(&self.device)
     }
+}
+
+/// Checks a key `device`.
+pub(crate) fn known_device(name: &str) -> Result<(), Problem> {
+    Device::by_name(name)
+        .map(|_| ())
+        .map_err(|e| Problem::new("device", format!("is {name:?}: {e}")))
 }
 
 /// Name of the section about the run as a whole.
 pub const RUN: &str = "run";
 
-/// Options of commands that work on a run.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct RunArgs {
-    /// The run's folder [default: `out` in the recipe's [run], else runs/NAME]
-    #[arg(long, value_name = "DIR")]
+/// What a caller wants otherwise than the recipe.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The run's folder; not set: `out` in the recipe's [run], else runs/NAME.
     pub out: Option<PathBuf>,
-    /// What all randomness comes from [default: `seed` in the recipe's [run]]
-    #[arg(long, value_name = "N")]
+    /// What all randomness comes from; not set: `seed` in the recipe's [run].
     pub seed: Option<u64>,
-    /// Overrides a key of the recipe, as in --set pretrain.train.steps=100 (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Overrides of the recipe's keys: `pretrain.train.steps=100`.
     pub set: Vec<String>,
-    /// Redo stages that were made from another recipe
-    #[arg(long)]
+    /// Whether stages that were made from another recipe are made again.
     pub force: bool,
+    /// The name of what computes; not set: `device` in the recipe's [run].
+    pub device: Option<String>,
 }
 
 /// A checked recipe.
@@ -73,9 +92,9 @@ pub struct Plan {
     pub stages: Vec<&'static StageKind>,
     /// The recipe with every key.
     pub resolved: String,
-    /// `--force`.
+    /// Whether stages that were made from another recipe are made again.
     pub force: bool,
-    /// `--task`.
+    /// Which of several processes that share a stage's work this is.
     pub task: Option<Task>,
 }
 
@@ -89,16 +108,20 @@ fn sections() -> Vec<(&'static str, KeysOf)> {
 ///
 /// # Errors
 /// Input, at the file and line or the `--set`.
-pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
-    let mut recipe = Recipe::load(path, &args.set)?;
+pub fn load(path: &Path, options: &RunOptions) -> Result<Plan> {
+    let mut recipe = Recipe::load(path, &options.set)?;
     recipe.check_names(&sections())?;
     let mut run: RunSection = recipe.section(RUN)?;
     if run.name.is_empty() {
         let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
         run.name = stem.unwrap_or_else(|| RUN.into());
     }
-    run.seed = args.seed.unwrap_or(run.seed);
-    let out = args.out.clone().or(run.out).unwrap_or_else(|| Path::new("runs").join(&run.name));
+    run.seed = options.seed.unwrap_or(run.seed);
+    if let Some(device) = &options.device {
+        run.device.clone_from(device);
+        run.device()?;
+    }
+    let out = options.out.clone().or(run.out).unwrap_or_else(|| Path::new("runs").join(&run.name));
     if let Some(folder) = &run.folder {
         recipe = recipe.start_from(folder);
     }
@@ -118,7 +141,7 @@ pub fn load(path: &Path, args: &RunArgs) -> Result<Plan> {
         values.push((stage.name, (stage.resolved)(&recipe)?));
     }
     let resolved = format!("# Every key of {}.\n\n{}", path.display(), Recipe::resolved(&values));
-    Ok(Plan { recipe, run, out, stages, resolved, force: args.force, task: None })
+    Ok(Plan { recipe, run, out, stages, resolved, force: options.force, task: None })
 }
 
 /// A path that does not depend on the current folder.

@@ -13,7 +13,7 @@ pub struct Documents {
     files: VecDeque<PathBuf>,
     field: String,
     open: Option<records::Records>,
-    option: &'static str,
+    option: Option<&'static str>,
     by_line: bool,
     lines: Option<records::Lines>,
 }
@@ -32,7 +32,7 @@ impl Documents {
             files: files.iter().cloned().collect(),
             field: field.to_owned(),
             open: None,
-            option: "--text",
+            option: None,
             by_line: false,
             lines: None,
         })
@@ -44,10 +44,10 @@ impl Documents {
         Self { by_line: true, ..self }
     }
 
-    /// The option that names the field, for errors.
+    /// The command's option that names the field, for errors.
     #[must_use]
     pub fn named(self, option: &'static str) -> Self {
-        Self { option, ..self }
+        Self { option: Some(option), ..self }
     }
 }
 
@@ -61,9 +61,11 @@ impl Iterator for Documents {
                     Some(record) => {
                         let text = record.and_then(|r| {
                             r.text(&self.field).map(str::to_owned).map_err(|e| {
-                                let option = self.option;
-                                e.at(records.place())
-                                    .hint(format!("{option} FIELD names the field"))
+                                let e = e.at(records.place());
+                                match self.option {
+                                    Some(o) => e.hint(format!("{o} FIELD names the field")),
+                                    None => e,
+                                }
                             })
                         });
                         return Some(text);
@@ -96,7 +98,7 @@ impl Iterator for Documents {
     }
 }
 
-/// Whether a file is text, which is one document, by its name.
+/// Whether a file is plain text, by its name; such a file is one document.
 pub fn is_text(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);

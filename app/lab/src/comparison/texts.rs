@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use athanor_data::{Expression, records};
+use athanor_models::Model;
 use athanor_store::{
     Check, Error, Problem, Result, read_json, section, sha256_bytes, sha256_file, write_atomic,
     write_atomic_with, write_json,
 };
+use athanor_tensor::Device;
+use athanor_text::Tokenizer;
 use serde_json::{Value, json};
 
 use super::slug;
 use crate::{
-    context::Context,
-    documents::{is_text, whole},
+    documents::{Documents, is_text, whole},
+    session::Session,
     tasks::{Subject, TASKS},
-    writer::WeightsArgs,
 };
 
 /// The task of `athanor eval` that measures them.
@@ -50,7 +52,7 @@ impl Check for TextsSection {
     }
 }
 
-/// Writes the texts that are meant into `folder`, once for all models; gives the file and its hash.
+/// Writes the texts of a section into `folder`, once for all models; gives the file and its hash.
 ///
 /// # Errors
 /// Input: a file that cannot be read, an expression that fails, no text left. Failed: writing.
@@ -109,25 +111,26 @@ pub(super) struct Measured {
     model: PathBuf,
     /// Of its weights.
     hash: String,
+    device: Device,
 }
 
 impl Measured {
-    /// A model folder.
+    /// The model of a folder.
     ///
     /// # Errors
     /// Those of reading it.
-    pub fn open(model: PathBuf) -> Result<Self> {
+    pub fn open(model: PathBuf, device: Device) -> Result<Self> {
         let hash = sha256_file(&model.join("model.safetensors"))?;
-        Ok(Self { model, hash })
+        Ok(Self { model, hash, device })
     }
 
-    /// Writes its figures on gathered texts to `kept`, unless they stand there already.
+    /// Writes its figures on gathered texts to `kept`, unless they are there already.
     ///
     /// # Errors
     /// Those of the evaluation.
     pub fn on(
         &self,
-        context: &Context,
+        session: &Session,
         (texts, hash): &(PathBuf, String),
         kept: &Path,
     ) -> Result<()> {
@@ -136,17 +139,20 @@ impl Measured {
         if before.is_ok_and(|before| before["made_of"] == json!(made_of)) {
             return Ok(());
         }
+        let tokenizer = Tokenizer::load(&self.model)?;
+        let documents = Documents::open(std::slice::from_ref(texts), "text")?;
+        let model = Model::load(&self.model, self.device)?;
         let subject = Subject {
-            model: &self.model,
-            data: std::slice::from_ref(texts),
-            field: "text",
+            folder: &self.model,
+            model: &model,
+            tokenizer: &tokenizer,
+            documents,
             limit: 0,
             window: 0,
             stride: 0,
-            weights: WeightsArgs::default(),
         };
         let mut figures = json!({ "made_of": made_of });
-        for figure in (TASKS.find(TASK)?.run)(context, &subject)? {
+        for figure in (TASKS.find(TASK)?.run)(session, subject)? {
             figures[figure.name] =
                 if figure.count { json!(figure.value as u64) } else { json!(figure.value) };
         }

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use athanor_data::LabelledSection;
 use athanor_finetune::{Fields, Predictor, TaskKind};
 use athanor_store::{Error, Result};
+use athanor_tensor::Device;
 
 use super::Figure;
-use crate::{context::Context, signals};
+use crate::session::Session;
 
 /// Measures a model on files of examples; `sets` are the task's own keys.
 pub fn run(
-    context: &Context,
+    session: &Session,
     task: &TaskKind,
-    model: &Path,
+    (model, device): (&Path, Device),
     files: &[PathBuf],
     source: LabelledSection,
     sets: &[String],
 ) -> Result<Vec<Figure>> {
-    let predictor = Predictor::open(model)?;
+    let predictor = Predictor::open(model, device)?;
     let own = predictor.task().name;
     if own != task.name {
         return Err(Error::input(format!(
@@ -29,13 +30,12 @@ pub fn run(
         .hint(format!("--task {own}")));
     }
     let fields = Fields::new(task, source, sets)?;
-    let _working = signals::working();
     let mut bar = None;
     let found = predictor.evaluate(&fields, files, &mut |done, of| {
-        if context.interrupt.is_set() {
+        if session.interrupt.is_set() {
             return Err(Error::interrupted("stopped while evaluating"));
         }
-        bar.get_or_insert_with(|| context.console.bar("eval", of as u64, "examples"))
+        bar.get_or_insert_with(|| session.console.bar("eval", of as u64, "examples"))
             .set(done as u64);
         Ok(())
     })?;
