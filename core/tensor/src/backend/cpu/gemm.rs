@@ -95,28 +95,17 @@ pub(crate) unsafe fn matmul_raw(out: *mut f32, out_stride: usize, product: Gemm<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cpu::mat::Mat;
-
-    fn noise(n: usize, seed: u64) -> Vec<f32> {
-        let mut x = vec![0.0; n];
-        crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
-        x
-    }
+    use crate::backend::cpu::{
+        mat::Mat,
+        reference::{SIZES, noise},
+    };
 
     #[test]
     fn matches_f64_and_any_thread_count() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        for [m, n, k] in [
-            [1, 1, 1],
-            [5, 7, 3],
-            [65, 33, 129],
-            [1, 300, 200],
-            [130, 1, 70],
-            [300, 257, 513],
-            // Beyond a block of places and of rows, with an odd rest of each.
-            [133, 97, 1031],
-            [4, 4, 0],
-        ] {
+        // Beyond a block of places and of rows, with an odd rest of each; and nothing to add up.
+        let large = [[300, 257, 513], [133, 97, 1031], [4, 4, 0]];
+        for [m, n, k] in SIZES.into_iter().chain(large) {
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
             for (ta, tb) in [(false, false), (true, false), (false, true)] {
                 let av = if ta { Mat::new(&a, m).t() } else { Mat::new(&a, k) };

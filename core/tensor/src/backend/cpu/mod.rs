@@ -24,6 +24,8 @@ mod panels;
 pub(crate) mod parallel;
 pub(crate) mod peak;
 pub(crate) mod projection;
+#[cfg(test)]
+mod reference;
 mod relative;
 mod rotary;
 pub(crate) mod simd;
