@@ -123,16 +123,7 @@ fn relative<'a>(batch: usize, time: usize, heads: usize, dim: usize) -> Op<'a> {
             noise(38, &[2, heads, dim]),
         ],
         forward: Box::new(move |v| {
-            let x = Relative {
-                q: &v[0],
-                k: &v[1],
-                v: &v[2],
-                r: &v[3],
-                content_bias: &v[4],
-                place_bias: &v[5],
-                segments: Some((&v[6], &v[7])),
-            };
-            ops::relative_attention(&x, time, 1.0 / (dim as f32).sqrt(), &mask)
+            ops::relative_attention(&Relative::new(v), time, 1.0 / (dim as f32).sqrt(), &mask)
         }),
     }
 }

@@ -115,19 +115,12 @@ impl<'a> Pass<'a> {
     /// Attention of layer `layer`: [batch, time, heads·dim] of queries [batch, time, heads, dim], keys and values
     /// [batch, time, kv_heads, dim], or all three packed as [batch, time, (heads + 2·kv_heads)·dim]. `scale` is the
     /// factor on every score. With a cache, keys and values of earlier tokens are attended to as well, and these
-    /// are added to them.
+    /// are added to them. `heads` counts those of queries, then those of keys and values.
     ///
     /// # Panics
     /// If the sizes do not fit.
-    pub fn attend(
-        &mut self,
-        layer: usize,
-        qkv: &Qkv<'_>,
-        heads: usize,
-        kv_heads: usize,
-        scale: f32,
-    ) -> Var {
-        self.attend_window(layer, qkv, heads, kv_heads, scale, None)
+    pub fn attend(&mut self, layer: usize, qkv: &Qkv<'_>, heads: [usize; 2], scale: f32) -> Var {
+        self.attend_window(layer, qkv, heads, scale, None)
     }
 
     /// [`Pass::attend`] where a query sees the places of `window` only; with a cache no token sees later ones.
@@ -138,8 +131,7 @@ impl<'a> Pass<'a> {
         &mut self,
         layer: usize,
         qkv: &Qkv<'_>,
-        heads: usize,
-        kv_heads: usize,
+        [heads, kv_heads]: [usize; 2],
         scale: f32,
         window: Option<Window>,
     ) -> Var {

@@ -1,28 +1,18 @@
 //! Adapters in models of every family: a fresh one changes nothing, it alone learns, and merging it into the weights
 //! gives the same model without it.
 
+mod common;
+
 use std::sync::Arc;
 
-use athanor_models::{
-    Head, Model, Pass, Role, Shape, adapters::Lora, families, families::FAMILIES,
-};
+use athanor_models::{Head, Model, Pass, Role, adapters::Lora, families, families::FAMILIES};
 use athanor_tensor::{Device, GradSet, Graph, Rng, Var, ops};
 
 const CPU: Device = Device::Cpu;
 const TOKENS: [i32; 8] = [4, 9, 2, 7, 3, 11, 5, 6];
 
 fn model(family: &'static families::Family) -> Model {
-    let shape = Shape {
-        vocabulary: 23,
-        context: 12,
-        hidden: 8,
-        layers: 2,
-        heads: 2,
-        kv_heads: 2,
-        intermediate: 11,
-        ..Shape::default()
-    };
-    Model::new(family, &shape, Head::sequence(3), 1, CPU).unwrap()
+    Model::new(family, &common::shape(), Head::sequence(3), 1, CPU).unwrap()
 }
 
 fn lora(names: &[&str]) -> Arc<Lora> {

@@ -1,5 +1,7 @@
 //! Tensors of a file that the model does not have are named; buffers, and what it has under another name, are not.
 
+mod common;
+
 use std::{collections::BTreeMap, path::Path};
 
 use athanor_models::{Head, Model, Shape, families};
@@ -9,17 +11,7 @@ use athanor_tensor::Device;
 const CPU: Device = Device::Cpu;
 
 fn saved(family: &str, head: Head, tied: bool, dir: &Path) {
-    let shape = Shape {
-        vocabulary: 23,
-        context: 12,
-        hidden: 8,
-        layers: 2,
-        heads: 2,
-        kv_heads: 2,
-        intermediate: 11,
-        tied,
-        ..Shape::default()
-    };
+    let shape = Shape { tied, ..common::shape() };
     let family = families::by_name(family).unwrap();
     Model::new(family, &shape, head, 1, CPU).unwrap().save(dir).unwrap();
 }

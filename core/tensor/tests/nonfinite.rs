@@ -87,14 +87,7 @@ fn nan_reaches_the_loss() {
         reaches("unary", nan, &[x], |v| op(&v[0]));
     }
     reaches("clamp", nan, &[x], |v| ops::clamp(&v[0], -1.0, 1.0));
-    for kind in [
-        Activation::None,
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Silu,
-        Activation::Relu,
-        Activation::Tanh,
-    ] {
+    for kind in Activation::ALL {
         reaches("activate", nan, &[x], |v| ops::activate(&v[0], kind));
         reaches("linear", nan, &[x, &[3, 65], &[3]], |v| {
             ops::linear(&v[0], &v[1], Some(&v[2]), Weights::OutIn, kind)

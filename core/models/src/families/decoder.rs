@@ -1,17 +1,7 @@
 //! What decoder families share: their heads, the linear maps of a block, and how config.json says which places a query
 //! sees.
 
-use athanor_store::{Error, Result};
-use athanor_tensor::ops::Activation;
-
-use crate::{
-    builder::Builder,
-    config::Fields,
-    heads::{Layer, Readout, Stack, Start, Variant, Width},
-    layers::{Attention, GatedMlp, LinearSpec},
-    parameter::Init,
-    sizes::Sizes,
-};
+use super::parts::*;
 
 /// The usual heads of a decoder.
 pub(super) const HEADS: &[Variant] = &[
@@ -25,6 +15,28 @@ pub(super) const HEADS: &[Variant] = &[
         &[Stack::new(Readout::Every, &[Layer::Drop], "score.weight", "score.bias", Width::Labels)],
     ),
 ];
+
+/// A config.json with Llama's names: sizes, what is the family's `own`, and how it trains.
+pub(super) fn config(model_type: &str, shape: &Shape, own: Value) -> Map<String, Value> {
+    let mut map = object(json!({
+        "model_type": model_type,
+        "vocab_size": shape.vocabulary,
+        "max_position_embeddings": shape.context,
+        "hidden_size": shape.hidden,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.hidden / shape.heads.max(1),
+    }));
+    map.extend(object(own));
+    map.extend(object(json!({
+        "attention_bias": false,
+        "attention_dropout": 0.0,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": shape.tied,
+    })));
+    map
+}
 
 /// The linear maps of a block, under the names of Hugging Face's Llama.
 #[derive(Clone, Copy)]
@@ -79,6 +91,55 @@ impl Maps {
             activation,
         })
     }
+}
+
+/// A block with a norm before attention and one before the feed-forward part.
+pub(super) struct Block<A, M> {
+    pub norms: [Norm; 2],
+    pub attention: A,
+    pub mlp: M,
+}
+
+/// A feed-forward part.
+pub(super) trait Feed {
+    fn feed(&self, pass: &Pass<'_>, x: &Var) -> Var;
+}
+
+impl Feed for Mlp {
+    fn feed(&self, pass: &Pass<'_>, x: &Var) -> Var {
+        self.apply(pass.graph, x)
+    }
+}
+
+impl Feed for GatedMlp {
+    fn feed(&self, pass: &Pass<'_>, x: &Var) -> Var {
+        self.apply(pass.graph, x)
+    }
+}
+
+/// Hidden states of embeddings `x`: through the blocks, with `attend` as the attention of block i over normalised
+/// states, and through the last norm. Every norm is computed together with the residual sum before it.
+pub(super) fn pre_norm<A, M: Feed>(
+    pass: &mut Pass<'_>,
+    mut x: Var,
+    blocks: &[Block<A, M>],
+    last: Norm,
+    attend: impl Fn(&mut Pass<'_>, usize, &A, &Var) -> Var,
+) -> Var {
+    let g = pass.graph;
+    let first = |i: usize| blocks.get(i).map_or(last, |b| b.norms[0]);
+    let mut normed = first(0).apply(g, &x);
+    for (i, block) in blocks.iter().enumerate() {
+        pass.note(&x);
+        let attended = attend(pass, i, &block.attention, &normed);
+        let attended = pass.drop(attended);
+        (x, normed) = block.norms[1].add(g, &x, &attended);
+        let fed = block.mlp.feed(pass, &normed);
+        let fed = pass.drop(fed);
+        (x, normed) = first(i + 1).add(g, &x, &fed);
+    }
+    pass.note(&normed);
+    normed
 }
 
 /// Head counts that do not fit each other.

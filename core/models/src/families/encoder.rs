@@ -1,19 +1,40 @@
 //! The encoder that BERT, RoBERTa and ELECTRA share: learned positions and token types, and blocks
 //! with their norms behind the residual sums (Vaswani et al. 2017, section 5.4; Devlin et al. 2019).
 
-use athanor_store::{Error, Result};
-use athanor_tensor::{Ids, ParamId, Var, ops};
-use serde_json::{Map, Value, json};
+use athanor_tensor::Ids;
 
-use crate::{
-    architecture::{Architecture, counted},
-    builder::{Builder, Owner},
-    config::Fields,
-    layers::{Attention, Embedding, Linear, LinearSpec, Mlp, Norm},
-    parameter::Init,
-    pass::Pass,
-    sizes::{Shape, Sizes},
-};
+use super::parts::*;
+use crate::architecture::counted;
+
+/// The first token's state through a dense layer of the trunk (Devlin et al. 2019, appendix A.1, call it C).
+pub const POOLER: Layer = Layer::Pooler("pooler.dense", Activate::Fixed(Activation::Tanh));
+
+/// A trunk with its pooler.
+pub const POOLED: Variant = Variant::new(
+    "bare",
+    &[Stack { output: "pooler_output", readout: Readout::First, layers: &[POOLER], out: None }],
+);
+
+/// Scores of the whole row, by a single map behind these layers.
+pub const fn classifier(layers: &'static [Layer], width: Width) -> Stack {
+    Stack::new(Readout::First, layers, "classifier.weight", "classifier.bias", width)
+}
+
+/// Scores of labels as RoBERTa has them: a dense layer, and dropout before and after it.
+pub const fn labels(layers: &'static [Layer]) -> Stack {
+    let [weight, bias] = ["classifier.out_proj.weight", "classifier.out_proj.bias"];
+    Stack::new(Readout::First, layers, weight, bias, Width::Labels)
+}
+
+/// Scores of the vocabulary; the bias has an older name in some files.
+pub const fn tokens(
+    layers: &'static [Layer],
+    weight: &'static str,
+    bias: [&'static str; 2],
+) -> Stack {
+    let out = Out { weight, bias: Some(bias), width: Width::Vocabulary, start: Start::Range };
+    Stack { output: "logits", readout: Readout::Every, layers, out: Some(out) }
+}
 
 /// Where positions begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,7 +264,7 @@ fn context(positions: Positions, rows: usize, padding: Option<u32>) -> Result<us
 
 /// config.json for a shape, with what all three families have.
 pub fn config(model_type: &str, shape: &Shape) -> Map<String, Value> {
-    let value = json!({
+    object(json!({
         "model_type": model_type,
         "vocab_size": shape.vocabulary,
         "max_position_embeddings": shape.context,
@@ -259,8 +280,7 @@ pub fn config(model_type: &str, shape: &Shape) -> Map<String, Value> {
         "layer_norm_eps": 1e-12,
         "pad_token_id": 0,
         "tie_word_embeddings": shape.tied,
-    });
-    value.as_object().cloned().unwrap_or_default()
+    }))
 }
 
 /// What a shape has that an encoder of this kind cannot be.

@@ -7,6 +7,7 @@ mod encoder;
 mod gemma3;
 mod gpt2;
 mod llama;
+mod parts;
 mod roberta;
 mod rope;
 mod xlnet;

@@ -202,7 +202,7 @@ impl Call<'_> {
         let count = rows.len();
         let picked = super::rows(features, rows);
         let classes = Ids::new(self.hidden.value().device(), classes, [count]);
-        self.head.loss(self.graph, i, &picked, &classes, &mean(count)).0
+        self.head.loss(self.graph, i, &picked, (&classes, &mean(count))).0
     }
 
     /// The same of the labels that count.

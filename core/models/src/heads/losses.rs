@@ -3,7 +3,7 @@
 //! weighted sum, so weights of 1 / examples give the mean.
 //!
 //! Where the scores are one linear map of many columns (tokens of a vocabulary, labels) the cross-entropy takes the
-//! map instead, [`Model::token_loss`](crate::Model::token_loss) and [`class_loss`](crate::Model::class_loss).
+//! map instead, [`Model::token_loss`](crate::Model::token_loss) and [`dropped_loss`](crate::Model::dropped_loss).
 
 use athanor_tensor::{Tensor, Var, ops};
 

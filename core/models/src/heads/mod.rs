@@ -28,7 +28,7 @@ use crate::config::Fields;
 
 pub(crate) use call::{Call, Given};
 pub(crate) use network::{HeadNetwork, rows};
-pub use stack::{Activate, Layer, Out, Readout, Stack, Start, Width};
+pub use stack::{Activate, DropFn, Layer, Out, Readout, Stack, Start, Width};
 
 /// All heads.
 pub static HEADS: &[&HeadKind] = &[

@@ -3,7 +3,10 @@
 use athanor_store::Result;
 use athanor_tensor::{Graph, Ids, Tensor, Var, ops};
 
-use super::{Head, Readout, Variant, Width, stack::Built};
+use super::{
+    Head, Readout, Variant, Width,
+    stack::{Built, DropFn},
+};
 use crate::{architecture::Architecture, builder::Builder, config::Fields, layers::Linear};
 
 /// A head over a trunk.
@@ -55,13 +58,7 @@ impl HeadNetwork {
 
     /// The scores [.., width] of stack `i` of hidden states [.., hidden], or these where there is no such stack;
     /// `drop` is the pass's dropout.
-    pub fn scores(
-        &self,
-        graph: &Graph<'_>,
-        i: usize,
-        hidden: &Var,
-        drop: &mut dyn FnMut(Var) -> Var,
-    ) -> Var {
+    pub fn scores(&self, graph: &Graph<'_>, i: usize, hidden: &Var, drop: DropFn<'_>) -> Var {
         let Some(stack) = self.stacks.get(i) else { return hidden.clone() };
         stack.project(graph, &stack.features(graph, hidden, drop))
     }
@@ -87,8 +84,7 @@ impl HeadNetwork {
         graph: &Graph<'_>,
         i: usize,
         features: &Var,
-        targets: &Ids,
-        weights: &[f32],
+        (targets, weights): (&Ids, &[f32]),
     ) -> (Var, Tensor) {
         let out = self.out(i);
         let (w, b) = (out.weight(graph), out.bias(graph));

@@ -209,6 +209,9 @@ enum Step {
     Drop,
 }
 
+/// What a pass drops of a variable.
+pub type DropFn<'a> = &'a mut dyn FnMut(Var) -> Var;
+
 /// A stack with its parameters.
 pub(crate) struct Built {
     pub spec: Stack,
@@ -265,7 +268,7 @@ impl Built {
     }
 
     /// Everything before the scores, of rows [.., hidden].
-    pub fn features(&self, g: &Graph<'_>, x: &Var, drop: &mut dyn FnMut(Var) -> Var) -> Var {
+    pub fn features(&self, g: &Graph<'_>, x: &Var, drop: DropFn<'_>) -> Var {
         self.steps.iter().fold(x.clone(), |x, step| match step {
             Step::Drop => drop(x),
             Step::Norm(norm) => norm.apply(g, &x),

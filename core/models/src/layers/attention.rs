@@ -59,7 +59,7 @@ impl Attention {
         let k = turn(split(&self.key, kv_heads), 1);
         let v = split(&self.value, kv_heads);
         let qkv = Qkv::Separate(&q, &k, &v);
-        let seen = pass.attend_window(layer, &qkv, heads, kv_heads, self.scale, self.window);
+        let seen = pass.attend_window(layer, &qkv, self.heads, self.scale, self.window);
         self.output.apply(g, &seen)
     }
 }

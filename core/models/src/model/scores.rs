@@ -3,7 +3,7 @@
 use athanor_tensor::{Graph, Ids, Tensor, Var, ops};
 
 use super::Model;
-use crate::heads::{self, Head, HeadNetwork, losses::Classes};
+use crate::heads::{self, DropFn, Head, HeadNetwork};
 
 impl Model {
     /// The head's layers and scores.
@@ -28,13 +28,7 @@ impl Model {
 
     /// The scores of stack `i` (BERT's pretraining head has two: tokens, next sentence) of hidden states
     /// [.., hidden]; `drop` is the pass's dropout.
-    pub fn scores_of(
-        &self,
-        graph: &Graph<'_>,
-        i: usize,
-        hidden: &Var,
-        drop: &mut dyn FnMut(Var) -> Var,
-    ) -> Var {
+    pub fn scores_of(&self, graph: &Graph<'_>, i: usize, hidden: &Var, drop: DropFn<'_>) -> Var {
         self.head.scores(graph, i, hidden, drop)
     }
 
@@ -50,25 +44,10 @@ impl Model {
         targets: &Ids,
         weights: &[f32],
     ) -> (Var, Tensor) {
-        self.stack_loss(graph, 0, rows, targets, weights)
+        self.dropped_loss(graph, 0, rows, targets, weights, &mut |x| x)
     }
 
-    /// [`token_loss`](Self::token_loss) under the scores of stack `i`.
-    ///
-    /// # Panics
-    /// If the sizes do not fit or there is no such stack.
-    pub fn stack_loss(
-        &self,
-        graph: &Graph<'_>,
-        i: usize,
-        rows: &Var,
-        targets: &Ids,
-        weights: &[f32],
-    ) -> (Var, Tensor) {
-        self.dropped_loss(graph, i, rows, targets, weights, &mut |x| x)
-    }
-
-    /// [`stack_loss`](Self::stack_loss) with the head's own dropout, `drop` being the pass's.
+    /// [`token_loss`](Self::token_loss) under the scores of stack `i`, with the head's own dropout; `drop` is the pass's.
     ///
     /// # Panics
     /// If the sizes do not fit or there is no such stack.
@@ -79,29 +58,10 @@ impl Model {
         rows: &Var,
         targets: &Ids,
         weights: &[f32],
-        drop: &mut dyn FnMut(Var) -> Var,
+        drop: DropFn<'_>,
     ) -> (Var, Tensor) {
         let features = self.head.stacks()[i].features(graph, rows, drop);
-        self.head.loss(graph, i, &features, targets, weights)
-    }
-
-    /// Σ weights[r] · -log p(class of row r) under the scores of stack `i`, of those rows of hidden states
-    /// [rows, hidden] that count; `drop` is the pass's dropout.
-    ///
-    /// # Panics
-    /// If the sizes do not fit or there is no such stack.
-    pub fn class_loss(
-        &self,
-        graph: &Graph<'_>,
-        i: usize,
-        hidden: &Var,
-        targets: &Classes,
-        weights: &[f32],
-        drop: &mut dyn FnMut(Var) -> Var,
-    ) -> Var {
-        let rows = heads::rows(hidden, targets.rows.clone());
-        let classes = Ids::new(self.device, targets.classes.clone(), [targets.len()]);
-        self.dropped_loss(graph, i, &rows, &classes, weights, drop).0
+        self.head.loss(graph, i, &features, (targets, weights))
     }
 
     /// The hidden states that stack `i` reads, as rows [n, hidden]: every token's, or one of each row of

@@ -114,6 +114,19 @@ impl Product<'_> {
     }
 }
 
+/// x·W with weights that were packed, or that the first call packs.
+#[derive(Clone, Copy)]
+pub struct PackedProduct<'a> {
+    /// x [.., in].
+    pub x: &'a Tensor,
+    /// W.
+    pub w: &'a Tensor,
+    /// How W is stored.
+    pub layout: Weights,
+    /// Its packed form.
+    pub packed: &'a PackedWeights,
+}
+
 /// A gradient to be written, or added to what is there.
 pub struct GradientSum<'a> {
     /// Its place.
@@ -166,6 +179,15 @@ impl FeedForward<'_> {
     }
 }
 
+/// What the backward pass of a [`FeedForward`] reads beside its inputs.
+#[derive(Clone, Copy)]
+pub struct FeedForwardSaved<'a> {
+    /// x·W + b [rows, inner], if the forward pass kept it; else it is computed again.
+    pub inner: Option<&'a Tensor>,
+    /// The output's gradient.
+    pub grad: &'a Tensor,
+}
+
 /// The gradients of a [`FeedForward`] that are wanted.
 pub struct FeedForwardGradients<'a> {
     /// Of x, to be written.
@@ -193,6 +215,16 @@ pub struct Normalised<'a> {
     pub bias: Option<&'a Tensor>,
     /// Added to the variance or the mean square.
     pub epsilon: f32,
+}
+
+/// The gradients of a [`Normalised`], to be written.
+pub struct NormGradients<'a> {
+    /// Of x.
+    pub x: &'a mut Tensor,
+    /// Of the weight.
+    pub weight: &'a mut Tensor,
+    /// Of the bias, if it is wanted.
+    pub bias: Option<&'a mut Tensor>,
 }
 
 /// The keys near a query: those at most `before` places before it and `after` places after it.
@@ -406,6 +438,27 @@ impl Projection<'_> {
         let (rows, width) = self.h.rows();
         [rows, self.w.shape()[0], width]
     }
+}
+
+/// What the cross-entropy of a [`Projection`] writes.
+pub struct CrossEntropy<'a> {
+    /// One number.
+    pub loss: &'a mut Tensor,
+    /// log p(targets[i]) [rows].
+    pub log_probs: &'a mut Tensor,
+    /// The loss's gradients of h, W and b that are wanted; that of b is zeros beforehand.
+    pub gradients: [Option<&'a mut Tensor>; 3],
+}
+
+/// What the backward pass of a [`Projection`]'s log-probabilities reads.
+#[derive(Clone, Copy)]
+pub struct LogProbSaved<'a> {
+    /// Factor on the logits.
+    pub scale: f32,
+    /// Log-sum-exp of each row.
+    pub lse: &'a Tensor,
+    /// The gradient of each row's log-probability.
+    pub grad: &'a Tensor,
 }
 
 /// Settings of one AdamW update.

@@ -15,8 +15,9 @@ use std::sync::{PoisonError, RwLock};
 
 pub use args::{
     AdamW, Attention, AttentionSaved, AttentionSizes, Binary, CachedAttention, Columns,
-    FeedForward, FeedForwardGradients, GradientSum, HeadLayout, Mask, Norm, Normalised, Product,
-    Projection, RelativeAttention, RelativeMask, RelativeSizes, Unary, Weights, Window,
+    CrossEntropy, FeedForward, FeedForwardGradients, FeedForwardSaved, GradientSum, HeadLayout,
+    LogProbSaved, Mask, Norm, NormGradients, Normalised, PackedProduct, Product, Projection,
+    RelativeAttention, RelativeMask, RelativeSizes, Unary, Weights, Window,
 };
 pub use cpu::Cpu;
 pub use names::UnknownDevice;
@@ -24,7 +25,6 @@ pub use names::UnknownDevice;
 use crate::{
     device::Device,
     memory::{self, Allocator},
-    packed::PackedWeights,
     rng::Rng,
     tensor::{Ids, Tensor},
 };
@@ -51,16 +51,8 @@ pub trait Backend: Send + Sync {
     /// y = op(a, b).
     fn binary(&self, op: Binary, a: &Tensor, b: &Tensor, y: &mut Tensor);
 
-    /// Gradients of a and b.
-    fn binary_grad(
-        &self,
-        op: Binary,
-        a: &Tensor,
-        b: &Tensor,
-        grad: &Tensor,
-        da: &mut Tensor,
-        db: &mut Tensor,
-    );
+    /// Gradients of the two sides, a and b.
+    fn binary_grad(&self, op: Binary, sides: [&Tensor; 2], grad: &Tensor, to: [&mut Tensor; 2]);
 
     /// sum += x.
     fn add_assign(&self, sum: &mut Tensor, x: &Tensor);
@@ -93,15 +85,8 @@ pub trait Backend: Send + Sync {
     /// and the element's index alone.
     fn dropout(&self, x: &Tensor, key: Rng, p: f32, y: &mut Tensor);
 
-    /// Copies `width` columns, for as many rows as fit in both.
-    fn copy_columns(
-        &self,
-        from: &Tensor,
-        at: Columns,
-        to: &mut Tensor,
-        to_at: Columns,
-        width: usize,
-    );
+    /// Copies `width` columns from their place in one tensor to that in another, for as many rows as fit in both.
+    fn copy_columns(&self, from: (&Tensor, Columns), to: (&mut Tensor, Columns), width: usize);
 
     /// out = a·b, or out += a·b.
     fn matmul(&self, product: Product<'_>, out: &mut Tensor);
@@ -109,26 +94,18 @@ pub trait Backend: Send + Sync {
     /// z += bias on every row.
     fn add_bias(&self, z: &mut Tensor, bias: &Tensor);
 
-    /// out = x·W with packed weights; the first call packs them. Returns `false` and does nothing where unpacked
+    /// out = x·W with packed weights; the first call packs them. Returns `false` and does nothing if unpacked
     /// weights are as fast.
-    fn packed_product(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        layout: Weights,
-        packed: &PackedWeights,
-        out: &mut Tensor,
-    ) -> bool;
+    fn packed_product(&self, product: PackedProduct<'_>, out: &mut Tensor) -> bool;
 
     /// y = activation(x·W + b)·V + c; `kept` [rows, inner] = x·W + b, if it is given.
     fn feed_forward(&self, x: &FeedForward<'_>, kept: Option<&mut Tensor>, y: &mut Tensor);
 
-    /// The wanted gradients, from what the forward pass kept, or else by computing it again.
+    /// The wanted gradients.
     fn feed_forward_grad(
         &self,
         x: &FeedForward<'_>,
-        kept: Option<&Tensor>,
-        grad: &Tensor,
+        saved: FeedForwardSaved<'_>,
         gradients: FeedForwardGradients<'_>,
     );
 
@@ -139,14 +116,7 @@ pub trait Backend: Send + Sync {
     fn add_norm(&self, x: Normalised<'_>, other: &Tensor, sum: &mut Tensor, y: &mut Tensor);
 
     /// Gradients of x, of the weight, and of the bias if it is wanted.
-    fn norm_grad(
-        &self,
-        x: Normalised<'_>,
-        grad: &Tensor,
-        dx: &mut Tensor,
-        dw: &mut Tensor,
-        db: Option<&mut Tensor>,
-    );
+    fn norm_grad(&self, x: Normalised<'_>, grad: &Tensor, gradients: NormGradients<'_>);
 
     /// Row i of out = row ids[i] of the table, of any format.
     fn gather(&self, table: &Tensor, ids: &Ids, out: &mut Tensor);
@@ -163,12 +133,7 @@ pub trait Backend: Send + Sync {
     fn attention(&self, x: &Attention<'_>, out: &mut Tensor, lse: &mut Tensor);
 
     /// Gradients like the inputs, zeros beforehand: one tensor if they are packed, else three.
-    fn attention_grad(
-        &self,
-        x: &Attention<'_>,
-        saved: AttentionSaved<'_>,
-        gradients: &mut [Tensor],
-    );
+    fn attention_grad(&self, x: &Attention<'_>, saved: AttentionSaved<'_>, to: &mut [Tensor]);
 
     /// Writes `new` [batch, time, heads, dim] into a cache [batch, capacity, heads, dim] of any format, row b from
     /// place `starts[b]` on.
@@ -185,37 +150,21 @@ pub trait Backend: Send + Sync {
         &self,
         x: &RelativeAttention<'_>,
         saved: AttentionSaved<'_>,
-        gradients: &mut [Tensor],
+        to: &mut [Tensor],
     );
 
-    /// loss = Σ weights[i]·-log p(targets[i]), log_probs[i] = log p(targets[i]), and the loss's gradients of h, W
-    /// and b that are wanted, that of b zeros beforehand.
-    fn cross_entropy(
-        &self,
-        x: &Projection<'_>,
-        weights: &[f32],
-        loss: &mut Tensor,
-        log_probs: &mut Tensor,
-        gradients: [Option<&mut Tensor>; 3],
-    );
+    /// The loss Σ weights[i]·-log p(targets[i]) and what [`CrossEntropy`] lists besides.
+    fn cross_entropy(&self, x: &Projection<'_>, weights: &[f32], to: CrossEntropy<'_>);
 
-    /// Of each row of scale·logits: the target's log-probability, the log-sum-exp and the entropy in nats.
-    fn log_prob(
-        &self,
-        x: &Projection<'_>,
-        scale: f32,
-        log_prob: &mut Tensor,
-        lse: &mut Tensor,
-        entropy: &mut Tensor,
-    );
+    /// Of each row of scale·logits: the target's log-probability, the log-sum-exp and the entropy in nats, in this
+    /// order.
+    fn log_prob(&self, x: &Projection<'_>, scale: f32, to: [&mut Tensor; 3]);
 
     /// Gradients of h and W that are wanted, from that of each row's log-probability.
     fn log_prob_grad(
         &self,
         x: &Projection<'_>,
-        scale: f32,
-        lse: &Tensor,
-        grad: &Tensor,
+        saved: LogProbSaved<'_>,
         gradients: [Option<&mut Tensor>; 2],
     );
 
@@ -229,26 +178,11 @@ pub trait Backend: Send + Sync {
     /// first of equal ones.
     fn draw(&self, logits: &Tensor, rng: Rng) -> Vec<[i32; 2]>;
 
-    /// One AdamW update of p with gradient g, mean m and mean square v; `step` counts from 1.
-    fn adamw(
-        &self,
-        p: &mut Tensor,
-        g: &Tensor,
-        m: &mut Tensor,
-        v: &mut Tensor,
-        settings: AdamW,
-        step: u64,
-    );
+    /// One AdamW update of p with gradient g; `moments` are its mean and its mean square, `step` counts from 1.
+    fn adamw(&self, p: &mut Tensor, g: &Tensor, moments: [&mut Tensor; 2], by: AdamW, step: u64);
 
-    /// momentum = beta·momentum + scale·g; ahead = beta·momentum + scale·g.
-    fn nesterov(
-        &self,
-        momentum: &mut Tensor,
-        g: &Tensor,
-        beta: f32,
-        scale: f32,
-        ahead: &mut Tensor,
-    );
+    /// The momentum m = beta·m + scale·g; then ahead = beta·m + scale·g.
+    fn nesterov(&self, m: &mut Tensor, g: &Tensor, beta: f32, scale: f32, ahead: &mut Tensor);
 
     /// out = the nearest semi-orthogonal matrix to g, roughly; on one thread if `among` others.
     fn newton_schulz(&self, g: &Tensor, among: bool, out: &mut Tensor);

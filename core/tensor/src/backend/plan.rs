@@ -2,12 +2,12 @@
 //! memory that the CPU's kernel allocates, and copies a shared output before writing, as the CPU's does.
 
 use super::{
-    AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, FeedForward,
-    FeedForwardGradients, Normalised, Product, Projection, RelativeAttention, Unary, Weights, cpu,
+    AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, CrossEntropy,
+    FeedForward, FeedForwardGradients, FeedForwardSaved, LogProbSaved, NormGradients, Normalised,
+    PackedProduct, Product, Projection, RelativeAttention, Unary, cpu,
 };
 use crate::{
     memory::{Allocator, PlanAllocator},
-    packed::PackedWeights,
     pool::Planned,
     rng::Rng,
     tensor::{Ids, Tensor},
@@ -53,16 +53,7 @@ impl Backend for Plan {
 
     fn binary(&self, _: Binary, _: &Tensor, _: &Tensor, _: &mut Tensor) {}
 
-    fn binary_grad(
-        &self,
-        _: Binary,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        _: &mut Tensor,
-        _: &mut Tensor,
-    ) {
-    }
+    fn binary_grad(&self, _: Binary, _: [&Tensor; 2], _: &Tensor, _: [&mut Tensor; 2]) {}
 
     fn add_assign(&self, sum: &mut Tensor, _: &Tensor) {
         sum.own();
@@ -96,7 +87,7 @@ impl Backend for Plan {
 
     fn dropout(&self, _: &Tensor, _: Rng, _: f32, _: &mut Tensor) {}
 
-    fn copy_columns(&self, _: &Tensor, _: Columns, _: &mut Tensor, _: Columns, _: usize) {}
+    fn copy_columns(&self, _: (&Tensor, Columns), _: (&mut Tensor, Columns), _: usize) {}
 
     fn matmul(&self, _: Product<'_>, out: &mut Tensor) {
         out.own();
@@ -106,14 +97,7 @@ impl Backend for Plan {
         z.own();
     }
 
-    fn packed_product(
-        &self,
-        _: &Tensor,
-        _: &Tensor,
-        _: Weights,
-        _: &PackedWeights,
-        _: &mut Tensor,
-    ) -> bool {
+    fn packed_product(&self, _: PackedProduct<'_>, _: &mut Tensor) -> bool {
         false
     }
 
@@ -124,11 +108,10 @@ impl Backend for Plan {
     fn feed_forward_grad(
         &self,
         x: &FeedForward<'_>,
-        kept: Option<&Tensor>,
-        _: &Tensor,
+        saved: FeedForwardSaved<'_>,
         gradients: FeedForwardGradients<'_>,
     ) {
-        Self::inner_blocks(x, if kept.is_some() { 2 } else { 3 });
+        Self::inner_blocks(x, if saved.inner.is_some() { 2 } else { 3 });
         for sum in [gradients.up, gradients.down].into_iter().flatten() {
             sum.to.own();
         }
@@ -138,15 +121,7 @@ impl Backend for Plan {
 
     fn add_norm(&self, _: Normalised<'_>, _: &Tensor, _: &mut Tensor, _: &mut Tensor) {}
 
-    fn norm_grad(
-        &self,
-        _: Normalised<'_>,
-        _: &Tensor,
-        _: &mut Tensor,
-        _: &mut Tensor,
-        _: Option<&mut Tensor>,
-    ) {
-    }
+    fn norm_grad(&self, _: Normalised<'_>, _: &Tensor, _: NormGradients<'_>) {}
 
     fn gather(&self, _: &Tensor, _: &Ids, _: &mut Tensor) {}
 
@@ -176,29 +151,15 @@ impl Backend for Plan {
     ) {
     }
 
-    fn cross_entropy(
-        &self,
-        x: &Projection<'_>,
-        _: &[f32],
-        _: &mut Tensor,
-        _: &mut Tensor,
-        _: [Option<&mut Tensor>; 3],
-    ) {
+    fn cross_entropy(&self, x: &Projection<'_>, _: &[f32], _: CrossEntropy<'_>) {
         logits(x);
     }
 
-    fn log_prob(&self, x: &Projection<'_>, _: f32, _: &mut Tensor, _: &mut Tensor, _: &mut Tensor) {
+    fn log_prob(&self, x: &Projection<'_>, _: f32, _: [&mut Tensor; 3]) {
         logits(x);
     }
 
-    fn log_prob_grad(
-        &self,
-        x: &Projection<'_>,
-        _: f32,
-        _: &Tensor,
-        _: &Tensor,
-        _: [Option<&mut Tensor>; 2],
-    ) {
+    fn log_prob_grad(&self, x: &Projection<'_>, _: LogProbSaved<'_>, _: [Option<&mut Tensor>; 2]) {
         logits(x);
     }
 
@@ -210,12 +171,12 @@ impl Backend for Plan {
         vec![[0; 2]; logits.rows().0]
     }
 
-    fn adamw(&self, p: &mut Tensor, _: &Tensor, m: &mut Tensor, v: &mut Tensor, _: AdamW, _: u64) {
+    fn adamw(&self, p: &mut Tensor, _: &Tensor, [m, v]: [&mut Tensor; 2], _: AdamW, _: u64) {
         [p, m, v].into_iter().for_each(Tensor::own);
     }
 
-    fn nesterov(&self, momentum: &mut Tensor, _: &Tensor, _: f32, _: f32, _: &mut Tensor) {
-        momentum.own();
+    fn nesterov(&self, m: &mut Tensor, _: &Tensor, _: f32, _: f32, _: &mut Tensor) {
+        m.own();
     }
 
     fn newton_schulz(&self, g: &Tensor, _: bool, _: &mut Tensor) {

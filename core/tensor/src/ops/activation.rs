@@ -21,6 +21,10 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Gelu, Self::GeluTanh, Self::Silu, Self::Relu, Self::Tanh];
+
     pub(crate) fn kernel(self) -> Option<Unary> {
         match self {
             Self::None => None,

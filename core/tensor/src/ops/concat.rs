@@ -10,7 +10,7 @@ use crate::{
 fn part(x: &Tensor, stride: usize, from: usize, width: usize, shape: impl Into<Shape>) -> Tensor {
     let mut out = Tensor::uninit(x.device(), shape);
     let (at, to_at) = (Columns { stride, offset: from }, Columns { stride: width, offset: 0 });
-    backend::of(x.device()).copy_columns(x, at, &mut out, to_at, width);
+    backend::of(x.device()).copy_columns((x, at), (&mut out, to_at), width);
     out
 }
 
@@ -33,7 +33,7 @@ pub fn concat(a: &Var, b: &Var) -> Var {
     let mut out = Tensor::uninit(device, &shape[..]);
     for (x, width, offset) in [(a.value(), wa, 0), (b.value(), wb, wa)] {
         let (at, to_at) = (Columns { stride: width, offset: 0 }, Columns { stride, offset });
-        backend::of(device).copy_columns(x, at, &mut out, to_at, width);
+        backend::of(device).copy_columns((x, at), (&mut out, to_at), width);
     }
     let (slot_a, slot_b) = (a.slot(), b.slot());
     Var::record(out, &[a, b], move |grad, grads| {
@@ -90,7 +90,8 @@ pub fn append_rows(a: &Tensor, b: &Tensor) -> Tensor {
     let stride = out.len();
     for (x, offset) in [(a, 0), (b, a.len())].into_iter().filter(|(x, _)| !x.is_empty()) {
         let at = Columns { stride: x.len(), offset: 0 };
-        backend::of(device).copy_columns(x, at, &mut out, Columns { stride, offset }, x.len());
+        let to = (&mut out, Columns { stride, offset });
+        backend::of(device).copy_columns((x, at), to, x.len());
     }
     out
 }

@@ -1,7 +1,7 @@
 //! Losses over a vocabulary, fused with the projection: logits exist for one block of rows at a time.
 
 use crate::{
-    backend::{self, Projection},
+    backend::{self, CrossEntropy, LogProbSaved, Projection},
     rng::Rng,
     tape::Var,
     tensor::{Ids, Tensor},
@@ -71,7 +71,8 @@ pub fn linear_bias_cross_entropy(
         targets,
     };
     let gradients = [dh.as_mut(), dw.as_mut(), db.as_mut()];
-    backend::of(device).cross_entropy(&call, weights, &mut loss, &mut log_probs, gradients);
+    let to = CrossEntropy { loss: &mut loss, log_probs: &mut log_probs, gradients };
+    backend::of(device).cross_entropy(&call, weights, to);
     let (sh, sw, sb) = (h.slot(), w.slot(), b.and_then(Var::slot));
     let inputs: Vec<&Var> = [h, w].into_iter().chain(b).collect();
     let loss = Var::record(loss, &inputs, move |grad, grads| {
@@ -104,15 +105,16 @@ pub fn linear_log_prob(h: &Var, w: &Var, targets: &Ids, temperature: f32) -> Log
     let scale = 1.0 / temperature;
     let [mut log_prob, mut entropy, mut lse] = [(); 3].map(|()| Tensor::uninit(device, [rows]));
     let call = Projection { h: h.value(), w: w.value(), packed: w.packed(), bias: None, targets };
-    backend::of(device).log_prob(&call, scale, &mut log_prob, &mut lse, &mut entropy);
+    backend::of(device).log_prob(&call, scale, [&mut log_prob, &mut lse, &mut entropy]);
     let (sh, sw) = (h.slot(), w.slot());
     let (hv, wv, targets) = (h.value().clone(), w.value().clone(), targets.clone());
     let log_prob = Var::record(log_prob, &[h, w], move |grad, grads| {
         let mut dh = sh.map(|_| Tensor::uninit(device, *hv.shape()));
         let mut dw = sw.map(|_| Tensor::uninit(device, *wv.shape()));
         let call = Projection { h: &hv, w: &wv, packed: None, bias: None, targets: &targets };
+        let saved = LogProbSaved { scale, lse: &lse, grad: &grad };
         let gradients = [dh.as_mut(), dw.as_mut()];
-        backend::of(device).log_prob_grad(&call, scale, &lse, &grad, gradients);
+        backend::of(device).log_prob_grad(&call, saved, gradients);
         for (slot, part) in [(sh, dh), (sw, dw)] {
             if let Some(part) = part {
                 grads.add(slot, part);

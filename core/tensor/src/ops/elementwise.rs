@@ -54,7 +54,7 @@ fn binary(name: &str, op: Binary, a: &Var, b: &Var) -> Var {
         let device = grad.device();
         let mut da = Tensor::uninit(device, *va.shape());
         let mut db = Tensor::uninit(device, *va.shape());
-        backend::of(device).binary_grad(op, &va, &vb, &grad, &mut da, &mut db);
+        backend::of(device).binary_grad(op, [&va, &vb], &grad, [&mut da, &mut db]);
         grads.add(sa, da);
         grads.add(sb, db);
     });

@@ -1,7 +1,7 @@
 //! Two linear maps with an activation between: Vaswani et al. 2017, section 3.3.
 
 use crate::{
-    backend::{self, FeedForward, FeedForwardGradients, GradientSum, Weights},
+    backend::{self, FeedForward, FeedForwardGradients, FeedForwardSaved, GradientSum, Weights},
     ops::{Activation, linear},
     tape::Var,
     tensor::Tensor,
@@ -77,6 +77,7 @@ pub fn feed_forward(
         let mut dc = sc.map(|_| Tensor::zeros(device, *c.shape()));
         let call =
             FeedForward { x: &x, up: &w, up_bias: &b, down: &v, down_bias: &c, layout, activation };
+        let saved = FeedForwardSaved { inner: kept.as_ref(), grad: &grad };
         let wanted = FeedForwardGradients {
             x: dx.as_mut(),
             up: dw.as_mut().map(GradientSum::new),
@@ -84,7 +85,7 @@ pub fn feed_forward(
             down: dv.as_mut().map(GradientSum::new),
             down_bias: dc.as_mut(),
         };
-        backend::of(device).feed_forward_grad(&call, kept.as_ref(), &grad, wanted);
+        backend::of(device).feed_forward_grad(&call, saved, wanted);
         let sums = [(sw, dw), (sv, dv)].map(|(slot, sum)| (slot, sum.map(|(sum, _)| sum)));
         for (slot, gradient) in sums.into_iter().chain([(sb, db), (sc, dc), (sx, dx)]) {
             if let Some(gradient) = gradient {

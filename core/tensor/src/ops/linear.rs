@@ -1,7 +1,7 @@
 //! Linear maps with bias and activation.
 
 use crate::{
-    backend::{self, Product, Weights},
+    backend::{self, PackedProduct, Product, Weights},
     device::Device,
     ops::{Activation, elementwise::unary_of},
     tape::{Grads, Slot, Var},
@@ -91,7 +91,8 @@ fn packed(x: &Var, w: &Var, b: Option<&Var>, layout: Weights) -> Option<Tensor> 
     let (packed, x) = (w.packed()?, x.value());
     let (device, (_, out)) = (x.device(), layout.sizes(w.shape()));
     let mut z = room(x, out, device);
-    if !backend::of(device).packed_product(x, w.value(), layout, packed, &mut z) {
+    let product = PackedProduct { x, w: w.value(), layout, packed };
+    if !backend::of(device).packed_product(product, &mut z) {
         return None;
     }
     if let Some(b) = b {

@@ -4,7 +4,7 @@
 //! the mean; dw = Σ dy·x̂, db = Σ dy.
 
 use crate::{
-    backend::{self, Norm, Normalised},
+    backend::{self, Norm, NormGradients, Normalised},
     tape::Var,
     tensor::Tensor,
 };
@@ -32,7 +32,8 @@ fn record(kind: Norm, y: Tensor, x: &Var, weight: &Var, bias: Option<&Var>, eps:
         let mut dw = Tensor::uninit(device, *w.shape());
         let mut db = sb.map(|_| Tensor::uninit(device, *w.shape()));
         let call = Normalised { kind, x: &x, weight: &w, bias: None, epsilon: eps };
-        backend::of(device).norm_grad(call, &grad, &mut dx, &mut dw, db.as_mut());
+        let gradients = NormGradients { x: &mut dx, weight: &mut dw, bias: db.as_mut() };
+        backend::of(device).norm_grad(call, &grad, gradients);
         grads.add(sw, dw);
         if let Some(db) = db {
             grads.add(sb, db);

@@ -22,7 +22,7 @@ pub fn adamw(
         p.shape() == g.shape() && p.shape() == m.shape() && p.shape() == v.shape(),
         "adamw: shapes differ"
     );
-    backend::of(p.device()).adamw(p, g, m, v, settings, step);
+    backend::of(p.device()).adamw(p, g, [m, v], settings, step);
 }
 
 /// Σ x², in f64.

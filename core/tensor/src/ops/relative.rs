@@ -27,6 +27,23 @@ pub struct Relative<'a> {
     pub segments: Option<(&'a Var, &'a Var)>,
 }
 
+impl<'a> Relative<'a> {
+    /// From the fields in order: six without segments, eight with them.
+    ///
+    /// # Panics
+    /// If there are fewer than six.
+    pub fn new(inputs: &'a [Var]) -> Self {
+        let [q, k, v, r, content_bias, place_bias, segments @ ..] = inputs else {
+            panic!("relative_attention: {} inputs", inputs.len())
+        };
+        let segments = match segments {
+            [bias, embedding, ..] => Some((bias, embedding)),
+            _ => None,
+        };
+        Self { q, k, v, r, content_bias, place_bias, segments }
+    }
+}
+
 /// softmax(scale·((q + u)·k + (q + v)·r + (q + b)·s))·values; the result is
 /// [batch, queries, heads·dim]. `time` is the row's length without memory. A query that may see nothing
 /// sees all keys alike, as in the reference, where -1e30 on every score leaves them equal.

@@ -1,7 +1,7 @@
 //! Attention against plain softmax(q·kᵀ)·v.
 
 use athanor_tensor::{
-    DType, Grads, Ids, Rng, Tape, Tensor,
+    DType, Grads, Ids, Rng, Tape, Tensor, Var,
     ops::{self, Mask, Qkv, Window},
 };
 
@@ -17,6 +17,16 @@ pub struct Size {
 }
 
 pub const SCALE: f32 = 0.37;
+
+/// Attention of queries, keys and values that are three tensors.
+pub fn attend(v: &[Var], [heads, kv]: [usize; 2], mask: &Mask) -> Var {
+    ops::attention(&Qkv::Separate(&v[0], &v[1], &v[2]), heads, kv, SCALE, mask)
+}
+
+/// Queries of `lengths[0]` places and keys and values of `lengths[1]`.
+fn separate_inputs(batch: usize, lengths: [usize; 2], heads: [usize; 2], dim: usize) -> [In; 3] {
+    [(0, 1), (1, 2), (1, 3)].map(|(i, seed)| normal(&[batch, lengths[i], heads[i], dim], seed))
+}
 
 /// Queries, keys and values as [batch, time, heads or kv, dim].
 pub fn reference(size: Size, q: &[f64], k: &[f64], v: &[f64], mask: &Mask) -> Vec<f64> {
@@ -104,15 +114,8 @@ fn separate(size: Size) {
     for (name, mask) in masks(batch, time) {
         check(
             &format!("attention {batch} {time} {heads}/{kv} {dim} {name} {}", mask.causal),
-            &[
-                normal(&[batch, time, heads, dim], 1),
-                normal(&[batch, time, kv, dim], 2),
-                normal(&[batch, time, kv, dim], 3),
-            ],
-            |v| {
-                let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
-                vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
-            },
+            &separate_inputs(batch, [time, time], [heads, kv], dim),
+            |v| vec![attend(v, [heads, kv], &mask)],
             |x| vec![reference(size, &x[0], &x[1], &x[2], &mask)],
         );
     }
@@ -131,15 +134,8 @@ fn other_counts_of_queries_and_keys() {
         for mask in [Mask::default(), Mask { keys: seen, ..Mask::default() }] {
             check(
                 &format!("attention {batch} {time} over {keys} {heads}/{kv} {dim}"),
-                &[
-                    normal(&[batch, time, heads, dim], 1),
-                    normal(&[batch, keys, kv, dim], 2),
-                    normal(&[batch, keys, kv, dim], 3),
-                ],
-                |v| {
-                    let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
-                    vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
-                },
+                &separate_inputs(batch, [time, keys], [heads, kv], dim),
+                |v| vec![attend(v, [heads, kv], &mask)],
                 |x| vec![reference_over(keys, size, &x[0], &x[1], &x[2], &mask)],
             );
         }
@@ -150,8 +146,7 @@ fn other_counts_of_queries_and_keys() {
 #[test]
 #[should_panic(expected = "attention: [1, 2, 1, 3] over [1, 5, 1, 3]")]
 fn a_causal_mask_over_another_sequence_is_refused() {
-    let [q, k] =
-        [2, 5].map(|n| athanor_tensor::Var::constant(Tensor::zeros(device(), [1, n, 1, 3])));
+    let [q, k] = [2, 5].map(|n| Var::constant(Tensor::zeros(device(), [1, n, 1, 3])));
     ops::attention(&Qkv::Separate(&q, &k, &k), 1, 1, SCALE, &Mask::causal());
 }
 
@@ -162,14 +157,12 @@ fn separate_small() {
     }
 }
 
+/// Beyond one tile, and grouped at its border.
 #[test]
-fn separate_beyond_one_tile() {
-    separate(Size { batch: 1, time: 150, heads: 2, kv: 2, dim: 5 });
-}
-
-#[test]
-fn separate_grouped_at_tile_borders() {
-    separate(Size { batch: 1, time: 129, heads: 2, kv: 1, dim: 3 });
+fn separate_large() {
+    for (time, kv, dim) in [(150, 2, 5), (129, 1, 3)] {
+        separate(Size { batch: 1, time, heads: 2, kv, dim });
+    }
 }
 
 #[test]
@@ -216,15 +209,8 @@ fn rows_without_padding() {
             let same = Mask { documents: documents.clone(), starts: None, ..mask.clone() };
             check(
                 &format!("attention rows {lengths:?} {causal} {window:?}"),
-                &[
-                    normal(&[1, time, 2, 3], 1),
-                    normal(&[1, time, 1, 3], 2),
-                    normal(&[1, time, 1, 3], 3),
-                ],
-                |v| {
-                    let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
-                    vec![ops::attention(&qkv, 2, 1, SCALE, &mask)]
-                },
+                &separate_inputs(1, [time, time], [2, 1], 3),
+                |v| vec![attend(v, [2, 1], &mask)],
                 |x| vec![reference(size, &x[0], &x[1], &x[2], &same)],
             );
         }
@@ -260,8 +246,8 @@ fn large_scores_do_not_overflow() {
     let mut q = normal(&[1, 150, 1, 3], 1);
     q.0.iter_mut().for_each(|v| *v *= 100.0);
     let (k, v) = (normal(&[1, 150, 1, 3], 2), normal(&[1, 150, 1, 3], 3));
-    let [qt, kt, vt] = [&q, &k, &v]
-        .map(|x| athanor_tensor::Var::constant(Tensor::from_slice(device(), &x.0, &x.1[..])));
+    let [qt, kt, vt] =
+        [&q, &k, &v].map(|x| Var::constant(Tensor::from_slice(device(), &x.0, &x.1[..])));
     let y = ops::attention(&Qkv::Separate(&qt, &kt, &vt), 1, 1, SCALE, &Mask::causal());
     let want = reference(size, &wide(&q.0), &wide(&k.0), &wide(&v.0), &Mask::causal());
     close("large scores", &y.value().to_vec(), &want, 1e-4);

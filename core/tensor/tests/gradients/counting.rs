@@ -3,11 +3,12 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::LazyLock};
 
 use athanor_tensor::{
-    Device, Grads, Ids, PackedWeights, Rng, Tape, Tensor, Var,
+    Device, Grads, Ids, Rng, Tape, Tensor, Var,
     backend::{
         self, AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, Cpu,
-        FeedForward, FeedForwardGradients, Normalised, Product, Projection, RelativeAttention,
-        Unary, Weights,
+        CrossEntropy, FeedForward, FeedForwardGradients, FeedForwardSaved, LogProbSaved,
+        NormGradients, Normalised, PackedProduct, Product, Projection, RelativeAttention, Unary,
+        Weights,
     },
     memory::{Allocator, HostAllocator},
     ops::{self, Activation},
@@ -61,7 +62,7 @@ forward! {
     fn unary(op: Unary, x: &Tensor, y: &mut Tensor);
     fn unary_grad(op: Unary, x: &Tensor, grad: &mut Tensor);
     fn binary(op: Binary, a: &Tensor, b: &Tensor, y: &mut Tensor);
-    fn binary_grad(op: Binary, a: &Tensor, b: &Tensor, grad: &Tensor, da: &mut Tensor, db: &mut Tensor);
+    fn binary_grad(op: Binary, sides: [&Tensor; 2], grad: &Tensor, to: [&mut Tensor; 2]);
     fn add_assign(sum: &mut Tensor, x: &Tensor);
     fn scale(x: &mut Tensor, c: f32);
     fn scale_by(x: &mut Tensor, factor: &Tensor);
@@ -72,32 +73,32 @@ forward! {
     fn sum_squares(x: &Tensor) -> f64;
     fn all_finite(x: &Tensor) -> bool;
     fn dropout(x: &Tensor, key: Rng, p: f32, y: &mut Tensor);
-    fn copy_columns(from: &Tensor, at: Columns, to: &mut Tensor, to_at: Columns, width: usize);
+    fn copy_columns(from: (&Tensor, Columns), to: (&mut Tensor, Columns), width: usize);
     fn matmul(product: Product<'_>, out: &mut Tensor);
     fn add_bias(z: &mut Tensor, bias: &Tensor);
-    fn packed_product(x: &Tensor, w: &Tensor, layout: Weights, packed: &PackedWeights, out: &mut Tensor) -> bool;
+    fn packed_product(product: PackedProduct<'_>, out: &mut Tensor) -> bool;
     fn feed_forward(x: &FeedForward<'_>, kept: Option<&mut Tensor>, y: &mut Tensor);
-    fn feed_forward_grad(x: &FeedForward<'_>, kept: Option<&Tensor>, grad: &Tensor, gradients: FeedForwardGradients<'_>);
+    fn feed_forward_grad(x: &FeedForward<'_>, saved: FeedForwardSaved<'_>, gradients: FeedForwardGradients<'_>);
     fn norm(x: Normalised<'_>, y: &mut Tensor);
     fn add_norm(x: Normalised<'_>, other: &Tensor, sum: &mut Tensor, y: &mut Tensor);
-    fn norm_grad(x: Normalised<'_>, grad: &Tensor, dx: &mut Tensor, dw: &mut Tensor, db: Option<&mut Tensor>);
+    fn norm_grad(x: Normalised<'_>, grad: &Tensor, gradients: NormGradients<'_>);
     fn gather(table: &Tensor, ids: &Ids, out: &mut Tensor);
     fn scatter_add(table: &mut Tensor, ids: &Ids, skip: Option<i32>, rows: &Tensor);
     fn rotary(x: &Tensor, positions: &Ids, tables: &[Tensor; 2], sign: f32, y: &mut Tensor);
     fn attention(x: &Attention<'_>, out: &mut Tensor, lse: &mut Tensor);
-    fn attention_grad(x: &Attention<'_>, saved: AttentionSaved<'_>, gradients: &mut [Tensor]);
+    fn attention_grad(x: &Attention<'_>, saved: AttentionSaved<'_>, to: &mut [Tensor]);
     fn cache_write(cache: &mut Tensor, new: &Tensor, starts: &Ids);
     fn attention_cached(x: &CachedAttention<'_>, out: &mut Tensor);
     fn relative_attention(x: &RelativeAttention<'_>, out: &mut Tensor, lse: &mut Tensor);
-    fn relative_attention_grad(x: &RelativeAttention<'_>, saved: AttentionSaved<'_>, gradients: &mut [Tensor]);
-    fn cross_entropy(x: &Projection<'_>, weights: &[f32], loss: &mut Tensor, log_probs: &mut Tensor, gradients: [Option<&mut Tensor>; 3]);
-    fn log_prob(x: &Projection<'_>, scale: f32, log_prob: &mut Tensor, lse: &mut Tensor, entropy: &mut Tensor);
-    fn log_prob_grad(x: &Projection<'_>, scale: f32, lse: &Tensor, grad: &Tensor, gradients: [Option<&mut Tensor>; 2]);
+    fn relative_attention_grad(x: &RelativeAttention<'_>, saved: AttentionSaved<'_>, to: &mut [Tensor]);
+    fn cross_entropy(x: &Projection<'_>, weights: &[f32], to: CrossEntropy<'_>);
+    fn log_prob(x: &Projection<'_>, scale: f32, to: [&mut Tensor; 3]);
+    fn log_prob_grad(x: &Projection<'_>, saved: LogProbSaved<'_>, gradients: [Option<&mut Tensor>; 2]);
     fn log_softmax(x: &Tensor, y: &mut Tensor);
     fn log_softmax_grad(y: &Tensor, grad: &Tensor, dx: &mut Tensor);
     fn draw(logits: &Tensor, rng: Rng) -> Vec<[i32; 2]>;
-    fn adamw(p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut Tensor, settings: AdamW, step: u64);
-    fn nesterov(momentum: &mut Tensor, g: &Tensor, beta: f32, scale: f32, ahead: &mut Tensor);
+    fn adamw(p: &mut Tensor, g: &Tensor, moments: [&mut Tensor; 2], by: AdamW, step: u64);
+    fn nesterov(m: &mut Tensor, g: &Tensor, beta: f32, scale: f32, ahead: &mut Tensor);
     fn newton_schulz(g: &Tensor, among: bool, out: &mut Tensor);
 }
 

@@ -1,7 +1,7 @@
 //! linear, embedding, norms, rotary.
 
 use athanor_tensor::{
-    Ids, Var,
+    Ids, Tensor, Var,
     ops::{self, Activation, Rotary, Weights},
 };
 
@@ -21,14 +21,43 @@ pub fn activation(kind: Activation, v: f64) -> f64 {
     }
 }
 
-pub const ACTIVATIONS: [Activation; 6] = [
-    Activation::None,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Silu,
-    Activation::Relu,
-    Activation::Tanh,
-];
+/// The shape of weights from so many to so many, and the strides of a row and a column of their [in, out] view.
+pub fn stored(layout: Weights, from: usize, to: usize) -> ([usize; 2], (usize, usize)) {
+    match layout {
+        Weights::OutIn => ([to, from], (1, from)),
+        Weights::InOut => ([from, to], (to, 1)),
+    }
+}
+
+/// activation(x·W + b) of x, W and perhaps b, with W [inner, out] stored by `strides`.
+pub fn linear_reference(
+    x: &[Vec<f64>],
+    [inner, out]: [usize; 2],
+    strides: (usize, usize),
+    kind: Activation,
+) -> Vec<f64> {
+    let rows = x[0].len() / inner;
+    let mut y = product([rows, out, inner], &x[0], (inner, 1), &x[1], strides);
+    for (i, y) in y.iter_mut().enumerate() {
+        *y = activation(kind, *y + x.get(2).map_or(0.0, |b| b[i % out]));
+    }
+    y
+}
+
+/// The rows of a table that `picks` names.
+pub fn picked(table: &[f64], width: usize, picks: &Ids) -> Vec<f64> {
+    let row = |&i: &i32| table[i as usize * width..][..width].to_vec();
+    picks.host().iter().flat_map(row).collect()
+}
+
+/// `count` rows of zeros but for those of x at their places.
+pub fn spread(x: &[f64], width: usize, places: &[i32], count: usize) -> Vec<f64> {
+    let mut out = vec![0.0; count * width];
+    for (row, &p) in x.chunks(width).zip(places) {
+        out[p as usize * width..][..width].copy_from_slice(row);
+    }
+    out
+}
 
 #[test]
 fn linear() {
@@ -38,30 +67,19 @@ fn linear() {
             for bias in [false, true] {
                 // Every activation on the small sizes, one in turn on the large.
                 let some = if rows * inner * out < 1000 {
-                    ACTIVATIONS.to_vec()
+                    Activation::ALL.to_vec()
                 } else {
-                    vec![ACTIVATIONS[(case + usize::from(bias) * 3) % 6]]
+                    vec![Activation::ALL[(case + usize::from(bias) * 3) % 6]]
                 };
                 for kind in some {
-                    let (shape, strides) = match layout {
-                        Weights::OutIn => ([out, inner], (1, inner)),
-                        Weights::InOut => ([inner, out], (out, 1)),
-                    };
+                    let (shape, strides) = stored(layout, inner, out);
                     let mut inputs = vec![normal(&[rows, inner], 1), normal(&shape, 2)];
                     inputs.extend(bias.then(|| normal(&[out], 3)));
                     check(
                         &format!("linear {rows} {inner} {out} {layout:?} {kind:?} {bias}"),
                         &inputs,
                         |v| vec![ops::linear(&v[0], &v[1], v.get(2), layout, kind)],
-                        |x| {
-                            let dims = [rows, out, inner];
-                            let mut y = product(dims, &x[0], (inner, 1), &x[1], strides);
-                            for (i, y) in y.iter_mut().enumerate() {
-                                let b = x.get(2).map_or(0.0, |b| b[i % out]);
-                                *y = activation(kind, *y + b);
-                            }
-                            vec![y]
-                        },
+                        |x| vec![linear_reference(x, [inner, out], strides, kind)],
                     );
                 }
             }
@@ -85,16 +103,11 @@ fn linear_keeps_leading_dimensions() {
 
 #[test]
 fn linear_of_nothing() {
-    use athanor_tensor::{Grads, Tape, Tensor};
     // No rows: gradients of weights are zeros. No inputs: outputs are the bias.
-    poison();
-    let tape = Tape::new();
-    let x = tape.leaf(Tensor::zeros(device(), [0, 5]));
-    let w = tape.leaf(Tensor::full(device(), [3, 5], 1.0));
-    let y = ops::linear(&x, &w, None, Weights::OutIn, Activation::None);
-    let mut grads = Grads::new();
-    tape.backward(&ops::sum(&y), &mut grads);
-    assert_eq!(grads.take(&w).unwrap().to_vec(), [0.0; 15]);
+    let gradient = gradient_over_no_rows([3, 5], |x, w| {
+        ops::sum(&ops::linear(x, w, None, Weights::OutIn, Activation::None))
+    });
+    assert_eq!(gradient, [0.0; 15]);
     poison();
     let x = Var::constant(Tensor::zeros(device(), [2, 0]));
     let w = Var::constant(Tensor::zeros(device(), [3, 0]));
@@ -108,14 +121,11 @@ fn embedding() {
     for (rows, width, n) in [(1, 1, 1), (3, 5, 17), (17, 65, 40), (129, 130, 5), (5, 64, 129)] {
         // Far fewer rows than ids in some: repeats.
         let picks = ids(n, rows as u64, 4, &[n]);
-        let host: Vec<usize> = picks.host().iter().map(|&i| i as usize).collect();
         check(
             &format!("embedding {rows} {width} {n}"),
             &[normal(&[rows, width], 1)],
             |v| vec![ops::embedding(&v[0], &picks)],
-            |x| {
-                vec![host.iter().flat_map(|&i| x[0][i * width..(i + 1) * width].to_vec()).collect()]
-            },
+            |x| vec![picked(&x[0], width, &picks)],
         );
     }
     // A gather of rows: some never, some twice, shape [2, 3, width].
@@ -128,9 +138,7 @@ fn embedding() {
             assert_eq!(y.shape()[..], [2, 3, 3]);
             vec![y]
         },
-        |x| {
-            vec![[6, 0, 6, 2, 2, 4].iter().flat_map(|&i| x[0][i * 3..i * 3 + 3].to_vec()).collect()]
-        },
+        |x| vec![picked(&x[0], 3, &picks)],
     );
 }
 
@@ -143,13 +151,7 @@ fn spread_rows() {
             &format!("spread_rows {places:?}"),
             &[normal(&[1, n, width], 1)],
             |v| vec![ops::spread_rows(&v[0], &at, count)],
-            |x| {
-                let mut out = vec![0.0; count * width];
-                for (row, &p) in x[0].chunks(width).zip(&places) {
-                    out[p as usize * width..][..width].copy_from_slice(row);
-                }
-                vec![out]
-            },
+            |x| vec![spread(&x[0], width, &places, count)],
         );
     }
 }

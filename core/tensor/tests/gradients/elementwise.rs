@@ -1,12 +1,12 @@
 //! Elementwise functions, sums and dropout.
 
-use athanor_tensor::{DType, Grads, Rng, Tape, Tensor, Var, ops};
+use athanor_tensor::{
+    DType, Grads, Rng, Tape, Tensor, Var,
+    ops::{self, Activation},
+};
 use proptest::prelude::*;
 
-use crate::{
-    common::*,
-    dense::{ACTIVATIONS, activation},
-};
+use crate::{common::*, dense::activation};
 
 const LENGTHS: [usize; 6] = [1, 3, 17, 65, 130, 20_000];
 
@@ -66,7 +66,7 @@ fn of_two_values() {
 
 #[test]
 fn activations() {
-    for kind in ACTIVATIONS {
+    for kind in Activation::ALL {
         for n in LENGTHS {
             check(
                 &format!("activate {kind:?} {n}"),
@@ -94,7 +94,7 @@ fn far_arguments() {
     run("sigmoid", ops::sigmoid(&v), &|v| 1.0 / (1.0 + (-v).exp()));
     run("log_sigmoid", ops::log_sigmoid(&v), &|v| v.min(0.0) - (-v.abs()).exp().ln_1p());
     run("tanh", ops::tanh(&v), &f64::tanh);
-    for kind in ACTIVATIONS {
+    for kind in Activation::ALL {
         run(&format!("{kind:?}"), ops::activate(&v, kind), &|v| activation(kind, v));
     }
 }
@@ -209,7 +209,7 @@ proptest! {
             &Var::constant(Tensor::from_slice(device(), &w.0, [out, inner])),
             None,
             ops::Weights::OutIn,
-            ops::Activation::None,
+            Activation::None,
         );
         let want = product([rows, out, inner], &wide(&x.0), (inner, 1), &wide(&w.0), (1, inner));
         close("linear", &y.value().to_vec(), &want, 1e-5);

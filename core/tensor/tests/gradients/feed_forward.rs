@@ -7,13 +7,33 @@ use athanor_tensor::{
 
 use crate::{
     common::*,
-    dense::{ACTIVATIONS, activation},
+    dense::{linear_reference, stored},
 };
 
-fn op(v: &[Var], layout: Weights, kind: Activation) -> Var {
+pub fn op(v: &[Var], layout: Weights, kind: Activation) -> Var {
     let up = Affine { weight: &v[1], bias: &v[2] };
     let down = Affine { weight: &v[3], bias: &v[4] };
     ops::feed_forward(&v[0], up, down, layout, kind)
+}
+
+/// Shapes of both weights for `[in, inner, out]`, and their strides.
+pub fn weights(
+    layout: Weights,
+    [width, inner, out]: [usize; 3],
+) -> ([[usize; 2]; 2], [(usize, usize); 2]) {
+    let ((up, us), (down, ds)) = (stored(layout, width, inner), stored(layout, inner, out));
+    ([up, down], [us, ds])
+}
+
+/// Two maps, as [`linear_reference`] has them.
+pub fn reference(
+    x: &[Vec<f64>],
+    [width, inner, out]: [usize; 3],
+    [up, down]: [(usize, usize); 2],
+    kind: Activation,
+) -> Vec<f64> {
+    let y = linear_reference(&x[..3], [width, inner], up, kind);
+    linear_reference(&[y, x[3].clone(), x[4].clone()], [inner, out], down, Activation::None)
 }
 
 #[test]
@@ -22,13 +42,10 @@ fn feed_forward() {
     let sizes = [[1, 1, 1, 1], [3, 5, 17, 2], [65, 3, 33, 7], [4099, 2, 3, 2]];
     for (case, [rows, width, inner, out]) in sizes.into_iter().enumerate() {
         for layout in [Weights::OutIn, Weights::InOut] {
-            let kinds = if rows < 10 { &ACTIVATIONS[..] } else { &ACTIVATIONS[case..case + 1] };
+            let kinds =
+                if rows < 10 { &Activation::ALL[..] } else { &Activation::ALL[case..case + 1] };
             for &kind in kinds {
-                let plain = |from: usize, to: usize| match layout {
-                    Weights::OutIn => ([to, from], (1, from)),
-                    Weights::InOut => ([from, to], (to, 1)),
-                };
-                let ((up, us), (down, ds)) = (plain(width, inner), plain(inner, out));
+                let ([up, down], strides) = weights(layout, [width, inner, out]);
                 check(
                     &format!("feed_forward {rows} {width} {inner} {out} {layout:?} {kind:?}"),
                     &[
@@ -39,15 +56,7 @@ fn feed_forward() {
                         normal(&[out], 5),
                     ],
                     |v| vec![op(v, layout, kind)],
-                    |x| {
-                        let mut y = product([rows, inner, width], &x[0], (width, 1), &x[1], us);
-                        for (i, y) in y.iter_mut().enumerate() {
-                            *y = activation(kind, *y + x[2][i % inner]);
-                        }
-                        let mut z = product([rows, out, inner], &y, (inner, 1), &x[3], ds);
-                        z.iter_mut().enumerate().for_each(|(i, z)| *z += x[4][i % out]);
-                        vec![z]
-                    },
+                    |x| vec![reference(x, [width, inner, out], strides, kind)],
                 );
             }
         }

@@ -108,18 +108,7 @@ fn run(name: &str, size: Size, queries: usize, mask: &RelativeMask, segments: bo
     check(
         &format!("relative {name} {batch} {time}+{memory} {heads} {dim}"),
         &inputs,
-        |v| {
-            let x = Relative {
-                q: &v[0],
-                k: &v[1],
-                v: &v[2],
-                r: &v[3],
-                content_bias: &v[4],
-                place_bias: &v[5],
-                segments: segments.then(|| (&v[6], &v[7])),
-            };
-            vec![ops::relative_attention(&x, time, SCALE as f32, mask)]
-        },
+        |v| vec![ops::relative_attention(&Relative::new(v), time, SCALE as f32, mask)],
         |x| vec![reference(x, size, queries, mask)],
     );
 }

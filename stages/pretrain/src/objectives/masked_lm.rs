@@ -158,7 +158,8 @@ impl MaskedLm<'_> {
         let picked = model.pick(1, hidden, &batch.ids);
         let labels = ids(model.device(), &batch.labels);
         let weights = vec![1.0 / rows as f32; batch.rows];
-        Some((model.stack_loss(graph, 1, &picked, &labels, &weights).0, picked))
+        let (loss, _) = model.dropped_loss(graph, 1, &picked, &labels, &weights, &mut |x| x);
+        Some((loss, picked))
     }
 }
 

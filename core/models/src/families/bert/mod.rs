@@ -1,31 +1,20 @@
 //! BERT: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
 //! Understanding". Names as in Hugging Face's `bert`.
 
-use athanor_tensor::ops::Activation;
-
 use super::{
     Family,
-    encoder::{self, Encoder},
+    encoder::{self, Encoder, POOLED, POOLER},
+    parts::*,
 };
-use crate::heads::{Activate, Layer, Out, Readout, Stack, Start, Variant, Width};
 
-/// The first token's state through a dense layer of the trunk (appendix A.1 calls it C).
-const POOLER: Layer = Layer::Pooler("pooler.dense", Activate::Fixed(Activation::Tanh));
-
-const TOKENS: Stack = Stack {
-    output: "logits",
-    readout: Readout::Every,
-    layers: &[
+const TOKENS: Stack = encoder::tokens(
+    &[
         Layer::Dense("cls.predictions.transform.dense", Activate::Key("hidden_act")),
         Layer::Norm("cls.predictions.transform.LayerNorm"),
     ],
-    out: Some(Out {
-        weight: "cls.predictions.decoder.weight",
-        bias: Some(["cls.predictions.bias", "cls.predictions.decoder.bias"]),
-        width: Width::Vocabulary,
-        start: Start::Range,
-    }),
-};
+    "cls.predictions.decoder.weight",
+    ["cls.predictions.bias", "cls.predictions.decoder.bias"],
+);
 
 const NEXT: Stack = Stack::new(
     Readout::First,
@@ -36,8 +25,7 @@ const NEXT: Stack = Stack::new(
 );
 
 const fn classifier(width: Width) -> Stack {
-    let layers = &[POOLER, Layer::Drop];
-    Stack::new(Readout::First, layers, "classifier.weight", "classifier.bias", width)
+    encoder::classifier(&[POOLER, Layer::Drop], width)
 }
 
 /// The family's line in the registry.
@@ -46,15 +34,7 @@ pub const FAMILY: Family = Family {
     model_types: &["bert"],
     class: |_| "Bert",
     heads: &[
-        Variant::new(
-            "bare",
-            &[Stack {
-                output: "pooler_output",
-                readout: Readout::First,
-                layers: &[POOLER],
-                out: None,
-            }],
-        ),
+        POOLED,
         Variant::new("masked-lm", &[TOKENS]),
         Variant::new("next-sentence", &[NEXT]),
         Variant::new("pretraining", &[TOKENS, NEXT.gives("seq_relationship_logits")]),

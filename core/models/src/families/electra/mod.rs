@@ -3,20 +3,10 @@
 //! is the family with the masked-LM head, the discriminator with the replaced-token head. Names as in
 //! Hugging Face's `electra`.
 
-use athanor_store::{Error, Result};
-use athanor_tensor::ops::Activation;
-use serde_json::{Map, Value};
-
 use super::{
     Family,
     encoder::{self, Defaults, Encoder, Positions},
-};
-use crate::{
-    architecture::Architecture,
-    builder::Builder,
-    config::Fields,
-    heads::{Activate, Layer, Readout, Stack, Variant, Width},
-    sizes::Shape,
+    parts::*,
 };
 
 const GELU: Activate = Activate::Fixed(Activation::Gelu);
@@ -52,24 +42,15 @@ pub const FAMILY: Family = Family {
         ),
         Variant::new(
             "sequence",
-            &[Stack::new(
-                Readout::First,
-                &[Layer::Drop, Layer::Dense("classifier.dense", GELU), Layer::Drop],
-                "classifier.out_proj.weight",
-                "classifier.out_proj.bias",
-                Width::Labels,
-            )],
+            &[encoder::labels(&[Layer::Drop, Layer::Dense("classifier.dense", GELU), Layer::Drop])],
         ),
         Variant::new(
             "multiple-choice",
-            &[Stack::new(
-                Readout::First,
+            &[encoder::classifier(
                 &[
                     Layer::Dense("sequence_summary.summary", Activate::Key("summary_activation")),
                     Layer::Drop,
                 ],
-                "classifier.weight",
-                "classifier.bias",
                 Width::Fixed(1),
             )],
         ),

@@ -3,26 +3,13 @@
 //! layers (sliding window, a rotary base of their own) to each global one. Names and layout as in
 //! Hugging Face's `gemma3_text`.
 
-use athanor_store::{Error, Result};
-use athanor_tensor::{
-    ParamId, Var,
-    ops::{self, Rotary, Window},
-};
-use serde_json::{Map, Value, json};
+use athanor_tensor::ops::{Rotary, Window};
 
 use super::{
     Family,
-    decoder::{HEADS, Maps, check_heads, windows},
+    decoder::{self, HEADS, Maps, check_heads, windows},
+    parts::*,
     rope,
-};
-use crate::{
-    architecture::Architecture,
-    builder::Builder,
-    config::Fields,
-    layers::{Attention, Embedding, GatedMlp, Norm},
-    parameter::Init,
-    pass::Pass,
-    sizes::{Shape, Sizes},
 };
 
 /// The family's line in the registry.
@@ -48,21 +35,12 @@ pub const FAMILY: Family = Family {
 const PATTERN: usize = 6;
 
 fn config(shape: &Shape) -> Map<String, Value> {
-    let head_dim = shape.hidden / shape.heads.max(1);
     let window = shape.sliding_window.unwrap_or((shape.context / 4).max(1));
     let kind = |i: usize| {
         if (i + 1).is_multiple_of(PATTERN) { "full_attention" } else { "sliding_attention" }
     };
-    let value = json!({
-        "model_type": "gemma3_text",
-        "vocab_size": shape.vocabulary,
-        "max_position_embeddings": shape.context,
-        "hidden_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "head_dim": head_dim,
-        "query_pre_attn_scalar": head_dim,
+    let own = json!({
+        "query_pre_attn_scalar": shape.hidden / shape.heads.max(1),
         "intermediate_size": shape.intermediate,
         "hidden_activation": "gelu_pytorch_tanh",
         "rms_norm_eps": 1e-6,
@@ -72,12 +50,8 @@ fn config(shape: &Shape) -> Map<String, Value> {
         },
         "sliding_window": window,
         "layer_types": (0..shape.layers).map(kind).collect::<Vec<_>>(),
-        "attention_bias": false,
-        "attention_dropout": 0.0,
-        "initializer_range": 0.02,
-        "tie_word_embeddings": shape.tied,
     });
-    value.as_object().cloned().unwrap_or_default()
+    decoder::config("gemma3_text", shape, own)
 }
 
 struct Block {

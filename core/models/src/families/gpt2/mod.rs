@@ -1,23 +1,12 @@
 //! GPT-2: Radford et al. 2019, "Language models are unsupervised multitask learners"; a pre-norm
 //! Transformer decoder with learned positions. Names and layout as in Hugging Face's `gpt2`.
 
-use athanor_store::{Error, Result};
-use athanor_tensor::{
-    ParamId, Var,
-    ops::{self, Qkv, Weights},
-};
-use serde_json::{Map, Value, json};
+use athanor_tensor::ops::{Qkv, Weights};
 
-use super::Family;
-use crate::{
-    architecture::Architecture,
-    builder::{Builder, Owner},
-    config::Fields,
-    heads::{Readout, Stack, Start, Variant, Width},
-    layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
-    parameter::Init,
-    pass::Pass,
-    sizes::{Shape, Sizes},
+use super::{
+    Family,
+    decoder::{self, HEADS, pre_norm},
+    parts::*,
 };
 
 /// The family's line in the registry.
@@ -25,17 +14,7 @@ pub const FAMILY: Family = Family {
     name: "gpt2",
     model_types: &["gpt2"],
     class: |_| "GPT2",
-    heads: &[
-        Variant::new(
-            "causal-lm",
-            &[Stack::bare(Readout::Every, "lm_head.weight", Width::Vocabulary)],
-        )
-        .named("LMHeadModel"),
-        Variant::new(
-            "sequence",
-            &[Stack::bare(Readout::LastToken, "score.weight", Width::Labels).starts(Start::Width)],
-        ),
-    ],
+    heads: &[HEADS[0].named("LMHeadModel"), HEADS[1]],
     inputs: &["position_ids"],
     prefix: "transformer.",
     intermediate: |hidden| 4 * hidden,
@@ -51,7 +30,7 @@ pub const FAMILY: Family = Family {
 };
 
 fn config(shape: &Shape) -> Map<String, Value> {
-    let value = json!({
+    object(json!({
         "model_type": "gpt2",
         "vocab_size": shape.vocabulary,
         "n_positions": shape.context,
@@ -66,18 +45,16 @@ fn config(shape: &Shape) -> Map<String, Value> {
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,
         "tie_word_embeddings": shape.tied,
-    });
-    value.as_object().cloned().unwrap_or_default()
+    }))
 }
 
-struct Block {
-    attention_norm: Norm,
+struct Packed {
     /// To queries, keys and values in one.
     qkv: Linear,
     output: Linear,
-    mlp_norm: Norm,
-    mlp: Mlp,
 }
+
+type Block = decoder::Block<Packed, Mlp>;
 
 struct Gpt2 {
     sizes: Sizes,
@@ -124,11 +101,14 @@ impl Gpt2 {
         };
         let norm = |b: &mut Builder, name| Norm::layer(b, Owner::Trunk, name, hidden, epsilon);
         let blocks = b.blocks("h", sizes.layers, |b| {
-            Ok(Block {
-                attention_norm: norm(b, "ln_1")?,
+            let first = norm(b, "ln_1")?;
+            let attention = Packed {
                 qkv: map(b, "attn.c_attn", [hidden, 3 * hidden], normal)?,
                 output: map(b, "attn.c_proj", [hidden, hidden], residual)?,
-                mlp_norm: norm(b, "ln_2")?,
+            };
+            Ok(Block {
+                norms: [first, norm(b, "ln_2")?],
+                attention,
                 mlp: Mlp {
                     up: map(b, "mlp.c_fc", [hidden, inner], normal)?,
                     down: map(b, "mlp.c_proj", [inner, hidden], residual)?,
@@ -152,20 +132,12 @@ impl Architecture for Gpt2 {
         let scale = 1.0 / (head_dim as f32).sqrt();
         let tokens = self.tokens.apply(g, &pass.input.ids);
         let places = self.positions.apply(g, &pass.input.positions);
-        let mut x = pass.drop(ops::add(&tokens, &places));
-        let mut normed = self.blocks.first().map_or(self.norm, |b| b.attention_norm).apply(g, &x);
-        for (i, block) in self.blocks.iter().enumerate() {
-            pass.note(&x);
-            let qkv = block.qkv.apply(g, &normed);
-            let seen = pass.attend(i, &Qkv::Packed(&qkv), heads, heads, scale);
-            let attended = pass.drop(block.output.apply(g, &seen));
-            (x, normed) = block.mlp_norm.add(g, &x, &attended);
-            let fed = pass.drop(block.mlp.apply(g, &normed));
-            let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.attention_norm);
-            (x, normed) = next.add(g, &x, &fed);
-        }
-        pass.note(&normed);
-        normed
+        let x = pass.drop(ops::add(&tokens, &places));
+        pre_norm(pass, x, &self.blocks, self.norm, |pass, i, attention, normed| {
+            let qkv = attention.qkv.apply(g, normed);
+            let seen = pass.attend(i, &Qkv::Packed(&qkv), [heads; 2], scale);
+            attention.output.apply(g, &seen)
+        })
     }
 
     fn embeddings(&self) -> Vec<ParamId> {

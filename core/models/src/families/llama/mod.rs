@@ -8,26 +8,13 @@
 //! | qwen2 | biases on queries, keys, values; a sliding window in some layers (Yang et al. 2024) |
 //! | qwen3 | RMS norm on queries and keys; `attention_bias`; windows as qwen2 (Yang et al. 2025) |
 
-use athanor_store::Result;
-use athanor_tensor::{
-    ParamId, Var,
-    ops::{Rotary, Window},
-};
-use serde_json::{Map, Value, json};
+use athanor_tensor::ops::{Rotary, Window};
 
 use super::{
     Family,
-    decoder::{HEADS, Maps, check_heads, windows},
+    decoder::{self, HEADS, Maps, check_heads, pre_norm, windows},
+    parts::*,
     rope,
-};
-use crate::{
-    architecture::Architecture,
-    builder::Builder,
-    config::Fields,
-    layers::{Attention, Embedding, GatedMlp, Norm},
-    parameter::Init,
-    pass::Pass,
-    sizes::{Shape, Sizes},
 };
 
 /// The family's line in the registry.
@@ -62,25 +49,13 @@ fn config(shape: &Shape) -> Map<String, Value> {
         Shape { sliding_window: Some(_), .. } => "mistral",
         _ => "llama",
     };
-    let value = json!({
-        "model_type": model_type,
-        "vocab_size": shape.vocabulary,
-        "max_position_embeddings": shape.context,
-        "hidden_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "head_dim": shape.hidden / shape.heads.max(1),
+    let own = json!({
         "intermediate_size": shape.intermediate,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-5,
         "rope_theta": shape.rope_theta,
-        "attention_bias": false,
-        "attention_dropout": 0.0,
-        "initializer_range": 0.02,
-        "tie_word_embeddings": shape.tied,
     });
-    let mut map = value.as_object().cloned().unwrap_or_default();
+    let mut map = decoder::config(model_type, shape, own);
     if model_type != "llama" {
         map.insert("sliding_window".into(), json!(shape.sliding_window));
     }
@@ -91,12 +66,7 @@ fn config(shape: &Shape) -> Map<String, Value> {
     map
 }
 
-struct Block {
-    attention_norm: Norm,
-    attention: Attention,
-    mlp_norm: Norm,
-    mlp: GatedMlp,
-}
+type Block = decoder::Block<Attention, GatedMlp>;
 
 struct Llama {
     sizes: Sizes,
@@ -177,13 +147,13 @@ impl Llama {
         let mut blocks = b.blocks("layers", sizes.layers, |b| {
             let mut attention = maps.attention(b, 1.0 / (head_dim as f32).sqrt())?;
             let mlp = maps.mlp(b, activation)?;
-            let attention_norm = norm(b, "input_layernorm", hidden)?;
-            let mlp_norm = norm(b, "post_attention_layernorm", hidden)?;
+            let first = norm(b, "input_layernorm", hidden)?;
+            let norms = [first, norm(b, "post_attention_layernorm", hidden)?];
             if model_type == "qwen3" {
                 let query = norm(b, "self_attn.q_norm", head_dim)?;
                 attention.norms = Some([query, norm(b, "self_attn.k_norm", head_dim)?]);
             }
-            Ok(Block { attention_norm, attention, mlp_norm, mlp })
+            Ok(Block { norms, attention, mlp })
         })?;
         // After the parameters: a file without that many layers has failed by now, before memory was taken for them.
         for (block, window) in blocks.iter_mut().zip(layer_windows(c, model_type, sizes.layers)?) {
@@ -203,20 +173,10 @@ impl Architecture for Llama {
     }
 
     fn forward(&self, pass: &mut Pass<'_>) -> Var {
-        let g = pass.graph;
-        let mut x = pass.drop(self.tokens.apply(g, &pass.input.ids));
-        let mut normed = self.blocks.first().map_or(self.norm, |b| b.attention_norm).apply(g, &x);
-        for (i, block) in self.blocks.iter().enumerate() {
-            pass.note(&x);
-            let attended = block.attention.apply(pass, i, &normed, Some(&self.rotary));
-            let attended = pass.drop(attended);
-            (x, normed) = block.mlp_norm.add(g, &x, &attended);
-            let fed = pass.drop(block.mlp.apply(g, &normed));
-            let next = self.blocks.get(i + 1).map_or(self.norm, |b| b.attention_norm);
-            (x, normed) = next.add(g, &x, &fed);
-        }
-        pass.note(&normed);
-        normed
+        let x = pass.drop(self.tokens.apply(pass.graph, &pass.input.ids));
+        pre_norm(pass, x, &self.blocks, self.norm, |pass, i, attention, normed| {
+            attention.apply(pass, i, normed, Some(&self.rotary))
+        })
     }
 
     fn embeddings(&self) -> Vec<ParamId> {

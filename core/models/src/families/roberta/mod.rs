@@ -2,20 +2,13 @@
 //! with positions that begin behind the padding token's id, and heads of its own. Names as in Hugging
 //! Face's `roberta`, also XLM-RoBERTa (Conneau et al. 2020).
 
-use athanor_tensor::ops::Activation;
-use serde_json::{Map, Value};
-
 use super::{
     Family,
-    encoder::{self, Defaults, Encoder, Positions},
-};
-use crate::{
-    heads::{Activate, Layer, Out, Readout, Stack, Start, Variant, Width},
-    sizes::Shape,
+    encoder::{self, Defaults, Encoder, POOLED, POOLER, Positions},
+    parts::*,
 };
 
 const TANH: Activate = Activate::Fixed(Activation::Tanh);
-const POOLER: Layer = Layer::Pooler("pooler.dense", TANH);
 
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
@@ -26,51 +19,25 @@ pub const FAMILY: Family = Family {
         _ => "Roberta",
     },
     heads: &[
-        Variant::new(
-            "bare",
-            &[Stack {
-                output: "pooler_output",
-                readout: Readout::First,
-                layers: &[POOLER],
-                out: None,
-            }],
-        ),
+        POOLED,
         Variant::new(
             "masked-lm",
-            &[Stack {
-                output: "logits",
-                readout: Readout::Every,
-                layers: &[
+            &[encoder::tokens(
+                &[
                     Layer::Dense("lm_head.dense", Activate::Fixed(Activation::Gelu)),
                     Layer::Norm("lm_head.layer_norm"),
                 ],
-                out: Some(Out {
-                    weight: "lm_head.decoder.weight",
-                    bias: Some(["lm_head.bias", "lm_head.decoder.bias"]),
-                    width: Width::Vocabulary,
-                    start: Start::Range,
-                }),
-            }],
+                "lm_head.decoder.weight",
+                ["lm_head.bias", "lm_head.decoder.bias"],
+            )],
         ),
         Variant::new(
             "sequence",
-            &[Stack::new(
-                Readout::First,
-                &[Layer::Drop, Layer::Dense("classifier.dense", TANH), Layer::Drop],
-                "classifier.out_proj.weight",
-                "classifier.out_proj.bias",
-                Width::Labels,
-            )],
+            &[encoder::labels(&[Layer::Drop, Layer::Dense("classifier.dense", TANH), Layer::Drop])],
         ),
         Variant::new(
             "multiple-choice",
-            &[Stack::new(
-                Readout::First,
-                &[POOLER, Layer::Drop],
-                "classifier.weight",
-                "classifier.bias",
-                Width::Fixed(1),
-            )],
+            &[encoder::classifier(&[POOLER, Layer::Drop], Width::Fixed(1))],
         ),
     ],
     inputs: &["position_ids", "token_type_ids"],

@@ -5,25 +5,13 @@
 //! Departure: in training all rows of a batch drop the same elements of the position table, and
 //! attention's probabilities are not dropped, as in our other families.
 
-use athanor_store::{Error, Result};
 use athanor_tensor::{
-    Device, Ids, ParamId, Tensor, Var,
-    ops::{self, Relative, RelativeMask, Weights},
+    Device, Ids, Tensor,
+    ops::{Relative, RelativeMask, Weights},
 };
-use serde_json::{Map, Value, json};
 
-use super::Family;
-use crate::{
-    architecture::Architecture,
-    builder::{Builder, Owner},
-    config::Fields,
-    heads::{Activate, Layer, Readout, Stack, Variant, Width},
-    input::{Extra, TwoStreams},
-    layers::{Embedding, Linear, LinearSpec, Mlp, Norm},
-    parameter::{Init, Role},
-    pass::Pass,
-    sizes::{Shape, Sizes},
-};
+use super::{Family, parts::*};
+use crate::input::{Extra, TwoStreams};
 
 /// Positions are relative, so this bounds only the work of one pass.
 const LONGEST: usize = 1 << 16;
@@ -36,6 +24,10 @@ const fn summary(width: Width) -> Stack {
     Stack::new(Readout::Last, SUMMARY, "logits_proj.weight", "logits_proj.bias", width)
 }
 
+const fn every(weight: &'static str, bias: &'static str, width: Width) -> Stack {
+    Stack::new(Readout::Every, &[], weight, bias, width)
+}
+
 /// The family's line in the registry.
 pub const FAMILY: Family = Family {
     name: "xlnet",
@@ -44,31 +36,13 @@ pub const FAMILY: Family = Family {
     heads: &[
         Variant::new(
             "permutation-lm",
-            &[Stack::new(Readout::Every, &[], "lm_loss.weight", "lm_loss.bias", Width::Vocabulary)],
+            &[every("lm_loss.weight", "lm_loss.bias", Width::Vocabulary)],
         ),
         Variant::new("sequence", &[summary(Width::Labels)]),
-        Variant::new(
-            "token",
-            &[Stack::new(
-                Readout::Every,
-                &[],
-                "classifier.weight",
-                "classifier.bias",
-                Width::Labels,
-            )],
-        ),
+        Variant::new("token", &[every("classifier.weight", "classifier.bias", Width::Labels)]),
         Variant::new("multiple-choice", &[summary(Width::Fixed(1))]),
-        Variant::new(
-            "span",
-            &[Stack::new(
-                Readout::Every,
-                &[],
-                "qa_outputs.weight",
-                "qa_outputs.bias",
-                Width::Fixed(2),
-            )],
-        )
-        .named("ForQuestionAnsweringSimple"),
+        Variant::new("span", &[every("qa_outputs.weight", "qa_outputs.bias", Width::Fixed(2))])
+            .named("ForQuestionAnsweringSimple"),
     ],
     inputs: &["token_type_ids", "perm_mask", "target_mapping", "mems."],
     prefix: "transformer.",
@@ -82,7 +56,7 @@ pub const FAMILY: Family = Family {
 };
 
 fn config(shape: &Shape) -> Map<String, Value> {
-    let value = json!({
+    object(json!({
         "model_type": "xlnet",
         "vocab_size": shape.vocabulary,
         "d_model": shape.hidden,
@@ -101,8 +75,7 @@ fn config(shape: &Shape) -> Map<String, Value> {
         "summary_activation": "tanh",
         "summary_last_dropout": 0.0,
         "tie_word_embeddings": shape.tied,
-    });
-    value.as_object().cloned().unwrap_or_default()
+    }))
 }
 
 struct Block {

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::{
-    gemm::{Threads, matmul_raw},
-    mat::Mat,
+    gemm::matmul_raw,
+    mat::{Gemm, Mat, Threads},
     math,
     parallel::{DisjointMut, tasks},
     simd::simd,
@@ -260,12 +260,7 @@ pub(crate) fn forward(
                     matmul_raw(
                         s.as_mut_ptr(),
                         w,
-                        [n, w, dim],
-                        qm,
-                        km.t(),
-                        dims.scale,
-                        false,
-                        Threads::One,
+                        Gemm::new([n, w, dim], qm, km.t()).scaled(dims.scale).on(Threads::One),
                     );
                 }
                 mask.apply(s, row, qr.clone(), kr.clone());
@@ -276,12 +271,7 @@ pub(crate) fn forward(
                     matmul_raw(
                         acc.as_mut_ptr(),
                         dim,
-                        [n, dim, w],
-                        Mat::new(s, w),
-                        vm,
-                        1.0,
-                        true,
-                        Threads::One,
+                        Gemm::new([n, dim, w], Mat::new(s, w), vm).added(true).on(Threads::One),
                     );
                 }
             }
@@ -371,25 +361,32 @@ pub(crate) fn backward(
                         matmul_raw(
                             p.as_mut_ptr(),
                             w,
-                            [n, w, dim],
-                            qm,
-                            km.t(),
-                            dims.scale,
-                            false,
-                            one,
+                            Gemm::new([n, w, dim], qm, km.t()).scaled(dims.scale).on(one),
                         );
                         mask.apply(p, row, qr.clone(), kr.clone());
                         probabilities(p, w, &lse[qr.clone()]);
                         let pm = Mat::new(p, w);
                         let dv = place(dv, saved.vl, row.k + kr.start, kv);
-                        matmul_raw(dv, saved.vl.stride, [w, dim, n], pm.t(), dom, 1.0, true, one);
-                        matmul_raw(dp.as_mut_ptr(), w, [n, w, dim], dom, vm.t(), 1.0, false, one);
+                        matmul_raw(
+                            dv,
+                            saved.vl.stride,
+                            Gemm::new([w, dim, n], pm.t(), dom).added(true).on(one),
+                        );
+                        matmul_raw(dp.as_mut_ptr(), w, Gemm::new([n, w, dim], dom, vm.t()).on(one));
                         score_grad(p, dp, w, &delta[qr.clone()], dims.scale);
                         let ds = Mat::new(dp, w);
                         let dq = place(dq, saved.ql, row.q + qr.start, h);
-                        matmul_raw(dq, saved.ql.stride, [n, dim, w], ds, km, 1.0, true, one);
+                        matmul_raw(
+                            dq,
+                            saved.ql.stride,
+                            Gemm::new([n, dim, w], ds, km).added(true).on(one),
+                        );
                         let dk = place(dk, saved.kl, row.k + kr.start, kv);
-                        matmul_raw(dk, saved.kl.stride, [w, dim, n], ds.t(), qm, 1.0, true, one);
+                        matmul_raw(
+                            dk,
+                            saved.kl.stride,
+                            Gemm::new([w, dim, n], ds.t(), qm).added(true).on(one),
+                        );
                     }
                 }
             }

@@ -9,7 +9,7 @@
 use std::{cell::RefCell, ops::Range, sync::Mutex};
 
 use super::{
-    mat::Mat,
+    mat::{Gemm, Mat, Threads},
     parallel::{self, DisjointRows},
     simd::{Level, level},
     tile::{self, Ahead, COLUMNS, Left, Store},
@@ -46,7 +46,8 @@ thread_local! {
 }
 
 /// Whether this is the faster way: measured with AVX-512 only, and on all threads.
-pub(crate) fn serves([m, n, k]: [usize; 3], a: &Mat<'_>, b: &Mat<'_>) -> bool {
+pub(crate) fn serves(Gemm { sizes: [m, n, k], a, b, .. }: &Gemm<'_>) -> bool {
+    let (m, n, k) = (*m, *n, *k);
     let wide = match level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => true,
@@ -66,17 +67,10 @@ pub(crate) fn serves([m, n, k]: [usize; 3], a: &Mat<'_>, b: &Mat<'_>) -> bool {
 /// # Safety
 /// The m × n places from `out` on with row stride `stride` must be valid for writes, and no other thread may
 /// touch them meanwhile. `a` and `b` must hold their matrices, and there must be a kernel.
-#[allow(unsafe_code, clippy::too_many_arguments)]
-pub(crate) unsafe fn product(
-    out: *mut f32,
-    stride: usize,
-    [m, n, k]: [usize; 3],
-    a: Mat<'_>,
-    b: Mat<'_>,
-    alpha: f32,
-    accumulate: bool,
-    threads: bool,
-) {
+#[allow(unsafe_code)]
+pub(crate) unsafe fn product(out: *mut f32, stride: usize, product: Gemm<'_>) {
+    let Gemm { sizes: [m, n, k], a, b, alpha, accumulate, threads } = product;
+    let threads = threads == Threads::All;
     let out = DisjointRows::raw(out, stride);
     let mut room = ROOM.try_lock().map(|mut room| std::mem::take(&mut *room)).unwrap_or_default();
     let columns =

@@ -2,11 +2,11 @@
 
 use super::{
     elementwise,
-    gemm::{Threads, matmul},
-    mat::Mat,
+    gemm::matmul,
+    mat::{Gemm, Mat},
 };
 use crate::{
-    backend::{FeedForward, FeedForwardGradients, GradientSum, Weights},
+    backend::{FeedForward, FeedForwardGradients, FeedForwardSaved, GradientSum, Weights},
     pool::Buf,
     tensor::Tensor,
 };
@@ -43,7 +43,7 @@ pub(crate) fn forward(call: &FeedForward<'_>, mut kept: Option<&mut [f32]>, out:
         inner_layer(call, from, n, z, y);
         let (ym, vm) = (Mat::new(y, inner), view(call.down, call.layout));
         let out = &mut out[from * width..(from + n) * width];
-        matmul(out, width, [n, width, inner], ym, vm, 1.0, false, Threads::All);
+        matmul(out, width, Gemm::new([n, width, inner], ym, vm));
         elementwise::add_bias(out, call.down_bias.cpu());
     }
 }
@@ -53,21 +53,21 @@ fn inner_layer(call: &FeedForward<'_>, from: usize, n: usize, z: &mut [f32], y: 
     let [_, width, inner, _] = call.sizes();
     let xm = Mat::new(&call.x.cpu()[from * width..(from + n) * width], width);
     let wm = view(call.up, call.layout);
-    matmul(z, inner, [n, inner, width], xm, wm, 1.0, false, Threads::All);
+    matmul(z, inner, Gemm::new([n, inner, width], xm, wm));
     elementwise::biased(call.activation, z, call.up_bias.cpu(), y);
 }
 
 /// The gradients that are wanted.
 pub(crate) fn backward(
     call: &FeedForward<'_>,
-    kept: Option<&Tensor>,
-    grad: &Tensor,
+    saved: FeedForwardSaved<'_>,
     mut wanted: FeedForwardGradients<'_>,
 ) {
     let [rows, width, inner, out] = call.sizes();
     let step = block_rows(rows, inner);
     let room = || Buf::uninit(step * inner);
     let (mut y, mut dz) = (room(), room());
+    let FeedForwardSaved { inner: kept, grad } = saved;
     let mut scratch = kept.is_none().then(room);
     // Without rows, too, the weights have a gradient: zeros.
     for from in (0..rows.max(1)).step_by(step) {
@@ -84,7 +84,7 @@ pub(crate) fn backward(
         };
         let g = &grad.cpu()[from * out..(from + n) * out];
         let (gm, vm) = (Mat::new(g, out), view(call.down, call.layout));
-        matmul(dz, inner, [n, inner, out], gm, vm.t(), 1.0, false, Threads::All);
+        matmul(dz, inner, Gemm::new([n, inner, out], gm, vm.t()));
         elementwise::both(call.activation, z, y, dz);
         let (ym, dm) = (Mat::new(y, inner), Mat::new(dz, inner));
         let xm = Mat::new(&call.x.cpu()[from * width..(from + n) * width], width);
@@ -93,7 +93,7 @@ pub(crate) fn backward(
         if let Some(dx) = &mut wanted.x {
             let dx = &mut dx.cpu_mut()[from * width..(from + n) * width];
             let wm = view(call.up, call.layout).t();
-            matmul(dx, width, [n, width, inner], dm, wm, 1.0, false, Threads::All);
+            matmul(dx, width, Gemm::new([n, width, inner], dm, wm));
         }
         for (sums, rows, width) in
             [(&mut wanted.up_bias, &*dz, inner), (&mut wanted.down_bias, g, out)]
@@ -120,5 +120,5 @@ fn weight_gradient(
         Weights::InOut => ([inner, out, rows], x.t(), g),
     };
     let (add, width) = (sum.accumulate || later, dims[1]);
-    matmul(sum.to.cpu_mut(), width, dims, left, right, 1.0, add, Threads::All);
+    matmul(sum.to.cpu_mut(), width, Gemm::new(dims, left, right).added(add));
 }

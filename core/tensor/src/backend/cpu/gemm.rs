@@ -6,41 +6,25 @@ use gemm_common::Parallelism;
 
 use super::{
     blocked,
-    mat::{Mat, reach},
+    mat::{Gemm, Threads, reach},
     skinny,
 };
-
-/// Whether a product may use all threads, or runs inside a task.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Threads {
-    All,
-    One,
-}
 
 /// Below this many multiplications starting threads costs more than it brings.
 const PARALLEL_FROM: usize = 64 * 64 * 64;
 
-/// out[m, n] = alpha · a[m, k] · b[k, n] (+ out if `accumulate`), `out` row-major with `out_stride`.
+/// Computes the product into `out`, row-major with `out_stride`.
 ///
 /// # Panics
 /// If a view reaches beyond its slice.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn matmul(
-    out: &mut [f32],
-    out_stride: usize,
-    [m, n, k]: [usize; 3],
-    a: Mat<'_>,
-    b: Mat<'_>,
-    alpha: f32,
-    accumulate: bool,
-    threads: Threads,
-) {
+pub(crate) fn matmul(out: &mut [f32], out_stride: usize, product: Gemm<'_>) {
+    let [m, n, _] = product.sizes;
     let end = reach(m, n, out_stride, 1);
     assert!(end <= out.len(), "matmul: output [{m}, {n}] reaches {end} of {}", out.len());
     // SAFETY: `out` is an exclusive slice that holds the output, by the assertion.
     #[allow(unsafe_code)]
     unsafe {
-        matmul_raw(out.as_mut_ptr(), out_stride, [m, n, k], a, b, alpha, accumulate, threads);
+        matmul_raw(out.as_mut_ptr(), out_stride, product);
     }
 }
 
@@ -49,17 +33,9 @@ pub(crate) fn matmul(
 /// # Safety
 /// The m × n places that start at `out` with row stride `out_stride` must be valid for writes, and
 /// no other thread may touch them meanwhile.
-#[allow(unsafe_code, clippy::too_many_arguments)]
-pub(crate) unsafe fn matmul_raw(
-    out: *mut f32,
-    out_stride: usize,
-    [m, n, k]: [usize; 3],
-    a: Mat<'_>,
-    b: Mat<'_>,
-    alpha: f32,
-    accumulate: bool,
-    threads: Threads,
-) {
+#[allow(unsafe_code)]
+pub(crate) unsafe fn matmul_raw(out: *mut f32, out_stride: usize, product: Gemm<'_>) {
+    let Gemm { sizes: [m, n, k], a, b, alpha, accumulate, threads } = product;
     a.check("left side", m, k);
     b.check("right side", k, n);
     if m == 0 || n == 0 {
@@ -76,10 +52,9 @@ pub(crate) unsafe fn matmul_raw(
         unsafe { skinny::product(out, out_stride, [m, n, k], x, w, threads == Threads::All) };
         return;
     }
-    if blocked::serves([m, n, k], &a, &b) {
-        let all = threads == Threads::All;
+    if blocked::serves(&product) {
         // SAFETY: as above.
-        unsafe { blocked::product(out, out_stride, [m, n, k], a, b, alpha, accumulate, all) };
+        unsafe { blocked::product(out, out_stride, product) };
         return;
     }
     let parallelism = match threads {
@@ -120,34 +95,25 @@ pub(crate) unsafe fn matmul_raw(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(n: usize, seed: u64) -> Vec<f32> {
-        let mut x = vec![0.0; n];
-        crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
-        x
-    }
+    use crate::backend::cpu::{
+        mat::Mat,
+        reference::{SIZES, noise},
+    };
 
     #[test]
     fn matches_f64_and_any_thread_count() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        for [m, n, k] in [
-            [1, 1, 1],
-            [5, 7, 3],
-            [65, 33, 129],
-            [1, 300, 200],
-            [130, 1, 70],
-            [300, 257, 513],
-            // Beyond a block of places and of rows, with an odd rest of each.
-            [133, 97, 1031],
-            [4, 4, 0],
-        ] {
+        // Beyond a block of places and of rows, with an odd rest of each; and nothing to add up.
+        let large = [[300, 257, 513], [133, 97, 1031], [4, 4, 0]];
+        for [m, n, k] in SIZES.into_iter().chain(large) {
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
             for (ta, tb) in [(false, false), (true, false), (false, true)] {
                 let av = if ta { Mat::new(&a, m).t() } else { Mat::new(&a, k) };
                 let bv = if tb { Mat::new(&b, k).t() } else { Mat::new(&b, n) };
                 let run = |threads| {
                     let mut c = vec![1.0f32; m * n];
-                    matmul(&mut c, n, [m, n, k], av, bv, 0.5, true, threads);
+                    let product = Gemm::new([m, n, k], av, bv).scaled(0.5).added(true);
+                    matmul(&mut c, n, product.on(threads));
                     c
                 };
                 let one = run(Threads::One);

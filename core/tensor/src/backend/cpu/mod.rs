@@ -24,6 +24,8 @@ mod panels;
 pub(crate) mod parallel;
 pub(crate) mod peak;
 pub(crate) mod projection;
+#[cfg(test)]
+mod reference;
 mod relative;
 mod rotary;
 pub(crate) mod simd;
@@ -32,19 +34,18 @@ mod team;
 mod tile;
 
 use super::{
-    AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, FeedForward,
-    FeedForwardGradients, Normalised, Product, Projection, RelativeAttention, Unary, Weights,
+    AdamW, Attention, AttentionSaved, Backend, Binary, CachedAttention, Columns, CrossEntropy,
+    FeedForward, FeedForwardGradients, FeedForwardSaved, LogProbSaved, NormGradients, Normalised,
+    PackedProduct, Product, Projection, RelativeAttention, Unary,
 };
 use crate::{
     dtype::{Bf16, DType},
     memory::{Allocator, HostAllocator},
-    packed::PackedWeights,
     rng::Rng,
     tensor::{Ids, Tensor},
 };
 use attention::MaskView;
-use gemm::Threads;
-use mat::Mat;
+use mat::{Gemm, Mat, Threads};
 use parallel::DisjointMut;
 
 /// All cores of this machine.
@@ -82,16 +83,9 @@ impl Backend for Cpu {
         elementwise::binary(op, a.cpu(), b.cpu(), y.cpu_mut());
     }
 
-    fn binary_grad(
-        &self,
-        op: Binary,
-        a: &Tensor,
-        b: &Tensor,
-        grad: &Tensor,
-        da: &mut Tensor,
-        db: &mut Tensor,
-    ) {
-        elementwise::binary_grad(op, a.cpu(), b.cpu(), grad.cpu(), da.cpu_mut(), db.cpu_mut());
+    fn binary_grad(&self, op: Binary, sides: [&Tensor; 2], grad: &Tensor, to: [&mut Tensor; 2]) {
+        let ([a, b], [da, db]) = (sides.map(Tensor::cpu), to.map(Tensor::cpu_mut));
+        elementwise::binary_grad(op, a, b, grad.cpu(), da, db);
     }
 
     fn add_assign(&self, sum: &mut Tensor, x: &Tensor) {
@@ -138,14 +132,8 @@ impl Backend for Cpu {
         elementwise::dropout(x.cpu(), y.cpu_mut(), key, p);
     }
 
-    fn copy_columns(
-        &self,
-        from: &Tensor,
-        at: Columns,
-        to: &mut Tensor,
-        to_at: Columns,
-        width: usize,
-    ) {
+    fn copy_columns(&self, from: (&Tensor, Columns), to: (&mut Tensor, Columns), width: usize) {
+        let ((from, at), (to, to_at)) = (from, to);
         match from.dtype() {
             DType::F32 => columns::copy(from.cpu(), at, to.cpu_mut(), to_at, width),
             DType::Bf16 => {
@@ -163,21 +151,15 @@ impl Backend for Cpu {
             },
         );
         let (out, width, add) = (out.cpu_mut(), sizes[1], product.accumulate);
-        gemm::matmul(out, width, sizes, a, b, 1.0, add, Threads::All);
+        gemm::matmul(out, width, Gemm::new(sizes, a, b).added(add));
     }
 
     fn add_bias(&self, z: &mut Tensor, bias: &Tensor) {
         elementwise::add_bias(z.cpu_mut(), bias.cpu());
     }
 
-    fn packed_product(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        layout: Weights,
-        packed: &PackedWeights,
-        out: &mut Tensor,
-    ) -> bool {
+    fn packed_product(&self, product: PackedProduct<'_>, out: &mut Tensor) -> bool {
+        let PackedProduct { x, w, layout, packed } = product;
         packed::product(x.cpu(), x.rows().0, w, layout, packed, out.cpu_mut())
     }
 
@@ -188,11 +170,10 @@ impl Backend for Cpu {
     fn feed_forward_grad(
         &self,
         x: &FeedForward<'_>,
-        kept: Option<&Tensor>,
-        grad: &Tensor,
+        saved: FeedForwardSaved<'_>,
         gradients: FeedForwardGradients<'_>,
     ) {
-        feed_forward::backward(x, kept, grad, gradients);
+        feed_forward::backward(x, saved, gradients);
     }
 
     fn norm(&self, x: Normalised<'_>, y: &mut Tensor) {
@@ -213,23 +194,16 @@ impl Backend for Cpu {
         );
     }
 
-    fn norm_grad(
-        &self,
-        x: Normalised<'_>,
-        grad: &Tensor,
-        dx: &mut Tensor,
-        dw: &mut Tensor,
-        db: Option<&mut Tensor>,
-    ) {
+    fn norm_grad(&self, x: Normalised<'_>, grad: &Tensor, gradients: NormGradients<'_>) {
         norm::backward(
             x.kind,
             x.x.cpu(),
             x.weight.cpu(),
             x.epsilon,
             grad.cpu(),
-            dx.cpu_mut(),
-            dw.cpu_mut(),
-            db.map(Tensor::cpu_mut),
+            gradients.x.cpu_mut(),
+            gradients.weight.cpu_mut(),
+            gradients.bias.map(Tensor::cpu_mut),
         );
     }
 
@@ -269,17 +243,11 @@ impl Backend for Cpu {
         attention::forward(q, ql, k, kl, v, vl, x.sizes, mask, out.cpu_mut(), lse.cpu_mut());
     }
 
-    fn attention_grad(
-        &self,
-        x: &Attention<'_>,
-        saved: AttentionSaved<'_>,
-        gradients: &mut [Tensor],
-    ) {
+    fn attention_grad(&self, x: &Attention<'_>, saved: AttentionSaved<'_>, to: &mut [Tensor]) {
         let ([q, k, v], [ql, kl, vl]) = (x.qkv.map(Tensor::cpu), x.layouts);
         let (out, lse, dout) = (saved.out.cpu(), saved.lse.cpu(), saved.grad.cpu());
         let saved = attention::Saved { q, ql, k, kl, v, vl, out, lse, dout };
-        let to: Vec<DisjointMut> =
-            gradients.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
+        let to: Vec<DisjointMut> = to.iter_mut().map(|t| DisjointMut::new(t.cpu_mut())).collect();
         let to = [0, 1, 2].map(|i| to[if to.len() == 1 { 0 } else { i }]);
         attention::backward(&saved, x.sizes, MaskView::new(x.mask), to);
     }
@@ -309,46 +277,30 @@ impl Backend for Cpu {
         &self,
         x: &RelativeAttention<'_>,
         saved: AttentionSaved<'_>,
-        gradients: &mut [Tensor],
+        to: &mut [Tensor],
     ) {
         let (inputs, view) = (relative::Inputs::new(x.inputs), relative::View::new(x.mask));
         let (out, lse, dout) = (saved.out.cpu(), saved.lse.cpu(), saved.grad.cpu());
         let saved = relative::Saved { out, lse, dout };
-        relative::backward(inputs, &saved, x.sizes, view, relative::Outputs::new(gradients));
+        relative::backward(inputs, &saved, x.sizes, view, relative::Outputs::new(to));
     }
 
-    fn cross_entropy(
-        &self,
-        x: &Projection<'_>,
-        weights: &[f32],
-        loss: &mut Tensor,
-        log_probs: &mut Tensor,
-        gradients: [Option<&mut Tensor>; 3],
-    ) {
-        let sum = projection::cross_entropy(x, weights, log_probs.cpu_mut(), gradients);
-        loss.cpu_mut()[0] = sum;
+    fn cross_entropy(&self, x: &Projection<'_>, weights: &[f32], to: CrossEntropy<'_>) {
+        to.loss.cpu_mut()[0] =
+            projection::cross_entropy(x, weights, to.log_probs.cpu_mut(), to.gradients);
     }
 
-    fn log_prob(
-        &self,
-        x: &Projection<'_>,
-        scale: f32,
-        log_prob: &mut Tensor,
-        lse: &mut Tensor,
-        entropy: &mut Tensor,
-    ) {
-        projection::log_prob(x, scale, log_prob.cpu_mut(), lse.cpu_mut(), entropy.cpu_mut());
+    fn log_prob(&self, x: &Projection<'_>, scale: f32, to: [&mut Tensor; 3]) {
+        projection::log_prob(x, scale, to.map(Tensor::cpu_mut));
     }
 
     fn log_prob_grad(
         &self,
         x: &Projection<'_>,
-        scale: f32,
-        lse: &Tensor,
-        grad: &Tensor,
+        saved: LogProbSaved<'_>,
         gradients: [Option<&mut Tensor>; 2],
     ) {
-        projection::log_prob_grad(x, scale, lse.cpu(), grad.cpu(), gradients);
+        projection::log_prob_grad(x, saved, gradients);
     }
 
     fn log_softmax(&self, x: &Tensor, y: &mut Tensor) {
@@ -367,27 +319,13 @@ impl Backend for Cpu {
         found
     }
 
-    fn adamw(
-        &self,
-        p: &mut Tensor,
-        g: &Tensor,
-        m: &mut Tensor,
-        v: &mut Tensor,
-        settings: AdamW,
-        step: u64,
-    ) {
-        optim::adamw(p.cpu_mut(), g.cpu(), m.cpu_mut(), v.cpu_mut(), settings, step);
+    fn adamw(&self, p: &mut Tensor, g: &Tensor, moments: [&mut Tensor; 2], by: AdamW, step: u64) {
+        let [mean, square] = moments.map(Tensor::cpu_mut);
+        optim::adamw(p.cpu_mut(), g.cpu(), mean, square, by, step);
     }
 
-    fn nesterov(
-        &self,
-        momentum: &mut Tensor,
-        g: &Tensor,
-        beta: f32,
-        scale: f32,
-        ahead: &mut Tensor,
-    ) {
-        optim::nesterov(momentum.cpu_mut(), g.cpu(), beta, scale, ahead.cpu_mut());
+    fn nesterov(&self, m: &mut Tensor, g: &Tensor, beta: f32, scale: f32, ahead: &mut Tensor) {
+        optim::nesterov(m.cpu_mut(), g.cpu(), beta, scale, ahead.cpu_mut());
     }
 
     fn newton_schulz(&self, g: &Tensor, among: bool, out: &mut Tensor) {

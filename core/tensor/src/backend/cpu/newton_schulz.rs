@@ -7,8 +7,8 @@
 
 use super::{
     elementwise::total_squares,
-    gemm::{Threads, matmul},
-    mat::Mat,
+    gemm::matmul,
+    mat::{Gemm, Mat, Threads},
     parallel,
 };
 use crate::pool::Buf;
@@ -52,7 +52,7 @@ pub(crate) fn newton_schulz(
     }
     let q = Mat::new(&q, n);
     let (left, right) = if rows <= cols { (q, x) } else { (x, q) };
-    matmul(out, cols, [rows, cols, n], left, right, scale, false, threads);
+    matmul(out, cols, Gemm::new([rows, cols, n], left, right).scaled(scale).on(threads));
 }
 
 /// Rows of a symmetric product that are computed at once.
@@ -75,7 +75,11 @@ fn symmetric_product(
     for from in (0..n).step_by(step) {
         let to = (from + step).min(n);
         let a = Mat { data: &a.data[from * a.row_stride..], ..a };
-        matmul(&mut out[from * n..], n, [to - from, to, k], a, b, alpha, false, threads);
+        matmul(
+            &mut out[from * n..],
+            n,
+            Gemm::new([to - from, to, k], a, b).scaled(alpha).on(threads),
+        );
     }
     // Within a diagonal block as well: the two halves are added up alike, but not by every kernel.
     const TILE: usize = 16;

@@ -95,26 +95,14 @@ impl Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::reference::{SIZES, assert_sum, noise};
 
     #[test]
     fn matches_f64_and_no_row_depends_on_the_others() {
         if !Panels::available() {
             return;
         }
-        let noise = |n: usize, seed| {
-            let mut x = vec![0.0; n];
-            crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
-            x
-        };
-        for [m, n, k] in [
-            [1, 1, 1],
-            [3, 5, 7],
-            [9, 130, 33],
-            [32, 67, 100],
-            [17, 32, 16],
-            [41, 300, 513],
-            [8, 64, 1],
-        ] {
+        for [m, n, k] in SIZES {
             let (x, w) = (noise(m * k, 1), noise(n * k, 2));
             // Stored [out, in], and [in, out].
             for w in [Mat::new(&w, k).t(), Mat::new(&w, n)] {
@@ -132,10 +120,7 @@ mod tests {
                     for (j, got) in alone.iter().enumerate() {
                         let weight = |l: usize| w.data[l * w.row_stride + j * w.col_stride];
                         let terms = (0..k).map(|l| f64::from(x[i * k + l]) * f64::from(weight(l)));
-                        let (want, size) =
-                            terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + f64::abs(t)));
-                        let off = (f64::from(*got) - want).abs();
-                        assert!(off <= 1e-6 * size, "{m} {n} {k}: {off}");
+                        assert_sum(&format!("{m} {n} {k}"), *got, terms, 1e-6);
                     }
                 }
             }

@@ -8,12 +8,12 @@ use std::ops::Range;
 
 use super::{
     cross_entropy as rowwise, elementwise,
-    gemm::{Threads, matmul},
-    mat::Mat,
+    gemm::matmul,
+    mat::{Gemm, Mat},
     packed,
 };
 use crate::{
-    backend::{Projection, Weights},
+    backend::{LogProbSaved, Projection, Weights},
     pool::Buf,
     tensor::Tensor,
 };
@@ -68,7 +68,7 @@ impl<'a> Block<'a> {
             }
         } else {
             let w = Mat::new(call.w.cpu(), width).t();
-            matmul(&mut logits, vocabulary, self.dims(), self.h, w, scale, false, Threads::All);
+            matmul(&mut logits, vocabulary, Gemm::new(self.dims(), self.h, w).scaled(scale));
         }
         if let Some(bias) = call.bias {
             elementwise::add_bias(&mut logits, bias.cpu());
@@ -98,11 +98,11 @@ impl<'a> Block<'a> {
         if let Some(dh) = dh {
             let dh = &mut dh.cpu_mut()[self.rows.start * width..self.rows.end * width];
             let w = Mat::new(w.cpu(), width);
-            matmul(dh, width, [n, width, vocabulary], gm, w, scale, false, Threads::All);
+            matmul(dh, width, Gemm::new([n, width, vocabulary], gm, w).scaled(scale));
         }
         if let Some(dw) = dw {
             let (dims, add) = ([vocabulary, width, n], self.rows.start > 0);
-            matmul(dw.cpu_mut(), width, dims, gm.t(), self.h, scale, add, Threads::All);
+            matmul(dw.cpu_mut(), width, Gemm::new(dims, gm.t(), self.h).scaled(scale).added(add));
         }
     }
 }
@@ -153,9 +153,7 @@ pub(crate) fn cross_entropy(
 pub(crate) fn log_prob(
     call: &Projection<'_>,
     scale: f32,
-    log_prob: &mut [f32],
-    lse: &mut [f32],
-    entropy: &mut [f32],
+    [log_prob, lse, entropy]: [&mut [f32]; 3],
 ) {
     let [rows, vocabulary, _] = call.sizes();
     for rows in blocks(rows, vocabulary) {
@@ -170,23 +168,20 @@ pub(crate) fn log_prob(
     }
 }
 
-/// Gradients of h and W that are wanted, from the gradient `g` of each row's log-probability; computes the logits
-/// again.
+/// Gradients of h and W that are wanted; computes the logits again.
 pub(crate) fn log_prob_grad(
     call: &Projection<'_>,
-    scale: f32,
-    lse: &[f32],
-    g: &[f32],
+    saved: LogProbSaved<'_>,
     [mut dh, mut dw]: [Option<&mut Tensor>; 2],
 ) {
     let [rows, vocabulary, _] = call.sizes();
     clear_without_rows(rows, &mut dw);
     for rows in blocks(rows, vocabulary) {
         let block = Block::new(call, rows.clone());
-        let mut logits = block.logits(call, scale);
-        let (lse, g) = (&lse[rows.clone()], &g[rows]);
+        let mut logits = block.logits(call, saved.scale);
+        let (lse, g) = (&saved.lse.cpu()[rows.clone()], &saved.grad.cpu()[rows]);
         rowwise::gradient(&mut logits, vocabulary, block.targets, |i| lse[i], |i| -g[i]);
-        block.gradients(&logits, call.w, scale, &mut dh, &mut dw);
+        block.gradients(&logits, call.w, saved.scale, &mut dh, &mut dw);
     }
 }
 

@@ -52,6 +52,61 @@ pub(crate) fn level() -> Level {
     })
 }
 
+/// Instructions on registers of one width, by names that kernels for several widths share.
+#[cfg(target_arch = "x86_64")]
+macro_rules! registers {
+    ($(#[$doc:meta])* $name:ident, $lanes:literal, $floats:ident, $ints:ident, {$($from:ident $to:ident,)*}) => {
+        $(#[$doc])*
+        pub(crate) mod $name {
+            #[allow(unused_imports)]
+            pub use std::arch::x86_64::{$floats as Floats, $ints as Ints, $($from as $to,)*};
+
+            /// Numbers of a register.
+            pub const LANES: usize = $lanes;
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+registers!(
+    /// AVX-512.
+    bits512,
+    16,
+    __m512,
+    __m512i,
+    {
+        _mm512_setzero_ps zero,
+        _mm512_loadu_ps load,
+        _mm512_storeu_ps put,
+        _mm512_set1_ps all,
+        _mm512_mul_ps mul,
+        _mm512_fmadd_ps fma,
+        _mm512_loadu_si512 load_ints,
+        _mm512_set1_epi32 all_ints,
+        _mm512_cvtepi32_ps to_floats,
+    }
+);
+
+#[cfg(target_arch = "x86_64")]
+registers!(
+    /// AVX2 and FMA.
+    bits256,
+    8,
+    __m256,
+    __m256i,
+    {
+        _mm256_setzero_ps zero,
+        _mm256_loadu_ps load,
+        _mm256_storeu_ps put,
+        _mm256_set1_ps all,
+        _mm256_mul_ps mul,
+        _mm256_fmadd_ps fma,
+        _mm256_loadu_si256 load_ints,
+        _mm256_set1_epi32 all_ints,
+        _mm256_cvtepi32_ps to_floats,
+    }
+);
+
 /// Defines functions compiled for every level and chosen at run time.
 macro_rules! simd {
     ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {$(

@@ -61,16 +61,14 @@ pub(crate) unsafe fn product(
 /// The kernel for one width of registers: `$rows` × 4 sums at a time.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
-    ($name:ident, $features:literal, $lanes:literal, $rows:literal, $vector:ty, $zero:ident, $load:ident, $fma:ident,
-     $part:item, $sums:item) => {
+    ($name:ident, $features:literal, $registers:ident, $rows:literal, $part:item, $sums:item) => {
         #[allow(unsafe_code)]
         mod $name {
             use std::{arch::x86_64::*, ops::Range};
 
             use super::DisjointRows;
+            use crate::backend::cpu::simd::$registers::*;
 
-            type Vector = $vector;
-            const LANES: usize = $lanes;
             const ROWS: usize = $rows;
 
             $part
@@ -90,12 +88,12 @@ macro_rules! kernel {
                 (width, ahead): (usize, usize),
             ) {
                 let from = w;
-                let mut sums: [[Vector; 4]; R] = [[$zero(); 4]; R];
+                let mut sums: [[Floats; 4]; R] = [[zero(); 4]; R];
                 let whole = k / LANES * LANES;
                 let mut i = 0;
                 while i < whole {
                     // SAFETY: i + LANES is at most k, which each row has.
-                    let w = unsafe { w.map(|w| $load(w.add(i))) };
+                    let w = unsafe { w.map(|w| load(w.add(i))) };
                     if row == 0 {
                         // The next columns' weights: a row is too short for the processor to foresee them.
                         for from in from {
@@ -104,9 +102,9 @@ macro_rules! kernel {
                     }
                     for (sums, x) in sums.iter_mut().zip(x) {
                         // SAFETY: as above.
-                        let x = unsafe { $load(x.add(i)) };
+                        let x = unsafe { load(x.add(i)) };
                         for (sum, w) in sums.iter_mut().zip(w) {
-                            *sum = $fma(x, w, *sum);
+                            *sum = fma(x, w, *sum);
                         }
                     }
                     i += LANES;
@@ -118,7 +116,7 @@ macro_rules! kernel {
                         // SAFETY: as above.
                         let x = unsafe { part(x.add(i), k - i) };
                         for (sum, w) in sums.iter_mut().zip(w) {
-                            *sum = $fma(x, w, *sum);
+                            *sum = fma(x, w, *sum);
                         }
                     }
                 }
@@ -176,24 +174,20 @@ macro_rules! kernel {
 kernel!(
     avx512,
     "avx512f,avx512dq,avx512vl",
-    16,
+    bits512,
     4,
-    __m512,
-    _mm512_setzero_ps,
-    _mm512_loadu_ps,
-    _mm512_fmadd_ps,
     /// The first `n` numbers, zeros behind.
     ///
     /// # Safety
     /// They must be valid for reads.
     #[target_feature(enable = "avx512f")]
-    unsafe fn part(from: *const f32, n: usize) -> Vector {
+    unsafe fn part(from: *const f32, n: usize) -> Floats {
         // SAFETY: the mask keeps to n numbers.
         unsafe { _mm512_maskz_loadu_ps((1u32 << n) as u16 - 1, from) }
     },
     /// The sum of each of four registers.
     #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-    fn fold([a, b, c, d]: [Vector; 4]) -> __m128 {
+    fn fold([a, b, c, d]: [Floats; 4]) -> __m128 {
         let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
         let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
         let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
@@ -209,18 +203,14 @@ kernel!(
 kernel!(
     avx2,
     "avx2,fma",
-    8,
+    bits256,
     2,
-    __m256,
-    _mm256_setzero_ps,
-    _mm256_loadu_ps,
-    _mm256_fmadd_ps,
     /// The first `n` numbers, zeros behind.
     ///
     /// # Safety
     /// They must be valid for reads.
     #[target_feature(enable = "avx2")]
-    unsafe fn part(from: *const f32, n: usize) -> Vector {
+    unsafe fn part(from: *const f32, n: usize) -> Floats {
         let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lanes);
         // SAFETY: the mask keeps to n numbers.
@@ -228,7 +218,7 @@ kernel!(
     },
     /// The sum of each of four registers.
     #[target_feature(enable = "avx2")]
-    fn fold([a, b, c, d]: [Vector; 4]) -> __m128 {
+    fn fold([a, b, c, d]: [Floats; 4]) -> __m128 {
         let two = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
         _mm_add_ps(_mm256_castps256_ps128(two), _mm256_extractf128_ps::<1>(two))
     }
@@ -237,6 +227,7 @@ kernel!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::reference::{assert_sum, noise};
 
     #[test]
     #[allow(unsafe_code)]
@@ -244,11 +235,6 @@ mod tests {
         if !available() {
             return;
         }
-        let noise = |n: usize, seed| {
-            let mut x = vec![0.0; n];
-            crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
-            x
-        };
         for [m, n, k] in
             [[1, 1, 1], [3, 5, 7], [7, 130, 33], [32, 67, 100], [4, 4, 16], [2, 300, 513]]
         {
@@ -269,10 +255,7 @@ mod tests {
                 assert_eq!(alone[..n], all[i * (n + 1)..i * (n + 1) + n]);
                 for j in 0..n {
                     let terms = (0..k).map(|l| f64::from(x[i * k + l]) * f64::from(w[j * k + l]));
-                    let (want, size) =
-                        terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + f64::abs(t)));
-                    let off = (f64::from(alone[j]) - want).abs();
-                    assert!(off <= 1e-6 * size, "{m} {n} {k}: {off}");
+                    assert_sum(&format!("{m} {n} {k}"), alone[j], terms, 1e-6);
                 }
             }
         }

@@ -121,15 +121,13 @@ pub(crate) unsafe fn product(left: Left, panel: &[f32], k: usize, store: Store, 
 /// The kernel for one width of registers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
-    ($name:ident, $features:literal, $lanes:literal, $vector:ty, $zero:ident, $load:ident, $store:ident, $all:ident,
-     $fma:ident, $mul:ident, [$($rows:literal x $vectors:literal)*], $most:literal) => {
+    ($name:ident, $features:literal, $registers:ident, [$($rows:literal x $vectors:literal)*], $most:literal) => {
         #[allow(unsafe_code)]
         mod $name {
-            use std::arch::x86_64::*;
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 
             use super::{Ahead, COLUMNS, Left, Store};
-
-            const LANES: usize = $lanes;
+            use crate::backend::cpu::simd::$registers::*;
 
             /// `R` rows, `V` registers of each at a time.
             ///
@@ -170,7 +168,7 @@ macro_rules! kernel {
                 // SAFETY: rows of the left side, by the caller's promise.
                 let x: [*const f32; R] =
                     std::array::from_fn(|r| unsafe { left.at.add(r * left.row) });
-                let mut sums: [[$vector; V]; R] = [[$zero(); V]; R];
+                let mut sums: [[Floats; V]; R] = [[zero(); V]; R];
                 let mut place = 0;
                 for i in 0..k {
                     for line in 0..ahead.per {
@@ -178,21 +176,21 @@ macro_rules! kernel {
                         let at = ahead.from.wrapping_add((i * ahead.per + line) * 16);
                         _mm_prefetch::<_MM_HINT_T1>(at.cast());
                     }
-                    let mut w = [$zero(); V];
+                    let mut w = [zero(); V];
                     for (v, w) in w.iter_mut().enumerate() {
                         // SAFETY: a panel has k times COLUMNS numbers.
-                        *w = unsafe { $load(panel.add(i * COLUMNS + first + v * LANES)) };
+                        *w = unsafe { load(panel.add(i * COLUMNS + first + v * LANES)) };
                     }
                     for (sums, x) in sums.iter_mut().zip(x) {
                         // SAFETY: a row has k places.
-                        let x = $all(unsafe { *x.add(place) });
+                        let x = all(unsafe { *x.add(place) });
                         for (sum, w) in sums.iter_mut().zip(w) {
-                            *sum = $fma(x, w, *sum);
+                            *sum = fma(x, w, *sum);
                         }
                     }
                     place += left.step;
                 }
-                let alpha = $all(store.alpha);
+                let alpha = all(store.alpha);
                 for (r, sums) in sums.into_iter().enumerate() {
                     // SAFETY: the output's places, by the caller's promise; else those of `some`.
                     unsafe {
@@ -206,10 +204,10 @@ macro_rules! kernel {
                         for (v, sum) in sums.into_iter().enumerate() {
                             let to = to.add(v * LANES);
                             let sum = match store.add {
-                                true => $fma(alpha, sum, $load(to)),
-                                false => $mul(alpha, sum),
+                                true => fma(alpha, sum, load(to)),
+                                false => mul(alpha, sum),
                             };
-                            $store(to, sum);
+                            put(to, sum);
                         }
                         if !whole {
                             std::ptr::copy_nonoverlapping(some.as_ptr(), out, width);
@@ -244,33 +242,7 @@ macro_rules! kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-kernel!(
-    avx512,
-    "avx512f",
-    16,
-    __m512,
-    _mm512_setzero_ps,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
-    _mm512_set1_ps,
-    _mm512_fmadd_ps,
-    _mm512_mul_ps,
-    [1 x 2 2 x 2 3 x 2 4 x 2 5 x 2 6 x 2 7 x 2],
-    8
-);
+kernel!(avx512, "avx512f", bits512, [1 x 2 2 x 2 3 x 2 4 x 2 5 x 2 6 x 2 7 x 2], 8);
 
 #[cfg(target_arch = "x86_64")]
-kernel!(
-    avx2,
-    "avx2,fma",
-    8,
-    __m256,
-    _mm256_setzero_ps,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_set1_ps,
-    _mm256_fmadd_ps,
-    _mm256_mul_ps,
-    [1 x 4 2 x 4 3 x 4 4 x 2 5 x 2],
-    6
-);
+kernel!(avx2, "avx2,fma", bits256, [1 x 4 2 x 4 3 x 4 4 x 2 5 x 2], 6);

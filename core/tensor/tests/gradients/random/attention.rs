@@ -8,7 +8,7 @@ use athanor_tensor::{
 
 use super::{Draw, POOLS, strict};
 use crate::{
-    attention::{SCALE, Size, reference, reference_over},
+    attention::{SCALE, Size, attend, reference, reference_over},
     common::*,
     relative,
 };
@@ -56,10 +56,7 @@ fn attention() {
             strict(
                 &name,
                 &shapes.map(|s| draw.normal(&s)),
-                |v| {
-                    let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
-                    vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
-                },
+                |v| vec![attend(v, [heads, kv], &mask)],
                 |x| vec![reference(size, &x[0], &x[1], &x[2], &mask)],
             );
             continue;
@@ -94,10 +91,7 @@ fn cross() {
         strict(
             &format!("cross {batch} {time} over {keys} {heads}/{kv} {dim} {mask:?}"),
             &shapes.map(|s| draw.normal(&s)),
-            |v| {
-                let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
-                vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
-            },
+            |v| vec![attend(v, [heads, kv], &mask)],
             |x| vec![reference_over(keys, size, &x[0], &x[1], &x[2], &mask)],
         );
     }
@@ -122,10 +116,7 @@ fn rows_behind_one_another() {
         strict(
             &format!("rows {heads}/{kv} {dim} {mask:?}"),
             &[heads, kv, kv].map(|h| draw.normal(&[1, time, h, dim])),
-            |v| {
-                let qkv = Qkv::Separate(&v[0], &v[1], &v[2]);
-                vec![ops::attention(&qkv, heads, kv, SCALE, &mask)]
-            },
+            |v| vec![attend(v, [heads, kv], &mask)],
             |x| vec![reference(size, &x[0], &x[1], &x[2], &same)],
         );
     }
@@ -214,15 +205,7 @@ fn relative_positions() {
             &format!("relative {batch} {time}+{} {heads} {dim} {queries} {mask:?}", size.memory),
             &inputs,
             |v| {
-                let x = Relative {
-                    q: &v[0],
-                    k: &v[1],
-                    v: &v[2],
-                    r: &v[3],
-                    content_bias: &v[4],
-                    place_bias: &v[5],
-                    segments: segments.then(|| (&v[6], &v[7])),
-                };
+                let x = Relative::new(v);
                 vec![ops::relative_attention(&x, time, relative::SCALE as f32, &mask)]
             },
             |x| vec![relative::reference(x, size, queries, &mask)],

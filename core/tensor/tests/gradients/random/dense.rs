@@ -2,22 +2,15 @@
 
 use athanor_tensor::{
     Ids, Rng, Tensor, Var,
-    ops::{self, Affine, Rotary, Weights},
+    ops::{self, Activation, Rotary, Weights},
 };
 
 use super::{Draw, strict};
 use crate::{
     common::*,
-    dense::{ACTIVATIONS, activation, norm_reference},
+    dense::{activation, linear_reference, norm_reference, picked, spread, stored},
+    feed_forward::{self, weights},
 };
-
-/// Weights from so many to so many: the shape, and the strides of a row and a column.
-fn layout(layout: Weights, from: usize, to: usize) -> ([usize; 2], (usize, usize)) {
-    match layout {
-        Weights::OutIn => ([to, from], (1, from)),
-        Weights::InOut => ([from, to], (to, 1)),
-    }
-}
 
 #[test]
 fn linear() {
@@ -26,8 +19,8 @@ fn linear() {
         // Some that several threads share.
         let most = if case % 4 == 0 { 140 } else { 40 };
         let [rows, inner, out] = [0, 1, 2].map(|_| draw.size(most));
-        let (order, kind) = (draw.of(&[Weights::OutIn, Weights::InOut]), draw.of(&ACTIVATIONS));
-        let (shape, strides) = layout(order, inner, out);
+        let (order, kind) = (draw.of(&[Weights::OutIn, Weights::InOut]), draw.of(&Activation::ALL));
+        let (shape, strides) = stored(order, inner, out);
         let mut inputs = vec![draw.normal(&[rows, inner]), draw.normal(&shape)];
         if draw.flag() {
             inputs.push(draw.normal(&[out]));
@@ -36,13 +29,7 @@ fn linear() {
             &format!("linear {rows} {inner} {out} {order:?} {kind:?} {}", inputs.len()),
             &inputs,
             |v| vec![ops::linear(&v[0], &v[1], v.get(2), order, kind)],
-            |x| {
-                let mut y = product([rows, out, inner], &x[0], (inner, 1), &x[1], strides);
-                for (i, y) in y.iter_mut().enumerate() {
-                    *y = activation(kind, *y + x.get(2).map_or(0.0, |b| b[i % out]));
-                }
-                vec![y]
-            },
+            |x| vec![linear_reference(x, [inner, out], strides, kind)],
         );
     }
 }
@@ -53,26 +40,14 @@ fn feed_forward() {
     for _ in 0..10 {
         let rows = draw.size(70);
         let [width, inner, out] = [0, 1, 2].map(|_| draw.size(40));
-        let (order, kind) = (draw.of(&[Weights::OutIn, Weights::InOut]), draw.of(&ACTIVATIONS));
-        let ((up, us), (down, ds)) = (layout(order, width, inner), layout(order, inner, out));
+        let (order, kind) = (draw.of(&[Weights::OutIn, Weights::InOut]), draw.of(&Activation::ALL));
+        let ([up, down], strides) = weights(order, [width, inner, out]);
         let shapes = [&[rows, width][..], &up, &[inner], &down, &[out]];
         strict(
             &format!("feed_forward {rows} {width} {inner} {out} {order:?} {kind:?}"),
             &shapes.map(|s| draw.normal(s)),
-            |v| {
-                let up = Affine { weight: &v[1], bias: &v[2] };
-                let down = Affine { weight: &v[3], bias: &v[4] };
-                vec![ops::feed_forward(&v[0], up, down, order, kind)]
-            },
-            |x| {
-                let mut y = product([rows, inner, width], &x[0], (width, 1), &x[1], us);
-                for (i, y) in y.iter_mut().enumerate() {
-                    *y = activation(kind, *y + x[2][i % inner]);
-                }
-                let mut z = product([rows, out, inner], &y, (inner, 1), &x[3], ds);
-                z.iter_mut().enumerate().for_each(|(i, z)| *z += x[4][i % out]);
-                vec![z]
-            },
+            |v| vec![feed_forward::op(v, order, kind)],
+            |x| vec![feed_forward::reference(x, [width, inner, out], strides, kind)],
         );
     }
 }
@@ -83,14 +58,11 @@ fn rows_of_tables() {
     for case in 0..12 {
         let (rows, width, n) = (draw.size(200), draw.size(150), draw.size(300));
         let picks = ids(n, rows as u64, case, &[n]);
-        let host: Vec<usize> = picks.host().iter().map(|&i| i as usize).collect();
         strict(
             &format!("embedding {rows} {width} {n}"),
             &[draw.normal(&[rows, width])],
             |v| vec![ops::embedding(&v[0], &picks)],
-            |x| {
-                vec![host.iter().flat_map(|&i| x[0][i * width..(i + 1) * width].to_vec()).collect()]
-            },
+            |x| vec![picked(&x[0], width, &picks)],
         );
         // Places, each once, in no order.
         let mut places: Vec<i32> = (0..rows as i32).collect();
@@ -101,13 +73,7 @@ fn rows_of_tables() {
             &format!("spread_rows {} of {rows}, {width}", places.len()),
             &[draw.normal(&[1, places.len(), width])],
             |v| vec![ops::spread_rows(&v[0], &at, rows)],
-            |x| {
-                let mut out = vec![0.0; rows * width];
-                for (row, &p) in x[0].chunks(width).zip(&places) {
-                    out[p as usize * width..][..width].copy_from_slice(row);
-                }
-                vec![out]
-            },
+            |x| vec![spread(&x[0], width, &places, rows)],
         );
         let [batch, m] = [draw.size(7), draw.size(50)];
         let width = draw.size(40);
@@ -251,7 +217,7 @@ fn elementwise() {
                 |x| vec![x[0].iter().zip(&x[1]).map(|(&a, &b)| want(a, b)).collect()],
             );
         }
-        for kind in ACTIVATIONS {
+        for kind in Activation::ALL {
             let n = draw.size(20_000);
             strict(
                 &format!("activate {kind:?} {n}"),

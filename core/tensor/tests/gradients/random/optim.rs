@@ -8,6 +8,10 @@ use athanor_tensor::{
 use super::{Draw, POOLS};
 use crate::common::*;
 
+fn tensor(x: &[f32]) -> Tensor {
+    Tensor::from_slice(device(), x, [x.len()])
+}
+
 /// `f` on one thread and on two, to the same values.
 fn twice(name: &str, f: impl Fn() -> Vec<Vec<f32>> + Sync) -> Vec<Vec<f32>> {
     let [one, two] = [0, 1].map(|n| POOLS[n].install(&f));
@@ -33,7 +37,6 @@ fn adamw() {
         let gradients: Vec<Vec<f32>> = (0..steps).map(|_| draw.normal(&[n]).0).collect();
         let name = format!("adamw {n} {settings:?} {steps}");
         let got = twice(&name, || {
-            let tensor = |x: &[f32]| Tensor::from_slice(device(), x, [n]);
             let (mut p, mut m) = (tensor(&first), Tensor::zeros(device(), [n]));
             let mut v = m.clone();
             for (g, step) in gradients.iter().zip(1..) {
@@ -100,7 +103,7 @@ fn nesterov() {
         let (beta, scale) = (draw.between(0.0, 0.99), draw.between(0.01, 1.0));
         let name = format!("nesterov {n} {beta} {scale}");
         let got = twice(&name, || {
-            let [mut m, g] = [&m, &g].map(|x| Tensor::from_slice(device(), x, [n]));
+            let (mut m, g) = (tensor(&m), tensor(&g));
             let ahead = ops::nesterov(&mut m, &g, beta, scale);
             vec![m.to_vec(), ahead.to_vec()]
         });
@@ -122,7 +125,7 @@ fn sums_in_place() {
         let (a, b) = (draw.between(-2.0, 2.0), draw.between(-2.0, 2.0));
         let name = format!("sums {n} {a} {b}");
         let got = twice(&name, || {
-            let [mut z, y] = [&x, &y].map(|x| Tensor::from_slice(device(), x, [n]));
+            let (mut z, y) = (tensor(&x), tensor(&y));
             let squares = ops::sum_squares(&z) as f32;
             ops::weighted_sum_in_place(&mut z, a, &y, b);
             ops::scale_in_place(&mut z, b);

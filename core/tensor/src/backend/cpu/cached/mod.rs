@@ -31,38 +31,56 @@ pub(crate) struct View {
     scale: f32,
 }
 
-/// `out` = the heads of `query` over their view; `scores` has room for each head's.
-#[inline(always)]
-fn attend<T: Element>(
-    query: &[f32],
-    k: &[T],
-    v: &[T],
+/// Some heads of a query over their view of the cache.
+pub(crate) struct Heads<'a, T> {
+    query: &'a [f32],
+    k: &'a [T],
+    v: &'a [T],
     view: View,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let View { seen, width, first, group, dim, scale } = view;
+    /// Room for each head's scores.
+    scores: &'a mut [f32],
+    out: &'a mut [f32],
+}
+
+impl<T> Heads<'_, T> {
+    /// Makes the scores weights that add up to 1, and the output zeros.
+    #[inline(always)]
+    fn weigh(&mut self) {
+        for row in self.scores.chunks_exact_mut(self.view.seen) {
+            math::softmax(row);
+        }
+        self.out.fill(0.0);
+    }
+}
+
+/// Adds four places' values of a head to its output, by their weights `p`.
+#[inline(always)]
+fn add_four<T: Element>(out: &mut [f32], p: &[f32], [a, b, c, d]: [&[T]; 4]) {
+    for ((((o, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *o += p[0] * a.to_f32() + p[1] * b.to_f32() + (p[2] * c.to_f32() + p[3] * d.to_f32());
+    }
+}
+
+/// Writes the output of the heads.
+#[inline(always)]
+fn attend<T: Element>(mut heads: Heads<'_, T>) {
+    let (query, k, v) = (heads.query, heads.k, heads.v);
+    let View { seen, width, first, group, dim, scale } = heads.view;
     let of = |h: usize| (first + h) / group * dim;
     for (j, k) in k.chunks_exact(width).take(seen).enumerate() {
         for (h, query) in query.chunks_exact(dim).enumerate() {
-            scores[h * seen + j] = math::dot(query, &k[of(h)..of(h) + dim]) * scale;
+            heads.scores[h * seen + j] = math::dot(query, &k[of(h)..of(h) + dim]) * scale;
         }
     }
-    for row in scores.chunks_exact_mut(seen) {
-        math::softmax(row);
-    }
-    out.fill(0.0);
+    heads.weigh();
+    let Heads { scores, out, .. } = heads;
     // Four places at a time: the output is read and written once for all of them.
     let mut j = 0;
     while j + 4 <= seen {
         let places: [&[T]; 4] = std::array::from_fn(|i| &v[(j + i) * width..(j + i + 1) * width]);
         for (h, out) in out.chunks_exact_mut(dim).enumerate() {
             let p = &scores[h * seen + j..h * seen + j + 4];
-            let [a, b, c, d] = places.map(|v| &v[of(h)..of(h) + dim]);
-            for ((((o, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *o +=
-                    p[0] * a.to_f32() + p[1] * b.to_f32() + (p[2] * c.to_f32() + p[3] * d.to_f32());
-            }
+            add_four(out, p, places.map(|v| &v[of(h)..of(h) + dim]));
         }
         j += 4;
     }
@@ -77,64 +95,35 @@ fn attend<T: Element>(
 }
 
 simd! {
-    fn attend_f32(
-        query: &[f32],
-        k: &[f32],
-        v: &[f32],
-        view: View,
-        scores: &mut [f32],
-        out: &mut [f32],
-    ) {
-        attend(query, k, v, view, scores, out);
+    fn attend_f32(heads: Heads<'_, f32>) {
+        attend(heads);
     }
 
-    fn attend_bf16(
-        query: &[f32],
-        k: &[Bf16],
-        v: &[Bf16],
-        view: View,
-        scores: &mut [f32],
-        out: &mut [f32],
-    ) {
-        attend(query, k, v, view, scores, out);
+    fn attend_bf16(heads: Heads<'_, Bf16>) {
+        attend(heads);
     }
-
 }
 
 /// A format of keys and values.
 pub(crate) trait Format: Element {
-    /// [`attend`], by the best instructions.
-    fn attend(
-        query: &[f32],
-        k: &[Self],
-        v: &[Self],
-        view: View,
-        scores: &mut [f32],
-        out: &mut [f32],
-    );
+    /// Writes the output of the heads, by the best instructions.
+    fn attend(heads: Heads<'_, Self>);
 }
 
 macro_rules! form {
     ($ty:ty, $attend:ident) => {
         impl Format for $ty {
-            fn attend(
-                query: &[f32],
-                k: &[Self],
-                v: &[Self],
-                view: View,
-                scores: &mut [f32],
-                out: &mut [f32],
-            ) {
+            fn attend(heads: Heads<'_, Self>) {
                 #[cfg(target_arch = "x86_64")]
-                if level() == Level::Avx512 && view.dim.is_multiple_of(16) {
+                if level() == Level::Avx512 && heads.view.dim.is_multiple_of(16) {
                     // SAFETY: the level was found on this processor.
                     #[allow(unsafe_code)]
                     unsafe {
-                        tiles::attend(query, k, v, view, scores, out);
+                        tiles::attend(heads);
                     }
                     return;
                 }
-                $attend(query, k, v, view, scores, out);
+                $attend(heads);
             }
         }
     };
@@ -186,7 +175,7 @@ pub(crate) fn attention<T: Format>(call: &CachedAttention<'_>, out: &mut [f32]) 
             let (query, k, v) = (&q[at..at + count * dim], &k[places.clone()], &v[places]);
             let scores = &mut scores[..count * seen];
             let view = View { seen, width, first, group, dim, scale };
-            T::attend(query, k, v, view, scores, out);
+            T::attend(Heads { query, k, v, view, scores, out });
         }
     });
 }

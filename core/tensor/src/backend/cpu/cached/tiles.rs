@@ -3,11 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::View;
-use crate::{
-    backend::cpu::math,
-    dtype::{DType, Element},
-};
+use super::{Heads, View};
+use crate::dtype::{DType, Element};
 
 /// Numbers of a register, and places of a tile.
 const LANES: usize = 16;
@@ -56,18 +53,12 @@ fn fold(x: [__m512; LANES]) -> __m512 {
 /// As [`attend`](super::attend), for heads of a multiple of [`LANES`].
 ///
 /// # Panics
-/// If a slice is too short.
+/// If a slice is too short, or the scores are of another size.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2")]
 #[allow(clippy::needless_range_loop)]
-pub(super) fn attend<T: Element>(
-    query: &[f32],
-    k: &[T],
-    v: &[T],
-    view: View,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let View { seen, width, first, group, dim, scale } = view;
+pub(super) fn attend<T: Element>(mut job: Heads<'_, T>) {
+    let (query, k, v) = (job.query, job.k, job.v);
+    let View { seen, width, first, group, dim, scale } = job.view;
     let heads = query.len() / dim;
     let of = |h: usize| (first + h) / group * dim;
     assert!(
@@ -76,9 +67,9 @@ pub(super) fn attend<T: Element>(
             && of(heads - 1) + dim <= width
             && k.len() >= seen * width
             && v.len() >= seen * width
-            && scores.len() >= heads * seen
-            && out.len() >= heads * dim,
-        "cached attention: slices too short"
+            && job.scores.len() == heads * seen
+            && job.out.len() >= heads * dim,
+        "cached attention: slices of other sizes"
     );
     for from in (0..seen).step_by(LANES) {
         let places = LANES.min(seen - from);
@@ -104,14 +95,12 @@ pub(super) fn attend<T: Element>(
             // SAFETY: as many scores as there are places.
             #[allow(unsafe_code)]
             unsafe {
-                _mm512_mask_storeu_ps(scores[h * seen + from..].as_mut_ptr(), mask, sums);
+                _mm512_mask_storeu_ps(job.scores[h * seen + from..].as_mut_ptr(), mask, sums);
             }
         }
     }
-    for row in scores[..heads * seen].chunks_exact_mut(seen) {
-        math::softmax(row);
-    }
-    out.fill(0.0);
+    job.weigh();
+    let Heads { scores, out, .. } = job;
     for from in (0..seen).step_by(LANES) {
         let places = LANES.min(seen - from);
         for h in 0..heads {

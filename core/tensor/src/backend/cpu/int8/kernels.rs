@@ -116,16 +116,14 @@ pub(super) struct Job {
 /// The kernel for one set of instructions.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
-    ($name:ident, $features:literal, $lanes:literal, $int:ty, $float:ty, $load:ident, $all:ident, $zero:ident,
-     $to_float:ident, $load_float:ident, $store_float:ident, $all_float:ident, $mul:ident, $fma:ident,
-     [$($rows:literal)*], $most:literal, $begin:item, $dot:item) => {
+    ($name:ident, $features:literal, $registers:ident, [$($rows:literal)*], $most:literal, $begin:item, $dot:item) => {
         #[allow(unsafe_code, clippy::needless_range_loop)]
         mod $name {
             use std::arch::x86_64::*;
 
             use super::{BEGIN, BLOCK, COLUMNS, FOURS, Job, SCALE, STRIDE, WORDS};
+            use crate::backend::cpu::simd::$registers::*;
 
-            const LANES: usize = $lanes;
             const VECTORS: usize = COLUMNS / LANES;
 
             /// Where a block's sum begins.
@@ -153,9 +151,9 @@ macro_rules! kernel {
                 let mut panel = job.panel;
                 let mut ahead = job.ahead;
                 let lines = job.ahead_step.div_ceil(64).div_ceil(FOURS);
-                let mut sums: [[$float; VECTORS]; R] = [[$zero(); VECTORS]; R];
+                let mut sums: [[Floats; VECTORS]; R] = [[zero(); VECTORS]; R];
                 for _ in 0..job.blocks {
-                    let mut parts: [[$int; VECTORS]; R] = [[begin(0); VECTORS]; R];
+                    let mut parts: [[Ints; VECTORS]; R] = [[begin(0); VECTORS]; R];
                     for r in 0..R {
                         // SAFETY: a row's block has WORDS words.
                         parts[r] = [begin(unsafe { *x[r].add(BEGIN) }); VECTORS];
@@ -169,32 +167,32 @@ macro_rules! kernel {
                         let mut w = [begin(0); VECTORS];
                         for (v, w) in w.iter_mut().enumerate() {
                             // SAFETY: a panel's block has FOURS times COLUMNS fours.
-                            *w = unsafe { $load(panel.add(4 * (i * COLUMNS + v * LANES)).cast()) };
+                            *w = unsafe { load_ints(panel.add(4 * (i * COLUMNS + v * LANES)).cast()) };
                         }
                         for r in 0..R {
                             // SAFETY: as above.
-                            let x = $all(unsafe { *x[r].add(i) });
+                            let x = all_ints(unsafe { *x[r].add(i) });
                             for v in 0..VECTORS {
                                 parts[r][v] = dot(parts[r][v], w[v], x);
                             }
                         }
                     }
-                    let mut scales = [$zero(); VECTORS];
+                    let mut scales = [zero(); VECTORS];
                     for (v, scale) in scales.iter_mut().enumerate() {
                         let at = BLOCK * COLUMNS + 4 * v * LANES;
                         // SAFETY: a panel's block ends with COLUMNS scales.
-                        *scale = unsafe { $load_float(panel.add(at).cast()) };
+                        *scale = unsafe { load(panel.add(at).cast()) };
                     }
                     for r in 0..R {
                         // SAFETY: as above; the next block, or the end of the row.
                         let scale = unsafe {
-                            let scale = $all_float(f32::from_bits(*x[r].add(SCALE) as u32));
+                            let scale = all(f32::from_bits(*x[r].add(SCALE) as u32));
                             x[r] = x[r].add(WORDS);
                             scale
                         };
                         for v in 0..VECTORS {
-                            let scale = $mul(scale, scales[v]);
-                            sums[r][v] = $fma($to_float(parts[r][v]), scale, sums[r][v]);
+                            let scale = mul(scale, scales[v]);
+                            sums[r][v] = fma(to_floats(parts[r][v]), scale, sums[r][v]);
                         }
                     }
                     // SAFETY: the next block, or the end of the panel.
@@ -209,7 +207,7 @@ macro_rules! kernel {
                         let whole = job.width == COLUMNS;
                         let to = if whole { out } else { some.as_mut_ptr() };
                         for (v, sum) in sums.into_iter().enumerate() {
-                            $store_float(to.add(v * LANES), sum);
+                            put(to.add(v * LANES), sum);
                         }
                         if !whole {
                             std::ptr::copy_nonoverlapping(some.as_ptr(), out, job.width);
@@ -240,24 +238,13 @@ macro_rules! kernel {
 kernel!(
     avx512_vnni,
     "avx512f,avx512vnni",
-    16,
-    __m512i,
-    __m512,
-    _mm512_loadu_si512,
-    _mm512_set1_epi32,
-    _mm512_setzero_ps,
-    _mm512_cvtepi32_ps,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
-    _mm512_set1_ps,
-    _mm512_mul_ps,
-    _mm512_fmadd_ps,
+    bits512,
     [1 2 3 4 5],
     6,
-    fn begin(sum: i32) -> __m512i {
+    fn begin(sum: i32) -> Ints {
         _mm512_set1_epi32(sum)
     },
-    fn dot(sum: __m512i, w: __m512i, x: __m512i) -> __m512i {
+    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints {
         _mm512_dpbusd_epi32(sum, w, x)
     }
 );
@@ -266,24 +253,13 @@ kernel!(
 kernel!(
     avx_vnni,
     "avx2,fma,avxvnni",
-    8,
-    __m256i,
-    __m256,
-    _mm256_loadu_si256,
-    _mm256_set1_epi32,
-    _mm256_setzero_ps,
-    _mm256_cvtepi32_ps,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_set1_ps,
-    _mm256_mul_ps,
-    _mm256_fmadd_ps,
+    bits256,
     [1],
     2,
-    fn begin(sum: i32) -> __m256i {
+    fn begin(sum: i32) -> Ints {
         _mm256_set1_epi32(sum)
     },
-    fn dot(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
+    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints {
         _mm256_dpbusd_avx_epi32(sum, w, x)
     }
 );
@@ -294,24 +270,13 @@ kernel!(
 kernel!(
     avx2,
     "avx2,fma",
-    8,
-    __m256i,
-    __m256,
-    _mm256_loadu_si256,
-    _mm256_set1_epi32,
-    _mm256_setzero_ps,
-    _mm256_cvtepi32_ps,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_set1_ps,
-    _mm256_mul_ps,
-    _mm256_fmadd_ps,
+    bits256,
     [1],
     2,
-    fn begin(_: i32) -> __m256i {
+    fn begin(_: i32) -> Ints {
         _mm256_setzero_si256()
     },
-    fn dot(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
+    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints {
         let w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
         let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
         _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))

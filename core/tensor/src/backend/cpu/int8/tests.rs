@@ -3,12 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn noise(n: usize, seed: u64) -> Vec<f32> {
-    let mut x = vec![0.0; n];
-    crate::Rng::new(seed).fill_normal(&mut x, 0.0, 1.0);
-    x
-}
+use crate::backend::cpu::reference::{SIZES, assert_sum, noise};
 
 /// What the weights are after quantising: weight (i, j) at [j, i], rows of whole blocks.
 fn quantised(w: Mat<'_>, k: usize, n: usize) -> Vec<f64> {
@@ -38,11 +33,8 @@ fn check([m, n, k]: [usize; 3], x: &[f32], w: Mat<'_>) {
             for (j, got) in alone.iter().enumerate() {
                 let terms =
                     xq[i * width..(i + 1) * width].iter().zip(&wq[j * width..(j + 1) * width]);
-                let (want, size) = terms
-                    .map(|(x, w)| x * w)
-                    .fold((0.0, 0.0), |(sum, size), t| (sum + t, size + f64::abs(t)));
-                let off = (f64::from(*got) - want).abs();
-                assert!(off <= 1e-5 * size, "{kernel:?} {m} {n} {k}: {got} {want}");
+                let name = format!("{kernel:?} {m} {n} {k}");
+                assert_sum(&name, *got, terms.map(|(x, w)| x * w), 1e-5);
             }
         }
     }
@@ -50,16 +42,7 @@ fn check([m, n, k]: [usize; 3], x: &[f32], w: Mat<'_>) {
 
 #[test]
 fn matches_f64_and_no_row_depends_on_the_others() {
-    for [m, n, k] in [
-        [1, 1, 1],
-        [3, 5, 7],
-        [9, 130, 33],
-        [32, 67, 100],
-        [17, 32, 32],
-        [41, 300, 513],
-        [8, 64, 4],
-        [25, 33, 65],
-    ] {
+    for [m, n, k] in SIZES {
         let (x, w) = (noise(m * k, 1), noise(n * k, 2));
         // Stored [out, in], and [in, out].
         check([m, n, k], &x, Mat::new(&w, k).t());

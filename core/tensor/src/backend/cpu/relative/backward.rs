@@ -9,8 +9,8 @@ use crate::{
         RelativeSizes,
         cpu::{
             attention::{KEYS, QUERIES, axpy, blocks, inner, probabilities, score_grad},
-            gemm::{Threads, matmul, matmul_raw},
-            mat::Mat,
+            gemm::{matmul, matmul_raw},
+            mat::{Gemm, Mat, Threads},
             parallel::{DisjointMut, tasks},
         },
     },
@@ -134,14 +134,14 @@ impl<'a> BlockGradients<'a> {
         probabilities(p, w, lse);
         let row = head.b * head.dims.keys() + kr.start;
         let (km, vm) = (head.rows(head.inputs.k, row), head.rows(head.inputs.v, row));
-        matmul(dp, w, [n, w, dim], self.dout, vm.t(), 1.0, false, one);
+        matmul(dp, w, Gemm::new([n, w, dim], self.dout, vm.t()).on(one));
         let pm = Mat::new(p, w);
         // SAFETY: this head of the keys' and values' gradients belongs to this task alone, and
         // `at` checked that they start inside arrays laid out like the inputs.
         #[allow(unsafe_code)]
         unsafe {
             let dv = to.v.at(row * stride + head.h * dim);
-            matmul_raw(dv, stride, [w, dim, n], pm.t(), self.dout, 1.0, true, one);
+            matmul_raw(dv, stride, Gemm::new([w, dim, n], pm.t(), self.dout).added(true).on(one));
         }
         score_grad(p, dp, w, &self.delta, 1.0);
         for (a, ds) in dp.chunks_exact(w).enumerate() {
@@ -154,13 +154,21 @@ impl<'a> BlockGradients<'a> {
             }
         }
         let ds = Mat::new(dp, w);
-        matmul(&mut self.content, dim, [n, dim, w], ds, km, scale, true, one);
+        matmul(
+            &mut self.content,
+            dim,
+            Gemm::new([n, dim, w], ds, km).scaled(scale).added(true).on(one),
+        );
         let content = Mat::new(&self.block.content, dim);
         // SAFETY: as above.
         #[allow(unsafe_code)]
         unsafe {
             let dk = to.k.at(row * stride + head.h * dim);
-            matmul_raw(dk, stride, [w, dim, n], ds.t(), content, scale, true, one);
+            matmul_raw(
+                dk,
+                stride,
+                Gemm::new([w, dim, n], ds.t(), content).scaled(scale).added(true).on(one),
+            );
         }
     }
 
@@ -172,12 +180,16 @@ impl<'a> BlockGradients<'a> {
         let mut dplaced = vec![0.0f32; n * dim];
         let dd = Mat::new(&self.distance, distances);
         let rm = head.rows(head.inputs.r, 0);
-        matmul(&mut dplaced, dim, [n, dim, distances], dd, rm, scale, false, one);
+        matmul(&mut dplaced, dim, Gemm::new([n, dim, distances], dd, rm).scaled(scale).on(one));
         let placed = Mat::new(&self.block.placed, dim);
         // SAFETY: this head of the distances' gradient belongs to this task alone.
         #[allow(unsafe_code)]
         unsafe {
-            matmul_raw(to.r.at(at), stride, [distances, dim, n], dd.t(), placed, scale, true, one);
+            matmul_raw(
+                to.r.at(at),
+                stride,
+                Gemm::new([distances, dim, n], dd.t(), placed).scaled(scale).added(true).on(one),
+            );
         }
         // SAFETY: this head's biases and queries belong to this task alone.
         #[allow(unsafe_code)]

@@ -8,8 +8,8 @@ pub(crate) use backward::{Outputs, Saved, backward};
 
 use super::{
     attention::{KEYS, QUERIES, axpy, blocks, finish_row, inner, online_block},
-    gemm::{Threads, matmul},
-    mat::Mat,
+    gemm::matmul,
+    mat::{Gemm, Mat, Threads},
     parallel::{DisjointMut, tasks},
     simd::simd,
 };
@@ -180,12 +180,7 @@ impl<'a> Head<'a> {
         matmul(
             &mut by_distance,
             distances,
-            [n, distances, dim],
-            pm,
-            rm,
-            self.dims.scale,
-            false,
-            Threads::One,
+            Gemm::new([n, distances, dim], pm, rm).scaled(self.dims.scale).on(Threads::One),
         );
         let mut by_segment = Vec::new();
         if let Some((bias, embedding)) = self.inputs.segments {
@@ -242,7 +237,7 @@ impl<'a> Head<'a> {
         let (n, w) = (block.places.len(), k.len());
         let km = self.rows(self.inputs.k, self.b * self.dims.keys() + k.start);
         let qm = Mat::new(&block.content, dim);
-        matmul(s, w, [n, w, dim], qm, km.t(), scale, false, Threads::One);
+        matmul(s, w, Gemm::new([n, w, dim], qm, km.t()).scaled(scale).on(Threads::One));
         for (a, s) in s.chunks_exact_mut(w).enumerate() {
             let Ok(i) = usize::try_from(block.places[a]) else {
                 s.fill(f32::NEG_INFINITY);
@@ -297,7 +292,11 @@ pub(crate) fn forward(
                 head.scores(&block, kr.clone(), s);
                 online_block(s, w, &mut top[..n], &mut sum[..n], acc, dim);
                 let vm = head.rows(inputs.v, b * keys + kr.start);
-                matmul(acc, dim, [n, dim, w], Mat::new(s, w), vm, 1.0, true, Threads::One);
+                matmul(
+                    acc,
+                    dim,
+                    Gemm::new([n, dim, w], Mat::new(s, w), vm).added(true).on(Threads::One),
+                );
             }
             for (a, t) in qr.enumerate() {
                 let (scale, log) = if sum[a] != 0.0 {
