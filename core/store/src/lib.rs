@@ -31,7 +31,7 @@ pub use error::{Error, Kind, Result};
 pub use figures::{Better, Figure, Unit};
 pub use jsonl::{JsonLines, read_jsonl};
 pub use recipe::{Check, Key, Problem, Recipe, Section, describe, fingerprint_value, nearest};
-pub use registry::{Choice, Entry, OwnKeys, Registered, Registry};
+pub use registry::{Choice, Entry, OwnKeys, OwnTables, Registered, Registry};
 pub use run::{Bar, Console, Interrupt, Run, Silent, Task};
 pub use stage::{Done, Fingerprint, Input, Stage, StageFolder, StageKind, Work};
 pub use tensorboard::TensorBoard;

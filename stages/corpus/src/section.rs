@@ -66,8 +66,9 @@ impl Check for CorpusSection {
             "sources",
             "no sources; give at least one [[corpus.sources]] with name and path",
         )?;
+        let known: Vec<&str> = steps::STEPS.names().collect();
         for (i, step) in self.steps.iter().enumerate() {
-            Problem::unless_one_of(format!("steps.{i}"), step, steps::NAMES)?;
+            Problem::unless_one_of(format!("steps.{i}"), step, &known)?;
             Problem::unless(
                 !self.steps[..i].contains(step),
                 format!("steps.{i}"),
@@ -83,7 +84,7 @@ impl Check for CorpusSection {
         }
         for (i, source) in self.sources.iter().enumerate() {
             for (n, step) in source.skip_steps.iter().enumerate() {
-                Problem::unless_one_of(format!("sources.{i}.skip_steps.{n}"), step, steps::NAMES)?;
+                Problem::unless_one_of(format!("sources.{i}.skip_steps.{n}"), step, &known)?;
             }
         }
         self.mix.check_with(&self.sources, &self.steps).map_err(|p| p.within("mix"))?;

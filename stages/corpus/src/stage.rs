@@ -63,7 +63,8 @@ fn check_files(recipe: &Recipe, run: &Path) -> Result<()> {
 /// The files that the steps read: "STEP.NUMBER".
 fn step_inputs(section: &CorpusSection) -> Vec<Input> {
     let of = |name: &String| {
-        let files = steps::build(name, &section.settings).map_or(Vec::new(), |s| s.files());
+        let files =
+            steps::STEPS.find(name).map_or(Vec::new(), |s| s.step(&section.settings).files());
         let input = |(n, path): (usize, &PathBuf)| {
             Input::file(format!("{name}.{n}"), format!("settings.{name}"), path)
         };

@@ -41,8 +41,8 @@ use serde_json::Value;
 
 pub use key::{Key, Shape};
 pub use problem::Problem;
-pub(crate) use section::complete_fingerprint;
 pub use section::{Check, Section, fingerprint_value, section_key};
+pub(crate) use section::{complete_fingerprint, entries as table_of, unknown as unknown_key};
 pub use text::{describe, to_toml};
 pub use tree::Node;
 pub use value::KeyType;

@@ -102,7 +102,8 @@ pub(super) fn check_keys(node: &Node, name: &str, keys: &[Key]) -> Result<()> {
     Ok(())
 }
 
-fn entries<'a>(node: &'a Node, name: &str) -> Result<&'a [(String, Node)]> {
+/// The entries of a table, or the error that it is none.
+pub(crate) fn entries<'a>(node: &'a Node, name: &str) -> Result<&'a [(String, Node)]> {
     match &node.item {
         Item::Table(entries) => Ok(entries),
         _ => Err(Error::input(format_args!("[{name}]: found {}, expected a table", node.found()))
@@ -110,7 +111,8 @@ fn entries<'a>(node: &'a Node, name: &str) -> Result<&'a [(String, Node)]> {
     }
 }
 
-fn unknown(node: &Node, key: &str, section: &str, keys: &[Key]) -> Error {
+/// The error of a key that is none of a section's.
+pub(crate) fn unknown(node: &Node, key: &str, section: &str, keys: &[Key]) -> Error {
     let near = nearest(key, keys.iter().map(|k| k.name.as_str()));
     let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
     let list: Vec<_> = keys.iter().map(|k| k.name.as_str()).collect();

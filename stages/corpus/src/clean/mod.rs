@@ -126,9 +126,7 @@ fn phases(
 ) -> Result<Vec<Vec<Entry>>> {
     let mut entries = Vec::new();
     for name in &section.steps {
-        // The section's check knows the names; this is for those who build one by hand.
-        let raw = steps::build(name, &section.settings)
-            .ok_or_else(|| Error::input(format!("no cleaning step {name:?}")))?;
+        let raw = steps::STEPS.find(name)?.step(&section.settings);
         let passed_by: Vec<bool> =
             section.sources.iter().map(|s| s.skip_steps.iter().any(|n| n == name)).collect();
         let learns: Vec<&String> = raw

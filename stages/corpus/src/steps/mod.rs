@@ -31,7 +31,9 @@ mod whole;
 
 use std::{path::PathBuf, sync::Arc};
 
-use athanor_store::{Check, Console, Error, Interrupt, Recipe, Result, Section};
+use athanor_store::{
+    Console, Error, Interrupt, OwnKeys, OwnTables, Recipe, Registry, Result, Section,
+};
 use serde_json::Value;
 
 use crate::{
@@ -211,80 +213,80 @@ pub trait Step: Send + Sync {
     }
 }
 
-macro_rules! registry {
-    ($( #[doc = $doc:literal] $name:ident: $type:ty, )+) => {
-        athanor_store::section! {
-            #[doc = " Parameters of the cleaning steps."]
-            pub struct Settings {
-                $( #[doc = $doc] $name: $type = <$type>::default(), )+
-            }
-        }
-
-        impl Check for Settings {}
-
-        /// All steps' names.
-        pub const NAMES: &[&str] = &[$(stringify!($name)),+];
-
-        /// The step of this name with its parameters.
-        pub fn build(name: &str, settings: &Settings) -> Option<Box<dyn Step>> {
-            match name {
-                $( stringify!($name) => Some(Box::new(settings.$name.clone())), )+
-                _ => None,
-            }
-        }
-    };
+/// A kind of step: its name, its keys and how it is made from them.
+pub struct StepKind {
+    name: &'static str,
+    about: &'static str,
+    keys: OwnKeys,
+    make: fn(&'static str, &Settings) -> Box<dyn Step>,
 }
 
-registry! {
-    /// Mojibake is turned back, Unicode normalised.
-    repair: Repair,
-    /// HTML references such as `&amp;` become characters.
-    entities: Entities,
-    /// Project Gutenberg's front and end matter, credits and transcribers' notes go.
-    gutenberg: Gutenberg,
-    /// Line ends, control characters and broken characters.
-    control: Control,
-    /// Pages of unwanted addresses go.
-    urls: Urls,
-    /// Lines of navigation, sharing, cookies and copyright go.
-    boilerplate: Boilerplate,
-    /// Long documents are split at paragraph ends.
-    split: SplitLong,
-    /// The language is found; others than those wanted go.
-    language: Language,
-    /// Too short and too long documents go.
-    length: Length,
-    /// Documents that repeat themselves go.
-    repetition: Repetition,
-    /// Gopher's quality rules.
-    gopher_quality: GopherQuality,
-    /// Gopher's repetition rules.
-    gopher_repetition: GopherRepetition,
-    /// C4's rules: lines, sentences, phrases.
-    c4: C4,
-    /// FineWeb's rules.
-    fineweb: FineWeb,
-    /// Documents with unwanted words go.
-    words: Words,
-    /// Documents that a classifier finds unlike a good source go.
-    quality: Quality,
-    /// Documents that an n-gram model of a good source finds unusual go.
-    perplexity: Perplexity,
-    /// Documents made of symbols rather than of words go.
-    symbols: Symbols,
-    /// Documents that came before go.
-    duplicates: Duplicates,
-    /// Lines or paragraphs that come again in other documents go.
-    lines: Lines,
-    /// Near-duplicates go, by MinHash.
-    minhash: MinHash,
-    /// Long passages that stand elsewhere word for word go.
-    substrings: Substrings,
-    /// Documents that have n-grams in common with evaluation sets go.
-    decontaminate: Decontaminate,
-    /// Personal data is replaced.
-    personal: Personal,
+/// Parameters of the cleaning steps, a table each.
+pub type Settings = OwnTables<StepKind>;
+
+impl StepKind {
+    /// A step that is its own section.
+    const fn of<S: Section + Step + 'static>(name: &'static str, about: &'static str) -> Self {
+        let make = |name, settings: &Settings| Box::new(settings.of::<S>(name)) as Box<dyn Step>;
+        Self { name, about, keys: OwnKeys::of::<S>(), make }
+    }
+
+    /// The step with its parameters.
+    pub fn step(&self, settings: &Settings) -> Box<dyn Step> {
+        (self.make)(self.name, settings)
+    }
 }
+
+/// All steps.
+pub static STEPS: Registry<StepKind> = Registry::new(
+    "cleaning step",
+    &[
+        StepKind::of::<Repair>("repair", "mojibake is turned back, Unicode normalised"),
+        StepKind::of::<Entities>("entities", "HTML references such as `&amp;` become characters"),
+        StepKind::of::<Gutenberg>(
+            "gutenberg",
+            "Project Gutenberg's front and end matter, credits and transcribers' notes go",
+        ),
+        StepKind::of::<Control>("control", "line ends, control characters and broken characters"),
+        StepKind::of::<Urls>("urls", "pages of unwanted addresses go"),
+        StepKind::of::<Boilerplate>(
+            "boilerplate",
+            "lines of navigation, sharing, cookies and copyright go",
+        ),
+        StepKind::of::<SplitLong>("split", "long documents are split at paragraph ends"),
+        StepKind::of::<Language>("language", "the language is found; others than those wanted go"),
+        StepKind::of::<Length>("length", "too short and too long documents go"),
+        StepKind::of::<Repetition>("repetition", "documents that repeat themselves go"),
+        StepKind::of::<GopherQuality>("gopher_quality", "Gopher's quality rules"),
+        StepKind::of::<GopherRepetition>("gopher_repetition", "Gopher's repetition rules"),
+        StepKind::of::<C4>("c4", "C4's rules: lines, sentences, phrases"),
+        StepKind::of::<FineWeb>("fineweb", "FineWeb's rules"),
+        StepKind::of::<Words>("words", "documents with unwanted words go"),
+        StepKind::of::<Quality>(
+            "quality",
+            "documents that a classifier finds unlike a good source go",
+        ),
+        StepKind::of::<Perplexity>(
+            "perplexity",
+            "documents that an n-gram model of a good source finds unusual go",
+        ),
+        StepKind::of::<Symbols>("symbols", "documents made of symbols rather than of words go"),
+        StepKind::of::<Duplicates>("duplicates", "documents that came before go"),
+        StepKind::of::<Lines>("lines", "lines or paragraphs that come again in other documents go"),
+        StepKind::of::<MinHash>("minhash", "near-duplicates go, by MinHash"),
+        StepKind::of::<Substrings>(
+            "substrings",
+            "long passages that stand elsewhere word for word go",
+        ),
+        StepKind::of::<Decontaminate>(
+            "decontaminate",
+            "documents that have n-grams in common with evaluation sets go",
+        ),
+        StepKind::of::<Personal>("personal", "personal data is replaced"),
+    ],
+);
+
+athanor_store::registered!(StepKind, STEPS, keys);
 
 /// The steps of a recipe that names none.
 pub const DEFAULT: &[&str] =
