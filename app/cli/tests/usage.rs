@@ -27,6 +27,35 @@ fn help_version_and_wrong_flags() {
 }
 
 #[test]
+fn a_device_is_one_that_this_build_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    common::model(&model, false);
+    let model = model.to_str().unwrap();
+    let generate =
+        |more: &[&str]| run([&["generate", model, "--prompt", "the cat"], more].concat());
+    let text = good(&generate(&[]));
+    assert_eq!(good(&generate(&["--device", "cpu"])), text);
+    for name in ["gpu", "plan"] {
+        let error = bad(&generate(&["--device", name]), 2);
+        assert!(error.contains(&format!("no device \"{name}\"; this build has cpu")), "{error}");
+        let recipe = dir.path().join("run.toml");
+        fs::write(&recipe, format!("[run]\ndevice = {name:?}\n[corpus]\n")).unwrap();
+        for set in ["run.seed=1", "run.device=\"cpu\""] {
+            let args = ["recipe", "--check", recipe.to_str().unwrap(), "--set", set];
+            match set.contains("device") {
+                true => assert!(good(&run(args)).contains("good")),
+                false => {
+                    let error = bad(&run(args), 2);
+                    assert!(error.contains("run.toml:2"), "{error}");
+                    assert!(error.contains("this build has cpu"), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn missing_things_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let nothing = dir.path().join("nothing");
