@@ -173,35 +173,30 @@ fn data_of_the_corpus() {
     file("bent.parquet", bent);
     // One run folder for all: what was wrong is mended without --force.
     let source = |name: &str| format!("corpus.sources.0.path={name}");
-    for (name, parts) in [
+    for (name, found, help) in [
         (
             "bad.jsonl",
-            [
-                "source \"ratings\": bad.jsonl:4: bad JSON at column 17: trailing comma",
-                "each line should be one JSON object",
-            ],
+            "source \"ratings\": bad.jsonl:4: bad JSON at column 17: trailing comma",
+            "each line should be one JSON object",
         ),
-        ("latin.jsonl", ["latin.jsonl:4: not UTF-8 text at byte 14", "iconv"]),
+        ("latin.jsonl", "latin.jsonl:4: not UTF-8 text at byte 14", "iconv"),
         (
             "torn.jsonl.gz",
-            [
-                "torn.jsonl.gz:",
-                "the gzip file is torn: its end is missing\n  help: copy or download",
-            ],
+            "torn.jsonl.gz:",
+            "the gzip file is torn: its end is missing\n  help: copy or download",
         ),
         (
             "bent.parquet",
-            [
-                "bent.parquet: not a Parquet file that can be read: its parts contradict each other",
-                "copy or download the file again",
-            ],
+            "bent.parquet: not a Parquet file that can be read: its parts contradict each other",
+            "copy or download the file again",
         ),
         (
             "empty.jsonl",
-            ["small.toml: [corpus]: the sources have no documents", "check the sources' paths"],
+            "small.toml: [corpus]: the sources have no documents",
+            "check the sources' paths",
         ),
     ] {
-        says(2, "run", "data", &["--set", &source(name)], &parts);
+        says(2, "run", "data", &["--set", &source(name)], &[found, help]);
         assert_eq!(files(&finished().path("data/corpus")), ["started.json"], "{name}");
     }
     let one = source("one.jsonl");

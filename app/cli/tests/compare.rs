@@ -56,6 +56,16 @@ fn recipes(small: &Small) {
     );
 }
 
+/// Writes the comparison `text` with `from` as `to` instead; it is an input error that `says` so.
+fn fails(small: &Small, name: &str, out: &str, text: &str, (from, to, says): (&str, &str, &str)) {
+    assert!(text.contains(from), "{from}");
+    fs::write(small.path(name), text.replace(from, to)).unwrap();
+    let output = small.athanor(&["compare", name, "--out", out, "--quiet"]).output().unwrap();
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{to}: {error}");
+    assert!(error.contains(says), "{to}: {error}");
+}
+
 #[test]
 fn a_grid_is_run_once_and_told() {
     let small = Small::new(0);
@@ -205,12 +215,7 @@ fn texts_and_the_time_to_quality() {
         ("source == 'brown'", "source == 'green'", "no text is left"),
         ("source == 'brown'", "source ==", "only"),
     ] {
-        assert!(toml.contains(from), "{from}");
-        fs::write(small.path("time.toml"), toml.replace(from, to)).unwrap();
-        let output = run("time").unwrap();
-        let told = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
-        assert!(told.contains(says), "{to}: {told}");
+        fails(&small, "time.toml", "time", toml, (from, to, says));
     }
 }
 
@@ -230,12 +235,7 @@ fn what_is_wrong_is_told_before_anything_runs() {
         ("metric =", "metrik =", "did you mean `metric`"),
         ("[comparison]", "[run]\n[comparison]", "[run]"),
     ] {
-        assert!(good_text.contains(from), "{from}");
-        fs::write(small.path("small.toml"), good_text.replace(from, to)).unwrap();
-        let output = small.command("compare", "bad", &[]).output().unwrap();
-        let told = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
-        assert!(told.contains(says), "{to}: {told}");
+        fails(&small, "small.toml", "bad", &good_text, (from, to, says));
         assert!(!small.path("bad").exists(), "{to}: something was written");
     }
     fs::remove_file(small.path("all.jsonl")).unwrap();

@@ -206,9 +206,7 @@ fn generate_writes_the_same_text_each_time() {
 
 #[test]
 fn chat_over_a_pipe() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("model");
-    model(&folder, true);
+    let (dir, folder) = common::model_in_a_folder(true);
     let saved = dir.path().join("talk.json");
     // More turns than the context of 48 tokens holds.
     let input = format!(
@@ -235,9 +233,7 @@ fn chat_over_a_pipe() {
 
 #[test]
 fn eval_counts_each_token_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("model");
-    model(&folder, false);
+    let (dir, folder) = common::model_in_a_folder(false);
     let data = dir.path().join("data.jsonl");
     let long = "人之初，性本善。the cat sat on the mat. ".repeat(8);
     let line = |text: &str| serde_json::json!({ "body": text }).to_string();

@@ -28,9 +28,7 @@ fn help_version_and_wrong_flags() {
 
 #[test]
 fn a_device_is_one_that_this_build_has() {
-    let dir = tempfile::tempdir().unwrap();
-    let model = dir.path().join("model");
-    common::model(&model, false);
+    let (dir, model) = common::model_in_a_folder(false);
     let model = model.to_str().unwrap();
     let generate =
         |more: &[&str]| run([&["generate", model, "--prompt", "the cat"], more].concat());
