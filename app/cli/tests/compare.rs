@@ -67,7 +67,7 @@ fn fails(small: &Small, name: &str, out: &str, text: &str, (from, to, says): (&s
 }
 
 #[test]
-fn a_grid_is_run_once_and_told() {
+fn a_grid_is_run_once_and_its_table_printed() {
     let small = Small::new(0);
     recipes(&small);
     let check = small.athanor(&["recipe", "--check", "small.toml"]).output().unwrap();
@@ -220,7 +220,7 @@ fn texts_and_the_time_to_quality() {
 }
 
 #[test]
-fn what_is_wrong_is_told_before_anything_runs() {
+fn mistakes_are_errors_before_anything_runs() {
     let small = Small::new(0);
     recipes(&small);
     let good_text = fs::read_to_string(small.path("small.toml")).unwrap();

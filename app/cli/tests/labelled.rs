@@ -1,5 +1,5 @@
 //! Fine-tuning on labels from the command line: texts, pairs and words, on real slices and small random
-//! models; the same bytes on one thread or two, killed and gone on; what is wrong is told with its place.
+//! models; the same bytes on one thread or two, killed and resumed; errors name the place of the mistake.
 
 mod small;
 
@@ -200,7 +200,7 @@ fn labels_are_learned_with_the_same_bytes_on_one_thread_or_two_killed_and_resume
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_name_the_place_of_the_mistake() {
     let small = prepare();
     let write = |name: &str, text: &str| fs::write(small.path(name), text).unwrap();
     let second = |name: &str, line: &str| {

@@ -103,9 +103,9 @@ fn the_same_bytes_on_one_thread_or_two_killed_and_resumed() {
     assert!(killed >= OBJECTIVES.len() / 2, "{killed} were killed in time");
 }
 
-/// What does not go together is told with the key, before any work.
+/// Keys that do not go together are an error that names the key, before any work.
 #[test]
-fn what_does_not_fit_is_told() {
+fn keys_that_do_not_go_together_are_an_error() {
     let small = Small::new(0);
     for (tokenizer, family, keys, says) in [
         ("byte_bpe", "llama", "objective = \"masked_lm\"", "has no head of the kind"),

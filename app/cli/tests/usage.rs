@@ -38,7 +38,7 @@ fn a_device_is_one_that_this_build_has() {
         let error = bad(&generate(&["--device", name]), 2);
         assert!(error.contains(&format!("no device \"{name}\"; this build has cpu")), "{error}");
         let recipe = dir.path().join("run.toml");
-        fs::write(&recipe, format!("[run]\ndevice = {name:?}\n[corpus]\n")).unwrap();
+        fs::write(&recipe, format!("[run]\ndevice = {name:?}\n[reward]\n")).unwrap();
         for set in ["run.seed=1", "run.device=\"cpu\""] {
             let args = ["recipe", "--check", recipe.to_str().unwrap(), "--set", set];
             match set.contains("device") {
@@ -94,7 +94,7 @@ fn an_unknown_key_is_named_with_its_line() {
     let path = path.to_str().unwrap();
     let expected = format!(
         "error: {path}:2: unknown key `sede` in [run]; did you mean `seed`?\n  \
-         help: its keys are name, out, folder, seed, threads\n"
+         help: its keys are name, out, folder, seed, threads, device\n"
     );
     for args in [vec!["run", path], vec!["recipe", "--check", path]] {
         assert_eq!(bad(&run(&args), 2), expected);

@@ -88,7 +88,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // A mistake or a bug ends a script, but not a conversation.
-            Err(e) if interactive && e.kind() != Kind::Interrupted => out::error(context, &e),
+            Err(e) if interactive && e.kind() != Kind::Interrupted => out::error(context.json, &e),
             Err(e) => return Err(e),
         }
     }
