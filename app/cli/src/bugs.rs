@@ -82,15 +82,31 @@ pub fn survive<T>(after: AfterBug, work: impl FnOnce() -> Result<T>) -> Result<T
     })
 }
 
+/// Installs the hook for one test at a time, as it is the program's; it is taken away with the guard.
+#[cfg(test)]
+pub fn with_hook() -> impl Drop {
+    struct Hook(#[allow(dead_code, reason = "held")] std::sync::MutexGuard<'static, ()>);
+    impl Drop for Hook {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                let _ = take_hook();
+            }
+        }
+    }
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    install_hook();
+    Hook(guard)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// One test, as the hook is the program's.
     #[test]
     fn a_bug_on_any_thread_loses_its_work_only() {
+        let _alone = with_hook();
         athanor_tensor::set_threads(3);
-        install_hook();
         let squares = |bad: Option<usize>| {
             survive(AfterBug::GoOn, || {
                 Ok(athanor_tensor::host::map(64, |i| {
@@ -112,6 +128,5 @@ mod tests {
         }
         let error = survive(AfterBug::GoOn, || Err::<(), _>(Error::input("an error"))).unwrap_err();
         assert_eq!((error.exit_code(), error.to_string().as_str()), (2, "an error"));
-        let _ = take_hook();
     }
 }

@@ -27,15 +27,15 @@ pub struct Globals {
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS as u64)
     )]
     pub threads: Option<usize>,
-    /// What computes [default: `device` in the recipe's [run], else cpu]
-    #[arg(long, global = true, value_name = "NAME", value_parser = named)]
-    pub device: Option<Named>,
     /// Speak JSON: results as one object, progress as one event a line
     #[arg(long, global = true)]
     pub json: bool,
     /// Say nothing but results and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// What computes [default: `device` in the recipe's [run], else cpu]
+    #[arg(long, global = true, value_name = "NAME", value_parser = named)]
+    pub device: Option<Named>,
 }
 
 /// What every command gets: how to speak, and whether to stop.

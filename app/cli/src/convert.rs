@@ -14,7 +14,7 @@ use crate::{
     out,
 };
 
-/// Copies the model behind `source` to `destination`: loaded, checked, written, read back.
+/// Copies the model of the folder `source` to `destination`: loaded, checked, written, read back.
 ///
 /// # Errors
 /// Input: no Hugging Face model, one with damaged weights or a tokenizer that does not fit, or a

@@ -65,7 +65,7 @@ pub fn import(context: &Context, source: &Path, destination: &Path, force: bool)
     ))
 }
 
-/// Writes the model behind `source` as a GGUF file with matrices of type `kind`.
+/// Writes the model of the folder `source` as a GGUF file with matrices of type `kind`.
 ///
 /// # Errors
 /// Input: a type, model or tokenizer that GGUF has no like of, a destination that exists (unless
@@ -97,7 +97,7 @@ pub fn export(
         athanor_gguf::export(&dir, destination, kind, &name)?;
     if fallbacks > 0 {
         context.session.console.warn(&format!(
-            "{fallbacks} matrices stand as F16: their rows are no multiple of {}",
+            "{fallbacks} matrices are written as F16: their rows are no multiple of {}",
             kind.block()
         ));
     }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match command(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            out::error(&context, &error);
+            out::error(context.json, &error);
             ExitCode::from(error.exit_code())
         }
     }

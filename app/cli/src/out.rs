@@ -9,8 +9,6 @@ use std::{
 use athanor_store::{Error, Kind, Result};
 use serde_json::{Value, json};
 
-use crate::context::Context;
-
 /// Writes to standard output and flushes it. If the reader has gone (`athanor recipe | head`) the program ends
 /// without a message, as other Unix tools do.
 ///
@@ -57,9 +55,9 @@ pub fn styled(style: &str, text: &str) -> String {
 }
 
 /// Shows an error to the user; programs (`--json`) get an object on standard output as well.
-pub fn error(context: &Context, error: &Error) {
+pub fn error(json: bool, error: &Error) {
     note(&format!("{} {error}", styled("1;31", "error:")));
-    if context.json {
+    if json {
         let kind = match error.kind() {
             Kind::Input => "input",
             Kind::Failed => "failed",

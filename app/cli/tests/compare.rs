@@ -56,8 +56,18 @@ fn recipes(small: &Small) {
     );
 }
 
+/// Writes the comparison `text` with `from` as `to` instead; it is an input error that `says` so.
+fn fails(small: &Small, name: &str, out: &str, text: &str, (from, to, says): (&str, &str, &str)) {
+    assert!(text.contains(from), "{from}");
+    fs::write(small.path(name), text.replace(from, to)).unwrap();
+    let output = small.athanor(&["compare", name, "--out", out, "--quiet"]).output().unwrap();
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{to}: {error}");
+    assert!(error.contains(says), "{to}: {error}");
+}
+
 #[test]
-fn a_grid_is_run_once_and_told() {
+fn a_grid_is_run_once_and_its_table_printed() {
     let small = Small::new(0);
     recipes(&small);
     let check = small.athanor(&["recipe", "--check", "small.toml"]).output().unwrap();
@@ -205,17 +215,12 @@ fn texts_and_the_time_to_quality() {
         ("source == 'brown'", "source == 'green'", "no text is left"),
         ("source == 'brown'", "source ==", "only"),
     ] {
-        assert!(toml.contains(from), "{from}");
-        fs::write(small.path("time.toml"), toml.replace(from, to)).unwrap();
-        let output = run("time").unwrap();
-        let told = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
-        assert!(told.contains(says), "{to}: {told}");
+        fails(&small, "time.toml", "time", toml, (from, to, says));
     }
 }
 
 #[test]
-fn what_is_wrong_is_told_before_anything_runs() {
+fn mistakes_are_errors_before_anything_runs() {
     let small = Small::new(0);
     recipes(&small);
     let good_text = fs::read_to_string(small.path("small.toml")).unwrap();
@@ -230,12 +235,7 @@ fn what_is_wrong_is_told_before_anything_runs() {
         ("metric =", "metrik =", "did you mean `metric`"),
         ("[comparison]", "[run]\n[comparison]", "[run]"),
     ] {
-        assert!(good_text.contains(from), "{from}");
-        fs::write(small.path("small.toml"), good_text.replace(from, to)).unwrap();
-        let output = small.command("compare", "bad", &[]).output().unwrap();
-        let told = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
-        assert!(told.contains(says), "{to}: {told}");
+        fails(&small, "small.toml", "bad", &good_text, (from, to, says));
         assert!(!small.path("bad").exists(), "{to}: something was written");
     }
     fs::remove_file(small.path("all.jsonl")).unwrap();

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// Documents outside docs/, all of whose documents count.
+/// Documents outside docs/. All documents in docs/ count.
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "README.zh-CN.md",
@@ -168,7 +168,7 @@ fn commands_of_the_documents_are_real() {
                     assert!(known.contains(flag), "{document}: `{name}` has no {flag}: {line}");
                 }
                 for pair in args.windows(2).filter(|p| p[0] == "--set") {
-                    // The command's own recipe, where it names one that is here.
+                    // The command's own recipe, if it names one that is here.
                     let own = args.iter().map(|a| root().join(a));
                     let mut own =
                         own.filter(|p| p.extension().is_some_and(|e| e == "toml") && p.exists());

@@ -1,4 +1,4 @@
-//! The memory of a run is told before it begins, and a run that does not fit is refused with what does.
+//! The memory of a run is printed before it begins; a run that does not fit fails with a size that does.
 
 mod small;
 
@@ -29,7 +29,7 @@ fn summary(small: &Small, run: &str) -> Value {
 }
 
 #[test]
-fn what_a_run_will_take_is_told_and_refused_where_it_does_not_fit() {
+fn the_memory_of_a_run_is_printed_and_must_fit() {
     let small = Small::new(1000);
     good(&small.command("corpus", "run", &[]).output().unwrap());
     let pretrain = |run: &str, more: &[&str]| {

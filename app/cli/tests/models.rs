@@ -52,7 +52,7 @@ fn forward_equals_transformers() {
 }
 
 /// The values of `a`, without places of [batch, time, …] that are padding: a query there may see
-/// nothing, implementations differ, and nobody reads the result.
+/// nothing, implementations differ, and nothing reads the result.
 fn seen(a: &Array, mask: Option<&Array>) -> Vec<f32> {
     let ArrayData::F32(values) = &a.data else { panic!("{} holds integers", a.name) };
     let (Some(Array { data: ArrayData::I64(mask), .. }), [_, _, width]) = (mask, &a.shape[..])
@@ -148,7 +148,7 @@ fn forward_names_what_is_wrong() {
 #[test]
 fn generate_writes_the_same_text_each_time() {
     let dir = tempfile::tempdir().unwrap();
-    // A run folder: the model of its stage is taken, and said.
+    // A run folder: the model of its stage is taken, and its path is printed.
     let folder = dir.path().join("pretrain/model");
     model(&folder, false);
     let run_dir = text(dir.path());
@@ -206,9 +206,7 @@ fn generate_writes_the_same_text_each_time() {
 
 #[test]
 fn chat_over_a_pipe() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("model");
-    model(&folder, true);
+    let (dir, folder) = common::model_in_a_folder(true);
     let saved = dir.path().join("talk.json");
     // More turns than the context of 48 tokens holds.
     let input = format!(
@@ -235,9 +233,7 @@ fn chat_over_a_pipe() {
 
 #[test]
 fn eval_counts_each_token_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("model");
-    model(&folder, false);
+    let (dir, folder) = common::model_in_a_folder(false);
     let data = dir.path().join("data.jsonl");
     let long = "人之初，性本善。the cat sat on the mat. ".repeat(8);
     let line = |text: &str| serde_json::json!({ "body": text }).to_string();
@@ -295,7 +291,7 @@ fn import_makes_a_checked_copy() {
     assert_eq!(weights(&from), weights(&to));
     assert!(bad(&run(["export", text(&from), text(&to)]), 2).contains("exists already"));
     good(&run(["export", text(&from), text(&to), "--force"]));
-    // No tokenizer: told, but copied.
+    // No tokenizer: copied, with a warning.
     let other = dir.path().join("other");
     let output = run(["import", text(&fixtures().join("gpt2-reward")), text(&other)]);
     good(&output);

@@ -3,15 +3,10 @@
 
 mod small;
 
-use std::{
-    fs,
-    path::Path,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 
 use serde_json::Value;
-use small::{Small, checkpoints, good, same};
+use small::{Small, good, same};
 
 /// Name, tokenizer, family, and the recipe's lines under [pretrain].
 const OBJECTIVES: [(&str, &str, &str, &str); 6] = [
@@ -60,19 +55,6 @@ fn recipe(small: &Small, [name, tokenizer, family, keys]: [&str; 4]) {
     fs::write(small.path("small.toml"), text).unwrap();
 }
 
-/// Kills the stage once it has made three checkpoints; false if it was too quick.
-fn kill(small: &Small, out: &str) -> bool {
-    let mut child = small.command("pretrain", out, &["--threads", "1"]).spawn().unwrap();
-    let began = Instant::now();
-    while checkpoints(&small.path(out), "pretrain").len() < 3 && child.try_wait().unwrap().is_none()
-    {
-        assert!(began.elapsed().as_secs() < 300, "no checkpoints");
-        sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap().code().is_none()
-}
-
 #[test]
 fn the_same_bytes_on_one_thread_or_two_killed_and_resumed() {
     let small = Small::new(0);
@@ -84,7 +66,7 @@ fn the_same_bytes_on_one_thread_or_two_killed_and_resumed() {
         good(&small.command("corpus", b, &["--threads", "1"]).output().unwrap());
         same(&small.path(a), &small.path(b), "corpus");
         good(&small.command("pretrain", a, &["--threads", "2"]).output().unwrap());
-        let hit = kill(&small, b);
+        let hit = small.kill("pretrain", b);
         let told = good(&small.command("pretrain", b, &["--threads", "1"]).output().unwrap());
         if hit {
             assert!(told.contains("going on from step"), "{name}: {told}");
@@ -121,9 +103,9 @@ fn the_same_bytes_on_one_thread_or_two_killed_and_resumed() {
     assert!(killed >= OBJECTIVES.len() / 2, "{killed} were killed in time");
 }
 
-/// What does not go together is told with the key, before any work.
+/// Keys that do not go together are an error that names the key, before any work.
 #[test]
-fn what_does_not_fit_is_told() {
+fn keys_that_do_not_go_together_are_an_error() {
     let small = Small::new(0);
     for (tokenizer, family, keys, says) in [
         ("byte_bpe", "llama", "objective = \"masked_lm\"", "has no head of the kind"),

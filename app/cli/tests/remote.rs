@@ -1,4 +1,4 @@
-//! A corpus whose source is on the Hub, by the program itself: what the environment says reaches it.
+//! A corpus with a source on the Hub, by the program itself: the settings in the environment reach it.
 
 #[path = "common/mod.rs"]
 mod common;

@@ -1,7 +1,7 @@
 //! The same bytes come out on one thread or two, stopped anywhere, killed anywhere, and going on
-//! from an older checkpoint where the newest is damaged.
+//! from an older checkpoint if the newest is damaged.
 //!
-//! `ATHANOR_KILLS=50` kills each stage so many times instead of 5, and says where it hit.
+//! `ATHANOR_KILLS=50` kills each stage that many times instead of 5, and prints where it hit.
 
 mod small;
 
@@ -20,7 +20,7 @@ use small::{STAGES, Small, checkpoints, copy_folder, good, nothing_partial, same
 
 /// Texts that the models learn from.
 const TEXTS: usize = 400;
-/// A run that nobody disturbed, and how long each of its stages took.
+/// An undisturbed run, and how long each of its stages took.
 struct Undisturbed {
     small: Small,
     seconds: Vec<f64>,
@@ -227,7 +227,7 @@ fn a_damaged_checkpoint_is_passed_over() {
         assert!(told.contains(&format!("going on from step {step}")), "{told}");
         same(&small.path("A"), &small.path(out), stage);
     }
-    // None is whole: nothing is touched, and the user is told.
+    // None is whole: nothing is touched, and the user gets an error.
     for checkpoint in checkpoints(&small.path("E"), stage) {
         flip(&checkpoint.join("weights.safetensors"));
     }

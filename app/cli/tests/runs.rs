@@ -54,7 +54,7 @@ fn a_recipe_runs_and_is_skipped_when_done() {
 }
 
 #[test]
-fn progress_for_programs_and_for_nobody() {
+fn progress_for_programs_and_none_with_quiet() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path());
     let out = dir.path().join("out");

@@ -27,6 +27,33 @@ fn help_version_and_wrong_flags() {
 }
 
 #[test]
+fn a_device_is_one_that_this_build_has() {
+    let (dir, model) = common::model_in_a_folder(false);
+    let model = model.to_str().unwrap();
+    let generate =
+        |more: &[&str]| run([&["generate", model, "--prompt", "the cat"], more].concat());
+    let text = good(&generate(&[]));
+    assert_eq!(good(&generate(&["--device", "cpu"])), text);
+    for name in ["gpu", "plan"] {
+        let error = bad(&generate(&["--device", name]), 2);
+        assert!(error.contains(&format!("no device \"{name}\"; this build has cpu")), "{error}");
+        let recipe = dir.path().join("run.toml");
+        fs::write(&recipe, format!("[run]\ndevice = {name:?}\n[reward]\n")).unwrap();
+        for set in ["run.seed=1", "run.device=\"cpu\""] {
+            let args = ["recipe", "--check", recipe.to_str().unwrap(), "--set", set];
+            match set.contains("device") {
+                true => assert!(good(&run(args)).contains("good")),
+                false => {
+                    let error = bad(&run(args), 2);
+                    assert!(error.contains("run.toml:2"), "{error}");
+                    assert!(error.contains("this build has cpu"), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn missing_things_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let nothing = dir.path().join("nothing");
@@ -67,7 +94,7 @@ fn an_unknown_key_is_named_with_its_line() {
     let path = path.to_str().unwrap();
     let expected = format!(
         "error: {path}:2: unknown key `sede` in [run]; did you mean `seed`?\n  \
-         help: its keys are name, out, folder, seed, threads\n"
+         help: its keys are name, out, folder, seed, threads, device\n"
     );
     for args in [vec!["run", path], vec!["recipe", "--check", path]] {
         assert_eq!(bad(&run(&args), 2), expected);

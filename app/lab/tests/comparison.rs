@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use athanor_lab::{Session, comparison};
+use athanor_lab::{
+    Session, comparison,
+    plan::{self, RunOptions},
+};
 use athanor_store::{Silent, read_json};
 use serde_json::Value;
 
@@ -77,4 +80,22 @@ fn a_name_that_two_models_have_is_an_error() {
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("two entries of the same name"), "{error}");
     assert!(!out.exists());
+}
+
+#[test]
+fn a_device_that_this_build_does_not_have_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipes(folder.path(), TINY);
+    let set = ["comparison.device=\"gpu\"".to_owned()];
+    let Err(error) = comparison::load(&recipe, &set, None) else { panic!("no such device") };
+    assert!(error.exit_code() == 2 && error.to_string().contains("this build has cpu"), "{error}");
+    let set = vec!["run.device=\"gpu\"".to_owned()];
+    let one = folder.path().join("tiny.toml");
+    for options in [
+        RunOptions { set, ..RunOptions::default() },
+        RunOptions { device: Some("plan".into()), ..RunOptions::default() },
+    ] {
+        let Err(error) = plan::load(&one, &options) else { panic!("no such device") };
+        assert!(error.to_string().contains("this build has cpu"), "{error}");
+    }
 }

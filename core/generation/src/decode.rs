@@ -183,7 +183,7 @@ pub(crate) fn read(
     feed(model, packed, cache, tokens, longest, &lengths)
 }
 
-/// Runs `time` tokens of each row, `lengths` of which count, and gives the logits after the last that
+/// Runs `time` tokens of each row, of which the first `lengths` count, and gives the logits after the last that
 /// counts, on the host.
 pub(crate) fn feed(
     model: &Model,

@@ -14,7 +14,7 @@ section! {
         top_p: f64 = 1.0,
         /// Samples among tokens at least this share as likely as the likeliest; 0 among all.
         min_p: f64 = 0.0,
-        /// Divides positive logits of tokens that stand in the text already, multiplies negative ones; 1 changes nothing.
+        /// Divides positive logits of tokens that are in the text already, multiplies negative ones; 1 changes nothing.
         repetition_penalty: f64 = 1.0,
         /// Tokens at most.
         max_new_tokens: usize = 64,
@@ -45,7 +45,7 @@ impl Check for Sampling {
 
 /// A chosen token with its log-probability under softmax(logits / temperature), before the penalty
 /// and before top-k, top-p and min-p cut it: what policy gradients need. Greedy choice counts as
-/// temperature 1. `text` is what stands already, the prompt included. The order is transformers':
+/// temperature 1. `text` is the text so far, the prompt included. The order is transformers':
 /// penalty, temperature, top-k, top-p, min-p.
 pub(crate) fn choose<'t>(
     logits: &[f32],

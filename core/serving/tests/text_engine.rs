@@ -23,18 +23,23 @@ fn open() -> (Model, Tokenizer) {
     (model, tokenizer)
 }
 
-/// Each row's text, tokens and whether it stopped, with [`generate`] and a [`StopFilter`].
-fn by_batch(
-    (model, tokenizer): &(Model, Tokenizer),
+/// What is written: how many rows, and how they end.
+struct Wanted<'a> {
     rows: usize,
-    sampling: &Sampling,
-    stop: &[u32],
-    stops: &[String],
-) -> Vec<(String, Vec<u32>, bool)> {
-    let prompts = vec![tokenizer.encode(PROMPT).unwrap(); rows];
-    let written = generate(model, &prompts, stop, sampling, SEED).unwrap();
+    sampling: &'a Sampling,
+    stop: &'a [u32],
+    stops: &'a [String],
+}
+
+/// Of a row: its text, its tokens and whether it stopped.
+type Row = (String, Vec<u32>, bool);
+
+/// The rows with [`generate`] and a [`StopFilter`].
+fn by_batch((model, tokenizer): &(Model, Tokenizer), wanted: &Wanted<'_>) -> Vec<Row> {
+    let prompts = vec![tokenizer.encode(PROMPT).unwrap(); wanted.rows];
+    let written = generate(model, &prompts, wanted.stop, wanted.sampling, SEED).unwrap();
     let cut = |completion: athanor_generation::Completion| {
-        let mut filter = StopFilter::new(tokenizer, stops);
+        let mut filter = StopFilter::new(tokenizer, wanted.stops);
         let (mut text, mut tokens) = (String::new(), Vec::new());
         for &token in completion.tokens.iter() {
             if !filter.is_stopped() {
@@ -48,14 +53,9 @@ fn by_batch(
     written.into_iter().map(cut).collect()
 }
 
-/// The same with a [`TextEngine`].
-fn by_engine(
-    (model, tokenizer): &(Model, Tokenizer),
-    rows: usize,
-    sampling: &Sampling,
-    stop: &[u32],
-    stops: &[String],
-) -> Vec<(String, Vec<u32>, bool)> {
+/// The rows with a [`TextEngine`].
+fn by_engine((model, tokenizer): &(Model, Tokenizer), wanted: &Wanted<'_>) -> Vec<Row> {
+    let &Wanted { rows, sampling, stop, stops } = wanted;
     let prompt = tokenizer.encode(PROMPT).unwrap();
     let mut engine = TextEngine::new(model, tokenizer, prompt.len() + NEW);
     let request = |stream| Request {
@@ -84,7 +84,7 @@ fn the_text_is_that_of_a_batch_with_and_without_stop_strings() {
     let mut stopped = 0;
     for temperature in [0.0, 1.0] {
         let sampling = Sampling { temperature, max_new_tokens: NEW, ..Sampling::default() };
-        let free = by_batch(&both, 8, &sampling, &[], &[]);
+        let free = by_batch(&both, &Wanted { rows: 8, sampling: &sampling, stop: &[], stops: &[] });
         // Stop strings of two characters and a stop token that occur in the texts.
         let part = |text: &str, at: usize| text.chars().skip(at).take(2).collect::<String>();
         let stops = [part(&free[0].0, 6), part(&free[5].0, 3), String::new()];
@@ -92,8 +92,9 @@ fn the_text_is_that_of_a_batch_with_and_without_stop_strings() {
         for rows in [1, 8] {
             for (stop, stops) in [(&[][..], &[][..]), (&stop, &[]), (&[], &stops), (&stop, &stops)]
             {
-                let want = by_batch(&both, rows, &sampling, stop, stops);
-                assert_eq!(by_engine(&both, rows, &sampling, stop, stops), want);
+                let wanted = Wanted { rows, sampling: &sampling, stop, stops };
+                let want = by_batch(&both, &wanted);
+                assert_eq!(by_engine(&both, &wanted), want);
                 stopped += want.iter().filter(|row| row.2).count();
             }
         }
@@ -105,7 +106,9 @@ fn the_text_is_that_of_a_batch_with_and_without_stop_strings() {
 fn a_cancelled_text_gives_what_was_held_back() {
     let both = open();
     let sampling = Sampling { max_new_tokens: NEW, ..Sampling::default() };
-    let whole = by_batch(&both, 1, &sampling, &[], &[]).remove(0).0;
+    let whole = by_batch(&both, &Wanted { rows: 1, sampling: &sampling, stop: &[], stops: &[] })
+        .remove(0)
+        .0;
     let (model, tokenizer) = &both;
     let prompt = tokenizer.encode(PROMPT).unwrap();
     let mut engine = TextEngine::new(model, tokenizer, prompt.len() + NEW);

@@ -304,6 +304,25 @@ fn a_stage_is_done_once_and_only_for_its_fingerprint() {
     assert!(!stage.path("half").exists());
 }
 
+/// The processor leaves no trace in a fingerprint, so old stages stay done.
+#[test]
+fn another_device_makes_another_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = open(&dir.path().join("run"), 1, false).unwrap();
+    let stage = run.stage("pretrain");
+    let made = run.fingerprint(&Stage::default());
+    let text = json!(made).to_string();
+    assert!(!text.contains("device"), "{text}");
+    assert_eq!(made.clone().on(None).hash(), made.hash());
+    let elsewhere = made.clone().on(Some("other"));
+    assert_ne!(elsewhere.hash(), made.hash());
+    assert!(!stage.is_done(&made).unwrap());
+    stage.finish(&made, 1.0, &json!({})).unwrap();
+    assert!(stage.is_done(&made).unwrap());
+    let error = stage.is_done(&elsewhere).unwrap_err().to_string();
+    assert!(error.contains("run.device: the processor → other"), "{error}");
+}
+
 #[test]
 fn a_run_is_open_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -165,7 +165,7 @@ fn si(x: f64) -> String {
     format!("{y:.digits$} {prefix}")
 }
 
-/// The processor's name, as Linux tells it, and the instructions that the kernels use on it.
+/// The processor's name, as Linux gives it, and the instructions that the kernels use on it.
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':'));

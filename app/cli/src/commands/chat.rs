@@ -88,7 +88,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // A mistake or a bug ends a script, but not a conversation.
-            Err(e) if interactive && e.kind() != Kind::Interrupted => out::error(context, &e),
+            Err(e) if interactive && e.kind() != Kind::Interrupted => out::error(context.json, &e),
             Err(e) => return Err(e),
         }
     }
@@ -125,6 +125,10 @@ impl Chat<'_> {
             Ok(answer) => self.conversation.push(Message::assistant(answer)),
             Err(e) => {
                 self.conversation.pop();
+                if e.kind() == Kind::Failed && !context.json {
+                    // The line of the half answer ends here.
+                    out::line("")?;
+                }
                 return Err(e);
             }
         }
@@ -192,5 +196,58 @@ impl Chat<'_> {
             out::line("")?;
         }
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use athanor_models::{Head, Model, Shape, families};
+    use athanor_tensor::{Device, Tensor};
+    use athanor_text::{SpecialTokens, Tokenizer};
+
+    use super::*;
+    use crate::{bugs::AfterBug, context::Globals};
+
+    fn open(dir: &Path, bad: bool) -> Loaded {
+        let tokenizer =
+            Tokenizer::train_byte_bpe(["the cat sat"], 280, &SpecialTokens::default()).unwrap();
+        let shape = Shape { vocabulary: tokenizer.vocab_size(), ..Shape::default() };
+        let family = families::by_name("llama").unwrap();
+        let device = Device::default();
+        let mut model = Model::new(family, &shape, Head::CAUSAL_LM, 3, device).unwrap();
+        tokenizer.save(dir).unwrap();
+        ChatTemplate::default().save(dir).unwrap();
+        if bad {
+            for p in model.params.iter_mut().filter(|p| p.value.shape().len() == 1) {
+                p.value = Tensor::zeros(device, [1]);
+            }
+        }
+        Loaded::open(dir, model, Some(true)).unwrap()
+    }
+
+    #[test]
+    fn a_conversation_survives_a_bug() {
+        let _alone = bugs::with_hook();
+        let dir = tempfile::tempdir().unwrap();
+        let (bad, good) = (open(dir.path(), true), open(dir.path(), false));
+        let globals = Globals { threads: None, json: true, quiet: true, device: None };
+        let context = Context::new(&globals, AfterBug::GoOn);
+        let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
+        let template = ChatTemplate::default();
+        let mut chat = Chat {
+            context: &context,
+            loaded: &bad,
+            template: &template,
+            sampling,
+            conversation: Conversation::new(Vec::new()),
+            seed: 1,
+            turns: 0,
+        };
+        let error = chat.line("hello").unwrap_err();
+        assert!(error.to_string().contains("this is a bug in athanor"), "{error}");
+        assert_eq!((error.exit_code(), chat.conversation.messages().len()), (1, 0));
+        chat.loaded = &good;
+        assert!(chat.line("hello").unwrap());
+        assert_eq!(chat.conversation.messages().len(), 2);
     }
 }

@@ -94,7 +94,7 @@ fn after_help() -> String {
     )
 }
 
-/// What a name stands for.
+/// The task that a name means.
 enum Wanted {
     Writing(&'static Task),
     Labelled(&'static TaskKind),

@@ -30,7 +30,7 @@ pub struct Args {
     /// A text with gaps (repeatable)
     #[arg(long, short, required = true)]
     text: Vec<String>,
-    /// A second text behind the first, as BERT takes pairs
+    /// A second text after the first, as BERT takes pairs
     #[arg(long)]
     pair: Option<String>,
     /// How many guesses for each gap

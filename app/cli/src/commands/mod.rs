@@ -15,7 +15,7 @@ use crate::{
 pub type Action = Box<dyn FnOnce(&Context) -> Result<()>>;
 
 macro_rules! commands {
-    ($($name:ident = $module:ident $(($after:ident))?),+ $(,)?) => {
+    ($($name:ident = $module:ident),+; after a bug these go on: $($lasting:ident),+) => {
         $(mod $module;)+
         mod stage;
 
@@ -31,11 +31,10 @@ macro_rules! commands {
                 }
             }
 
-            /// What is written in brackets behind a command, or else the default.
             fn after_bug(&self) -> AfterBug {
-                let last = |all: &[AfterBug]| all.last().copied().unwrap_or_default();
                 match self {
-                    $(Self::$name(_) => last(&[$(AfterBug::$after)?])),+
+                    $(Self::$lasting(_) => AfterBug::GoOn,)+
+                    _ => AfterBug::Exit,
                 }
             }
         }
@@ -50,7 +49,7 @@ commands! {
     Tokenizer = tokenizer,
     Eval = eval,
     Generate = generate,
-    Chat = chat(GoOn),
+    Chat = chat,
     Predict = predict,
     Fill = fill,
     Embed = embed,
@@ -61,7 +60,8 @@ commands! {
     Inspect = inspect,
     Report = report,
     Recipe = recipe,
-    Bench = bench,
+    Bench = bench;
+    after a bug these go on: Chat
 }
 
 /// How many of the commands are before the stages in the help.

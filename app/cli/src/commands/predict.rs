@@ -26,8 +26,8 @@ const BATCH: usize = 256;
 #[command(
     visible_alias = "classify",
     after_help = "\
-The model's task decides what is said: a label with its probability, a label for each word (words are what
-stands between spaces), a number, the likeliest choice. Without --text and --data each line of standard
+The model's task decides what is said: a label with its probability, a label for each word (words are
+separated by spaces), a number, the likeliest choice. Without --text and --data each line of standard
 input is a text. Where there are several texts each has a line: label, probability and text between tabs; or
 word/label between spaces; or number and text. --json gives one object a text.
 

@@ -5,14 +5,14 @@
 
 use std::{
     io::{self, Write},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
 use athanor_store::{Bar, Console};
 use serde_json::{Value, json};
 
-use super::meter::Meter;
+use super::meter::{LineBar, Meter};
 
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -28,7 +28,11 @@ fn emit(event: &Value) {
 impl Console for Events {
     fn bar(&self, stage: &str, total: u64, unit: &str) -> Box<dyn Bar> {
         emit(&json!({ "event": "start", "stage": stage, "total": total, "unit": unit }));
-        Box::new(EventBar { stage: stage.to_owned(), meter: Mutex::new(Meter::new(total, unit)) })
+        let last = |stage: &str, text: &str| {
+            emit(&json!({ "event": "finish", "stage": stage, "message": text }));
+        };
+        let (stage, meter) = (stage.to_owned(), Mutex::new(Meter::new(total, unit)));
+        Box::new(LineBar { stage, meter, every: EVERY, show, last })
     }
 
     fn say(&self, line: &str) {
@@ -40,29 +44,10 @@ impl Console for Events {
     }
 }
 
-struct EventBar {
-    stage: String,
-    meter: Mutex<Meter>,
-}
-
-impl Bar for EventBar {
-    fn set(&self, done: u64) {
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.set(done);
-        if meter.due(EVERY) {
-            emit(&json!({
-                "event": "progress", "stage": self.stage, "done": meter.done, "total": meter.total,
-                "unit": meter.unit, "rate": meter.rate(), "seconds_left": meter.left(),
-                "message": meter.message,
-            }));
-        }
-    }
-
-    fn message(&self, text: &str) {
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner).message = text.to_owned();
-    }
-
-    fn finish(&self, text: &str) {
-        emit(&json!({ "event": "finish", "stage": self.stage, "message": text }));
-    }
+fn show(stage: &str, meter: &Meter) {
+    emit(&json!({
+        "event": "progress", "stage": stage, "done": meter.done, "total": meter.total,
+        "unit": meter.unit, "rate": meter.rate(), "seconds_left": meter.left(),
+        "message": meter.message,
+    }));
 }

@@ -1,6 +1,43 @@
-//! Rate and time left of one bar.
+//! Rate and time left of one bar, and bars that are lines of text.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use athanor_store::Bar;
+
+/// A bar that writes a line from time to time.
+pub struct LineBar {
+    /// The stage.
+    pub stage: String,
+    /// Its rate.
+    pub meter: Mutex<Meter>,
+    /// The least time between two lines.
+    pub every: Duration,
+    /// Writes a line about a stage.
+    pub show: fn(&str, &Meter),
+    /// Writes a stage's last line.
+    pub last: fn(&str, &str),
+}
+
+impl Bar for LineBar {
+    fn set(&self, done: u64) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.set(done);
+        if meter.due(self.every) {
+            (self.show)(&self.stage, &meter);
+        }
+    }
+
+    fn message(&self, text: &str) {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner).message = text.to_owned();
+    }
+
+    fn finish(&self, text: &str) {
+        (self.last)(&self.stage, text);
+    }
+}
 
 /// What a bar has done, since when.
 #[derive(Debug)]

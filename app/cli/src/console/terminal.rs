@@ -26,7 +26,7 @@ impl Terminal {
     }
 
     fn line(&self, line: &str) {
-        // Above the bars; indicatif prints nothing where there is no bar.
+        // Above the bars; indicatif prints nothing if there is no bar.
         self.bars.suspend(|| out::note(line));
     }
 }

@@ -61,14 +61,9 @@ pub fn model(dir: &Path, chat: bool) {
     use athanor_models::{Head, Model, Shape, families};
     let texts = ["the cat sat on the mat", "人之初，性本善。", "Hello, world!"];
     let tokenizer = Tokenizer::train_byte_bpe(texts, 280, &SpecialTokens::default()).unwrap();
-    let shape = Shape {
-        vocabulary: tokenizer.vocab_size(),
-        hidden: 16,
-        heads: 2,
-        kv_heads: 1,
-        intermediate: 24,
-        ..Shape::default()
-    };
+    let vocabulary = tokenizer.vocab_size();
+    let small = Shape { hidden: 16, intermediate: 24, ..Shape::default() };
+    let shape = Shape { vocabulary, heads: 2, kv_heads: 1, ..small };
     let device = athanor_tensor::Device::Cpu;
     let family = families::by_name("llama").unwrap();
     std::fs::create_dir_all(dir).unwrap();
@@ -77,4 +72,12 @@ pub fn model(dir: &Path, chat: bool) {
     if chat {
         ChatTemplate::default().save(dir).unwrap();
     }
+}
+
+/// [`model`] as the folder `model` of a new folder.
+pub fn model_in_a_folder(chat: bool) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("model");
+    model(&folder, chat);
+    (dir, folder)
 }

@@ -5,6 +5,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use athanor_data::records;
@@ -73,6 +75,18 @@ impl Small {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         athanor
+    }
+
+    /// Kills a stage of the recipe once it has made three checkpoints; false if it was too quick.
+    pub fn kill(&self, stage: &str, out: &str) -> bool {
+        let mut child = self.command(stage, out, &["--threads", "1"]).spawn().unwrap();
+        let began = Instant::now();
+        while checkpoints(&self.path(out), stage).len() < 3 && child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed().as_secs() < 300, "no checkpoints");
+            sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap().code().is_none()
     }
 
     /// Edits the recipe.

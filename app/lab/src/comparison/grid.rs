@@ -22,7 +22,7 @@ struct Cell<'a> {
     entry: &'a EntrySection,
     out: PathBuf,
     seed: u64,
-    /// Overrides behind the entry's own.
+    /// Overrides after the entry's own.
     set: Vec<String>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A comparison is a recipe of recipes: each of `models` is pretrained with each seed, and each result
 //! is fine-tuned on each of `tasks`, measured on each of `texts`, and timed until it is as good as the model
-//! that `reach` names. Each training is a run of its own in the comparison's folder, so what is done is
-//! skipped and what was cut off goes on.
+//! that `reach` names. Each training is a run of its own in the comparison's folder, so finished runs are
+//! skipped and interrupted ones go on.
 
 mod grid;
 mod reach;
@@ -95,7 +95,7 @@ impl Check for ComparisonSection {
         Problem::unless(
             asked,
             "tasks",
-            "must have at least one entry where there are no texts and no reach",
+            "must have at least one entry if there are no texts and no reach",
         )?;
         for (key, entries) in [("models", &self.models), ("tasks", &self.tasks)] {
             let mut names = entries.iter().map(|e| slug(&e.name)).collect();

@@ -31,7 +31,7 @@ pub(super) fn curve(run: &Path) -> Result<Vec<Evaluation>> {
     }
 }
 
-/// Seconds of the median step: what else the machine did for a while, and a stop in between, do not count.
+/// Seconds of the median step: other work of the machine, and a stop in between, do not count.
 fn pace(rows: &[Value]) -> Option<f64> {
     let of = |row: &Value, key: &str| row.get(key)?.as_f64();
     let trained: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "train").collect();
@@ -47,7 +47,7 @@ fn pace(rows: &[Value]) -> Option<f64> {
     all.get(all.len() / 2).copied()
 }
 
-/// An evaluation, its time by `pace`; by the clock where there is none.
+/// An evaluation, its time by `pace`, or else by the clock.
 fn evaluation(row: &Value, pace: Option<f64>) -> Option<Evaluation> {
     let of = |key: &str| row.get(key)?.as_f64();
     let (step, loss) = (of("step")?, of("loss")?);
@@ -57,8 +57,7 @@ fn evaluation(row: &Value, pace: Option<f64>) -> Option<Evaluation> {
 }
 
 /// Each seed's first evaluation that is no worse than the last of the yardstick with that seed, and by what
-/// factor it came sooner or later than that one: `{"loss", "seconds", "steps", "share"}`, null where it
-/// never came.
+/// factor it came sooner or later than that one: `{"loss", "seconds", "steps", "share"}`, or null.
 pub(super) fn reached(own: &[Vec<Evaluation>], yardstick: &[Vec<Evaluation>]) -> Vec<Value> {
     let seeds = own.iter().zip(yardstick);
     seeds

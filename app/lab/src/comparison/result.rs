@@ -1,4 +1,4 @@
-//! What the runs of a comparison came to.
+//! The result of a comparison: its figures and its table.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub(super) fn text_file(run: &Path, texts: &TextsSection) -> PathBuf {
 /// A pretraining's evaluations, one curve a seed.
 type Curves = Vec<Vec<Evaluation>>;
 
-/// What `reach` asks of a model, put into its entry.
+/// Adds the figures that `reach` asks for to a model's entry.
 fn add_reach(entry: &mut Value, own: &Curves, yardstick: &Curves) {
     let curve = |c: &Vec<Evaluation>| -> Value {
         c.iter().map(|e| json!([e.seconds, e.loss, e.step])).collect()

@@ -89,9 +89,8 @@ impl Fingerprint {
             let mut flat = BTreeMap::new();
             flatten(stage, &f.section, &mut flat);
             flat.insert("seed".into(), f.seed.to_string());
-            if let Some(device) = &f.device {
-                flat.insert("run.device".into(), device.clone());
-            }
+            let device = f.device.as_deref().unwrap_or("the processor");
+            flat.insert("run.device".into(), device.to_owned());
             for (name, hash) in &f.inputs {
                 let short = hash.get(..12).unwrap_or(hash);
                 flat.insert(format!("input {name}"), format!("sha256 {short}…"));
