@@ -3,24 +3,21 @@
 use serde_json::{Map, Value};
 
 use super::{
-    FLOPS, Figure, GRAD_NORM, LEARNING_RATE, LOSS, SPEED, TOKENS,
-    Unit::{Named, Number},
-    WITHHELD,
-    describe::objects,
+    FLOPS, Figure, GRAD_NORM, LEARNING_RATE, LOSS, SPEED, TOKENS, WITHHELD, describe::objects,
 };
 
 objects! {
     /// A line of metrics.jsonl.
     MetricsRow {
         /// `train`: of a step; `eval`: on held-out data.
-        kind: String, Number;
+        kind: String, "";
         /// Steps done.
-        step: Option<u64>, Number;
+        step: Option<u64>, "";
         /// Seconds of work, all sessions.
-        seconds: Option<f64>, Named("s");
+        seconds: Option<f64>, "s";
         /// Figures by name (next table); null for one that is not a number.
         #[serde(flatten)]
-        figures: Map<String, Value>, Number;
+        figures: Map<String, Value>, "";
     }
 }
 
