@@ -13,3 +13,4 @@ mod texts;
 
 pub use section::RewardSection;
 pub use stage::STAGE;
+pub use task::LOGGED;

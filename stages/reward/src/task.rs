@@ -10,7 +10,7 @@ use athanor_data::{Cursor, preferences::Comparison};
 use athanor_models::{Model, Pass};
 use athanor_store::{
     Result,
-    figures::{ACCURACY, LOSS},
+    figures::{ACCURACY, LOSS, Logged},
 };
 use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
@@ -58,6 +58,9 @@ impl Batch {
         ops::neg(&ops::sum(&ops::add(&first, &second)))
     }
 }
+
+/// What the stage writes into metrics.jsonl besides what every supervised stage does.
+pub const LOGGED: Logged = Logged { train: &[&ACCURACY], eval: &[&ACCURACY], eval_also: &[] };
 
 pub(crate) struct Comparisons<'a> {
     pub texts: &'a Texts,

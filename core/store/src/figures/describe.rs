@@ -149,7 +149,7 @@ fn rows(before: &str, fields: &[Field], out: &mut String) {
                 rows(before, &field.inner, out);
                 continue;
             }
-            "" => "…".to_owned(),
+            "" => format!("`{before}…`"),
             name => format!("`{before}{name}`{}", if field.optional { "?" } else { "" }),
         };
         let Field { words, about, .. } = field;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Figure, LOSS, PERPLEXITY, Training, describe::objects};
+use super::{Figure, PERPLEXITY, Training, describe::objects};
 
 objects! {
     /// summary.json of the stage finetune.
@@ -12,8 +12,9 @@ objects! {
         /// What every stage that trains writes.
         #[serde(flatten)]
         training: Training, "";
-        /// Mean loss of held-out targets; null without held-out examples.
-        heldout_loss: Option<f64>, LOSS.unit;
+        /// Mean loss of held-out targets, which are tokens in a conversation and else answers;
+        /// null without held-out examples.
+        heldout_loss: Option<f64>, "nats";
         /// e to the loss; null if targets are not tokens.
         heldout_perplexity: Option<f64>, PERPLEXITY.unit;
         /// Figures of held-out examples, source by source, the task's own metric first.

@@ -37,6 +37,25 @@ pub struct Logged {
     pub eval_also: &'static [&'static Figure],
 }
 
+impl Logged {
+    /// Rows of the table of figures in docs/contracts.md; `of` says who writes them.
+    pub fn rows(&self, of: &str) -> String {
+        let eval: Vec<&Figure> = self.eval.iter().chain(self.eval_also).copied().collect();
+        let also = eval.iter().filter(|figure| !self.train.contains(figure));
+        let mut out = String::new();
+        for figure in self.train.iter().chain(also) {
+            let kind = match (self.train.contains(figure), eval.contains(figure)) {
+                (true, true) => "train, eval",
+                (true, false) => TRAIN,
+                _ => EVAL,
+            };
+            let Figure { name, unit, about, .. } = figure;
+            out += &format!("| {of} | {kind} | `{name}` | {} | {about} |\n", unit.words());
+        }
+        out
+    }
+}
+
 /// What every supervised stage writes.
 pub const SUPERVISED: Logged = Logged {
     train: &[&LOSS, &LEARNING_RATE, &GRAD_NORM, &TOKENS, &SPEED, &FLOPS, &WITHHELD],

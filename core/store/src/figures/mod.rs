@@ -151,12 +151,15 @@ macro_rules! figures {
     };
 }
 
-/// Figures as a table in Markdown, for docs/contracts.md.
-pub fn table(figures: &[&Figure]) -> String {
-    let row = |f: &&Figure| {
-        let (unit, better) = (f.unit.words(), f.better.words());
-        format!("| `{}` | {} | {unit} | {better} | {} |\n", f.name, f.title, f.about)
-    };
-    let head = "| name | title | unit | better | meaning |\n|---|---|---|---|---|\n";
-    head.to_owned() + &figures.iter().map(row).collect::<String>()
+/// Figures as a table in Markdown, for docs/contracts.md: groups as in [`ALL`].
+pub fn table(groups: &[(&str, &[&Figure])]) -> String {
+    let mut out = "| stage | name | title | unit | better | meaning |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    for (stage, figures) in groups {
+        for Figure { name, title, unit, about, better } in *figures {
+            let (unit, better) = (unit.words(), better.words());
+            out += &format!("| {stage} | `{name}` | {title} | {unit} | {better} | {about} |\n");
+        }
+    }
+    out
 }
