@@ -18,6 +18,10 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
 
+# Write the tables of docs/contracts.md that are made from code anew
+contracts:
+    ATHANOR_WRITE_DOCS=1 cargo test --release -p athanor --test documents contracts
+
 # All stages on the embedded data; `just demo --short` takes a few steps of each
 demo *options:
     cargo run --release -- demo {{options}}

@@ -7,6 +7,16 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use athanor_pretrain::objectives::OBJECTIVES;
+use athanor_reinforce::algorithms::ALGORITHMS;
+use athanor_store::{
+    Entry,
+    figures::{
+        self, CorpusSummary, FinetuneSummary, MetricsRow, PretrainSummary, ReinforceSummary,
+        RewardSummary, SUPERVISED, Shape, Summary, fields_table,
+    },
+};
+
 /// Documents outside docs/. All documents in docs/ count.
 const DOCUMENTS: &[&str] = &[
     "README.md",
@@ -381,4 +391,56 @@ fn paths_of_the_documents_exist() {
         }
     }
     assert!(checked > 50, "only {checked} paths were found");
+}
+
+/// The tables of docs/contracts.md that are made from declarations, by name.
+fn declared() -> Vec<(String, String)> {
+    fn summary<T: Summary>() -> (String, String) {
+        (format!("summary of {}", T::STAGE), fields_table(&T::fields()))
+    }
+    let mut rows = "| stage | kind | figure | unit | meaning |\n|---|---|---|---|---|\n".to_owned();
+    rows += &SUPERVISED.rows("every supervised one");
+    for objective in OBJECTIVES.iter() {
+        rows += &objective.logged.rows(&format!("pretrain, {}", objective.name));
+    }
+    rows += &athanor_reward::LOGGED.rows("reward");
+    rows += &athanor_reinforce::LOGGED.rows("reinforce, ppo and grpo");
+    for algorithm in ALGORITHMS.iter() {
+        rows += &algorithm.logged.rows(&format!("reinforce, {}", algorithm.name()));
+    }
+    vec![
+        ("metrics.jsonl".into(), fields_table(&MetricsRow::fields())),
+        ("figures of metrics.jsonl".into(), rows),
+        summary::<CorpusSummary>(),
+        summary::<PretrainSummary>(),
+        summary::<FinetuneSummary>(),
+        summary::<RewardSummary>(),
+        summary::<ReinforceSummary>(),
+        ("figures".into(), figures::table(figures::ALL)),
+    ]
+}
+
+/// `ATHANOR_WRITE_DOCS=1`, or `just contracts`, writes the tables anew.
+#[test]
+fn contracts_are_what_the_code_makes() {
+    let document = "docs/contracts.md";
+    let write = std::env::var_os("ATHANOR_WRITE_DOCS").is_some();
+    let mut text = read(document);
+    let tables = declared();
+    for (name, table) in &tables {
+        let (begin, end) =
+            (format!("<!-- made from code: {name} -->\n"), format!("<!-- end of {name} -->\n"));
+        let from =
+            text.find(&begin).unwrap_or_else(|| panic!("{document}: no {begin}")) + begin.len();
+        let to = from + text[from..].find(&end).unwrap_or_else(|| panic!("{document}: no {end}"));
+        if write {
+            text.replace_range(from..to, table);
+        } else {
+            assert_eq!(&text[from..to], table, "{document}: `just contracts` writes {name} anew");
+        }
+    }
+    assert_eq!(text.matches("<!-- made from code: ").count(), tables.len(), "{document}");
+    if write {
+        fs::write(root().join(document), text).unwrap();
+    }
 }

@@ -191,7 +191,9 @@ mod tests {
 
     /// Checks what a function writes for numbers.
     fn writes<const N: usize>(show: fn(f64) -> String, cases: [(f64, &str); N]) {
-        cases.map(|(x, want)| assert_eq!(show(x), want));
+        for (x, want) in cases {
+            assert_eq!(show(x), want);
+        }
     }
 
     #[test]

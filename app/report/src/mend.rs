@@ -82,7 +82,7 @@ mod tests {
         });
         let value = summary::<RewardSummary>(value, &mut notes);
         let read: RewardSummary = serde_json::from_value(value).unwrap();
-        assert_eq!((read.seconds, read.ece, read.by_gap.len()), (None, Some(0.5), 1));
+        assert_eq!((read.training.seconds, read.ece, read.by_gap.len()), (None, Some(0.5), 1));
         assert_eq!((read.by_gap[0].from, read.by_gap[0].pairs), (Some(1.0), None));
         assert_eq!(read.others["new"], json!({ "a": 1 }));
         let note = "left out: seconds, by_gap[], by_gap[].pairs, calibration";

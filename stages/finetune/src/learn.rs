@@ -4,7 +4,7 @@ use athanor_data::{Labelled, Shares, Split};
 use athanor_models::Model;
 use athanor_store::{
     Done, Error, Result,
-    figures::{FinetuneSummary, LOSS, PERPLEXITY, TaskFigure},
+    figures::{FinetuneSummary, LOSS, PERPLEXITY, TaskFigure, Training},
 };
 use athanor_training::{Figures, Forward, Loss, Micro, Sample, Trainer, fit, save_model};
 use serde_json::{Value, json};
@@ -188,9 +188,11 @@ fn finish(
     save_model(&folder, &mut model, &kit.tokenizer, kit.template.as_ref())?;
     let summary = FinetuneSummary {
         task: job.section.task.clone(),
-        seconds: Some(seconds),
-        parameters: Some(parameters as u64),
-        tokens: Some(tokens),
+        training: Training {
+            seconds: Some(seconds),
+            parameters: Some(parameters as u64),
+            tokens: Some(tokens),
+        },
         heldout_loss: figure(LOSS.name),
         heldout_perplexity: figure(PERPLEXITY.name),
         tasks,

@@ -3,7 +3,7 @@
 use athanor_models::{Model, families};
 use athanor_store::{
     Done, Input, Result, Stage, StageKind, StagedDir, Work,
-    figures::{BITS_PER_BYTE, LOSS, PERPLEXITY, PretrainSummary},
+    figures::{BITS_PER_BYTE, LOSS, Memory, PERPLEXITY, PretrainSummary, Training},
 };
 use athanor_tensor::{Device, pool_stats};
 use athanor_text::Tokenizer;
@@ -107,16 +107,20 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done<PretrainSummary>> {
     let further = figures.iter().filter(|(name, _)| is_further(name));
     let summary = PretrainSummary {
         objective: section.objective.name().to_owned(),
-        seconds: Some(seconds),
-        parameters: Some(parameters as u64),
-        tokens: Some(tokens),
+        training: Training {
+            seconds: Some(seconds),
+            parameters: Some(parameters as u64),
+            tokens: Some(tokens),
+        },
         heldout_loss: figure(LOSS.name),
         heldout_bits_per_byte: figure(BITS_PER_BYTE.name),
         heldout_perplexity: figure(PERPLEXITY.name),
         withheld_updates: Some(withheld),
-        expected_memory_bytes: expected,
-        resident_memory_bytes: SystemMemory::peak(),
-        peak_memory_bytes: Some(pool_stats().peak as u64),
+        memory: Memory {
+            expected_memory_bytes: expected,
+            resident_memory_bytes: SystemMemory::peak(),
+            peak_memory_bytes: Some(pool_stats().peak as u64),
+        },
         others: further.map(|(name, value)| (format!("heldout_{name}"), json!(value))).collect(),
         masking,
         baseline,

@@ -4,7 +4,7 @@ use athanor_generation::{Sampling, generate, text::stops};
 use athanor_models::{Head, Model};
 use athanor_store::{
     Done, Figure, Input, Result, Stage, StageKind, Work,
-    figures::{ACCURACY, LOSS, MARGIN, ReinforceSummary},
+    figures::{ACCURACY, LOSS, MARGIN, Memory, ReinforceSummary, Training},
 };
 use athanor_tensor::pool_stats;
 use athanor_text::{ChatTemplate, Message, Tokenizer, encode_prompt};
@@ -195,12 +195,16 @@ impl Improvement<'_> {
     ) -> Result<Done<ReinforceSummary>> {
         let seconds = trainer.seconds();
         let summary = ReinforceSummary {
-            seconds: Some(seconds),
-            parameters: Some(trainer.model.params.count() as u64),
-            tokens: Some(trainer.tokens()),
-            expected_memory_bytes: trainer.memory().map(|m| m.total()),
-            resident_memory_bytes: SystemMemory::peak(),
-            peak_memory_bytes: Some(pool_stats().peak as u64),
+            training: Training {
+                seconds: Some(seconds),
+                parameters: Some(trainer.model.params.count() as u64),
+                tokens: Some(trainer.tokens()),
+            },
+            memory: Memory {
+                expected_memory_bytes: trainer.memory().map(|m| m.total()),
+                resident_memory_bytes: SystemMemory::peak(),
+                peak_memory_bytes: Some(pool_stats().peak as u64),
+            },
             ..own
         };
         let mut model = trainer.close(last_word)?;

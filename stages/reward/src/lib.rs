@@ -14,3 +14,4 @@ mod texts;
 
 pub use section::RewardSection;
 pub use stage::STAGE;
+pub use task::LOGGED;

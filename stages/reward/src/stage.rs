@@ -4,7 +4,7 @@ use athanor_data::{Split, preferences::Comparison};
 use athanor_models::{Head, Model};
 use athanor_store::{
     Done, Error, Input, Result, Stage, StageKind, Work,
-    figures::{GroupRow, RewardSummary},
+    figures::{GroupRow, RewardSummary, Training},
 };
 use athanor_text::{ChatTemplate, SpecialTokens};
 use athanor_training::{StageContext, Trainer, fit, load_tokenizer, save_model, say_left_over};
@@ -112,9 +112,11 @@ fn train(
     save_model(&context.folder.path("model"), &mut model, &tokenizer, Some(&template))?;
     let of_split = |split| Some(texts.all.iter().filter(|t| t.split == split).count() as u64);
     let summary = RewardSummary {
-        seconds: Some(seconds),
-        parameters: Some(parameters as u64),
-        tokens: Some(tokens),
+        training: Training {
+            seconds: Some(seconds),
+            parameters: Some(parameters as u64),
+            tokens: Some(tokens),
+        },
         texts_left_out: Some(texts.left_out as u64),
         texts_train: of_split(Split::Train),
         texts_validation: of_split(Split::Validation),

@@ -7,7 +7,7 @@ use athanor_data::{Cursor, Split, preferences::Comparison};
 use athanor_models::{Model, Pass};
 use athanor_store::{
     Result,
-    figures::{ACCURACY, LOSS},
+    figures::{ACCURACY, LOSS, Logged},
 };
 use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
@@ -45,6 +45,9 @@ impl Batch {
         ops::sub(&pick(&self.left), &pick(&self.right))
     }
 }
+
+/// What the stage writes into metrics.jsonl besides what every supervised stage does.
+pub const LOGGED: Logged = Logged { train: &[&ACCURACY], eval: &[&ACCURACY], eval_also: &[] };
 
 pub(crate) struct Comparisons<'a> {
     pub texts: &'a Texts,

@@ -1,16 +1,15 @@
 //! Finetuning: the same curves as pretraining, and figures of the task.
 
-use athanor_store::figures::{Confusion, FinetuneSummary, LabelRow};
+use athanor_store::figures::{Confusion, FinetuneSummary, LabelRow, Training};
 use serde_json::json;
 
 use super::{prelude::*, training::Trained};
 
 fn trained<'a>(stage: &'a StageFiles, summary: &FinetuneSummary) -> Trained<'a, FinetuneSummary> {
-    let &FinetuneSummary { parameters, tokens, heldout_loss: loss, .. } = summary;
+    let Training { parameters, tokens, .. } = summary.training;
+    let loss = summary.heldout_loss;
     let rest = FinetuneSummary {
-        seconds: None,
-        parameters: None,
-        tokens: None,
+        training: Training::default(),
         heldout_loss: None,
         tasks: Vec::new(),
         per_label: None,

@@ -1,15 +1,14 @@
 //! Pretraining: the curves, the held-out figures and what the model wrote on the way.
 
-use athanor_store::figures::PretrainSummary;
+use athanor_store::figures::{PretrainSummary, Training};
 
 use super::{prelude::*, training::Trained};
 
 fn trained(stage: &StageFiles, summary: PretrainSummary) -> Trained<'_, PretrainSummary> {
-    let PretrainSummary { parameters, tokens, heldout_loss, heldout_bits_per_byte, .. } = summary;
+    let PretrainSummary { heldout_loss, heldout_bits_per_byte, .. } = summary;
+    let Training { parameters, tokens, .. } = summary.training;
     let rest = PretrainSummary {
-        seconds: None,
-        parameters: None,
-        tokens: None,
+        training: Training::default(),
         heldout_loss: None,
         heldout_bits_per_byte: None,
         ..summary

@@ -4,7 +4,7 @@ use athanor_store::{
     Figure,
     figures::{
         ACCURACY, CLIP_FRACTION, ENTROPY, EXPLAINED_VARIANCE, KL, LOSS, MARGIN, POLICY_LOSS,
-        REWARD, ReinforceSummary, VALUE_LOSS,
+        REWARD, ReinforceSummary, Training, VALUE_LOSS,
     },
 };
 
@@ -26,9 +26,7 @@ pub fn key(stage: &StageFiles) -> String {
 pub fn view(run: &RunFiles) -> Option<Value> {
     let (stage, summary) = shown::<ReinforceSummary>(run)?;
     let rest = ReinforceSummary {
-        seconds: None,
-        parameters: None,
-        tokens: None,
+        training: Training::default(),
         reward_before: None,
         reward_after: None,
         reward_std_before: None,

@@ -1,7 +1,7 @@
 //! The reward model: how often it agrees with people, against a TF-IDF baseline, and whether it knows how sure to be.
 
 use athanor_store::figures::{
-    GAP, GapRow, HELDOUT_ACCURACY, OBSERVED, PREDICTED, RewardSummary, TFIDF_ACCURACY,
+    GAP, GapRow, HELDOUT_ACCURACY, OBSERVED, PREDICTED, RewardSummary, TFIDF_ACCURACY, Training,
 };
 
 use super::{prelude::*, training::curves};
@@ -35,9 +35,7 @@ pub fn view(run: &RunFiles) -> Option<Value> {
     }
     figures.extend(curves(&stage.metrics));
     let rest = RewardSummary {
-        seconds: None,
-        parameters: None,
-        tokens: None,
+        training: Training::default(),
         texts_train: None,
         pairs_heldout: None,
         heldout_accuracy: None,

@@ -2,7 +2,17 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use serde_json::{Value, json};
+use athanor_store::{
+    Figure,
+    figures::{
+        BITS_PER_BYTE, CLIP_FRACTION, CalibrationRow, CorpusSummary, ENTROPY, EVAL,
+        EXPLAINED_VARIANCE, FinetuneSummary, GRAD_NORM, GapRow, KL, LEARNING_RATE, LOSS,
+        MetricsRow, POLICY_LOSS, PretrainSummary, REWARD, ReinforceSummary, RewardSummary, SPEED,
+        TRAIN, TaskFigure, Training, VALUE_LOSS,
+    },
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 /// What an attacker would write.
 pub const ATTACK: &str =
@@ -15,14 +25,14 @@ fn noise(i: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64 - 0.5
 }
 
-fn put(dir: &Path, name: &str, value: &Value) {
+fn put(dir: &Path, name: &str, value: &impl Serialize) {
     fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join(name), value.to_string()).unwrap();
+    fs::write(dir.join(name), json!(value).to_string()).unwrap();
 }
 
-fn put_lines(dir: &Path, name: &str, rows: &[Value]) {
+fn put_lines(dir: &Path, name: &str, rows: &[impl Serialize]) {
     let mut text = String::new();
-    rows.iter().for_each(|row| writeln!(text, "{row}").unwrap());
+    rows.iter().for_each(|row| writeln!(text, "{}", json!(row)).unwrap());
     fs::create_dir_all(dir).unwrap();
     fs::write(dir.join(name), text).unwrap();
 }
@@ -39,7 +49,31 @@ fn done(dir: &Path, seconds: f64) {
     );
 }
 
-fn training(steps: u64, from: f64, to: f64, seconds: f64) -> Vec<Value> {
+fn row<const N: usize>(
+    kind: &str,
+    step: u64,
+    seconds: f64,
+    figures: [(&Figure, f64); N],
+) -> MetricsRow {
+    MetricsRow {
+        kind: kind.into(),
+        step: Some(step),
+        seconds: Some(seconds),
+        figures: figures.iter().map(|(figure, x)| (figure.name.to_owned(), json!(x))).collect(),
+    }
+}
+
+/// What every stage that trains says of its work.
+fn work(seconds: f64, parameters: u64, tokens: u64) -> Training {
+    Training { seconds: Some(seconds), parameters: Some(parameters), tokens: Some(tokens) }
+}
+
+/// Fields of another version.
+fn others(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+fn training(steps: u64, from: f64, to: f64, seconds: f64) -> Vec<MetricsRow> {
     let mut rows = Vec::new();
     for step in 1..=steps {
         let share = step as f64 / steps as f64;
@@ -51,14 +85,14 @@ fn training(steps: u64, from: f64, to: f64, seconds: f64) -> Vec<Value> {
         } else {
             0.7 + 3.0 * (-20.0 * share).exp() + 0.3 * noise(step + 7).abs()
         };
-        let loss = if step == steps / 2 { Value::Null } else { json!(loss) };
-        rows.push(json!({"kind":"train","step":step,"seconds":seconds*share,"loss":loss,"learning_rate":lr,"grad_norm":norm,
-            "tokens_per_second":21_400.0+900.0*noise(step+99)}));
+        let loss = if step == steps / 2 { f64::NAN } else { loss };
+        let speed = 21_400.0 + 900.0 * noise(step + 99);
+        let figures = [(&LOSS, loss), (&LEARNING_RATE, lr), (&GRAD_NORM, norm), (&SPEED, speed)];
+        rows.push(row(TRAIN, step, seconds * share, figures));
         if step % (steps / 12) == 0 {
             let heldout = to + 0.06 + (from - to) * (-7.0 * share).exp();
-            rows.push(
-                json!({"kind":"eval","step":step,"loss":heldout,"bits_per_byte":heldout/2.77}),
-            );
+            let figures = [(&LOSS, heldout), (&BITS_PER_BYTE, heldout / 2.77)];
+            rows.push(row(EVAL, step, seconds * share, figures));
         }
     }
     rows
@@ -108,7 +142,12 @@ fn corpus(run: &Path) {
     put(
         &dir,
         "summary.json",
-        &json!({"seconds":81.4,"tokens":66_472_000u64,"tokenizer":{"merges":16_127}}),
+        &CorpusSummary {
+            seconds: Some(81.4),
+            tokens: Some(66_472_000),
+            others: others(json!({ "tokenizer": { "merges": 16_127 } })),
+            ..CorpusSummary::default()
+        },
     );
     done(&dir, 81.4);
 }
@@ -116,36 +155,67 @@ fn corpus(run: &Path) {
 fn reward(run: &Path) {
     let dir = run.join("reward");
     put_lines(&dir, "metrics.jsonl", &training(240, 0.72, 0.55, 95.0));
-    let gap = |from: f64, to: Value, pairs: u64, a: f64, t: f64| json!({"from":from,"to":to,"pairs":pairs,"accuracy":a,"tfidf":t});
-    let by_gap = json!([
-        gap(0.0, json!(0.5), 410, 0.571, 0.541),
-        gap(0.5, json!(1.0), 388, 0.674, 0.602),
-        gap(1.0, json!(2.0), 301, 0.781, 0.668),
-        gap(2.0, Value::Null, 133, 0.895, 0.752)
-    ]);
-    let point = |p: f64, o: f64, n: u64| json!({"predicted":p,"observed":o,"pairs":n});
+    let gap = |from: f64, to: Option<f64>, pairs: u64, a: f64, t: f64| GapRow {
+        from: Some(from),
+        to,
+        pairs: Some(pairs),
+        accuracy: Some(a),
+        tfidf: Some(t),
+    };
+    let by_gap = vec![
+        gap(0.0, Some(0.5), 410, 0.571, 0.541),
+        gap(0.5, Some(1.0), 388, 0.674, 0.602),
+        gap(1.0, Some(2.0), 301, 0.781, 0.668),
+        gap(2.0, None, 133, 0.895, 0.752),
+    ];
+    let point = |(p, o, n): (f64, f64, u64)| CalibrationRow {
+        predicted: Some(p),
+        observed: Some(o),
+        pairs: Some(n),
+    };
+    let calibration = [
+        (0.53, 0.52, 380),
+        (0.61, 0.58, 320),
+        (0.70, 0.67, 260),
+        (0.80, 0.81, 170),
+        (0.91, 0.86, 102),
+    ];
     put(
         &dir,
         "summary.json",
-        &json!({"seconds":96.2,"parameters":12_700_000,"tokens":1_900_000,"heldout_accuracy":0.703,
-        "tfidf_accuracy":0.622,"pairs_train":11_080,"pairs_heldout":1_232,"by_gap":by_gap,"ece":0.0312,
-        "calibration":[point(0.53,0.52,380),point(0.61,0.58,320),point(0.70,0.67,260),point(0.80,0.81,170),point(0.91,0.86,102)],
-        "length_bias":0.11}),
+        &RewardSummary {
+            training: work(96.2, 12_700_000, 1_900_000),
+            texts_train: Some(11_080),
+            pairs_heldout: Some(1_232),
+            heldout_accuracy: Some(0.703),
+            tfidf_accuracy: Some(0.622),
+            by_gap,
+            calibration: calibration.map(point).to_vec(),
+            ece: Some(0.0312),
+            others: others(json!({ "length_bias": 0.11 })),
+            ..RewardSummary::default()
+        },
     );
     done(&dir, 96.2);
 }
 
 fn reinforce(run: &Path) {
     let dir = run.join("reinforce");
-    let rows: Vec<Value> = (0..60)
-        .map(|i| {
-            let x = f64::from(i) / 60.0;
-            let n = |k: u64| noise(i as u64 * 31 + k);
-            json!({"kind":"iteration","step":i,"seconds":i*7,"reward":-0.21+1.3*(1.0-(-3.0*x).exp())+0.12*n(1),
-                "kl":0.02+6.4*x.powf(1.3)+0.3*n(2).abs(),"entropy":3.1-1.2*x+0.1*n(3),"clip_fraction":0.04+0.09*x+0.03*n(4).abs(),
-                "value_loss":0.4*(-4.0*x).exp()+0.05,"policy_loss":-0.02+0.01*n(5),"explained_variance":0.8*(1.0-(-5.0*x).exp())+0.05*n(6)})
-        })
-        .collect();
+    let rows = (0..60).map(|i: u64| {
+        let x = i as f64 / 60.0;
+        let n = |k: u64| noise(i * 31 + k);
+        let figures = [
+            (&REWARD, -0.21 + 1.3 * (1.0 - (-3.0 * x).exp()) + 0.12 * n(1)),
+            (&KL, 0.02 + 6.4 * x.powf(1.3) + 0.3 * n(2).abs()),
+            (&ENTROPY, 3.1 - 1.2 * x + 0.1 * n(3)),
+            (&CLIP_FRACTION, 0.04 + 0.09 * x + 0.03 * n(4).abs()),
+            (&VALUE_LOSS, 0.4 * (-4.0 * x).exp() + 0.05),
+            (&POLICY_LOSS, -0.02 + 0.01 * n(5)),
+            (&EXPLAINED_VARIANCE, 0.8 * (1.0 - (-5.0 * x).exp()) + 0.05 * n(6)),
+        ];
+        row(TRAIN, i, 7.0 * i as f64, figures)
+    });
+    let rows: Vec<MetricsRow> = rows.collect();
     put_lines(&dir, "metrics.jsonl", &rows);
     let mut all = samples("reinforce", 0, TUNED, Some([-0.31, 0.02, -0.18]));
     all.extend(samples("reinforce", 60, [
@@ -156,9 +226,19 @@ fn reinforce(run: &Path) {
     put(
         &dir,
         "summary.json",
-        &json!({"seconds":421.0,"parameters":12_600_000,"tokens":2_950_000,"reward_before":-0.214,
-        "reward_after":1.052,"reward_std_before":0.61,"reward_std_after":0.44,"kl":6.31,"distinct2_before":0.871,
-        "distinct2_after":0.803,"logprob_gap_max":3.1e-5,"logprob_gap_mean":1.2e-6}),
+        &ReinforceSummary {
+            training: work(421.0, 12_600_000, 2_950_000),
+            reward_before: Some(-0.214),
+            reward_std_before: Some(0.61),
+            reward_after: Some(1.052),
+            reward_std_after: Some(0.44),
+            kl: Some(6.31),
+            distinct2_before: Some(0.871),
+            distinct2_after: Some(0.803),
+            logprob_gap_max: Some(3.1e-5),
+            logprob_gap_mean: Some(1.2e-6),
+            ..ReinforceSummary::default()
+        },
     );
     done(&dir, 421.0);
 }
@@ -195,20 +275,40 @@ pub fn write(run: &Path) {
     put(
         &dir,
         "summary.json",
-        &json!({"seconds":612.5,"parameters":12_600_000,"tokens":13_107_200,"heldout_loss":3.274,
-        "heldout_bits_per_byte":1.182,"baseline":{"unigram_loss":7.412,"bigram_loss":5.203},"family":"gpt","note":ATTACK}),
+        &PretrainSummary {
+            training: work(612.5, 12_600_000, 13_107_200),
+            heldout_loss: Some(3.274),
+            heldout_bits_per_byte: Some(1.182),
+            baseline: Some(others(json!({ "unigram_loss": 7.412, "bigram_loss": 5.203 }))),
+            others: others(json!({ "family": "gpt", "note": ATTACK })),
+            ..PretrainSummary::default()
+        },
     );
     fs::create_dir_all(dir.join("checkpoints/step-00001200")).unwrap();
     done(&dir, 612.5);
     let dir = run.join("finetune");
     put_lines(&dir, "metrics.jsonl", &training(400, 3.9, 2.41, 210.0));
     put_lines(&dir, "samples.jsonl", &samples("finetune", 400, TUNED, None));
+    let task = |name: &str, metric: &str, value: f64, n: u64| TaskFigure {
+        name: name.into(),
+        metric: metric.into(),
+        value: Some(value),
+        n,
+        ..TaskFigure::default()
+    };
     put(
         &dir,
         "summary.json",
-        &json!({"seconds":210.3,"parameters":12_600_000,"tokens":3_276_800,"heldout_loss":2.466,
-        "heldout_bits_per_byte":0.891,"tasks":[{"name":"情感分类","metric":"accuracy","value":0.874,"n":1_200},
-        {"name":"sts-b","metric":"Spearman","value":0.712,"n":1_500},{"name":"ner","metric":"F1","value":0.803,"n":640}]}),
+        &FinetuneSummary {
+            training: work(210.3, 12_600_000, 3_276_800),
+            heldout_loss: Some(2.466),
+            tasks: vec![
+                task("情感分类", "accuracy", 0.874, 1_200),
+                task("sts-b", "Spearman", 0.712, 1_500),
+                task("ner", "F1", 0.803, 640),
+            ],
+            ..FinetuneSummary::default()
+        },
     );
     done(&dir, 210.3);
     reward(run);

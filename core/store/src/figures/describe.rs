@@ -26,7 +26,7 @@ pub trait Shape {
 /// A field of an object.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its name in JSON; empty for figures under names of their own.
+    /// Its name in JSON; empty for fields under names of their own.
     pub name: &'static str,
     /// Its type in a word or two.
     pub words: &'static str,
@@ -57,7 +57,7 @@ impl Field {
     }
 }
 
-/// Declares JSON objects: each field is a doc comment, perhaps a serde attribute, `name: Type, unit;`. Makes the struct
+/// Declares JSON objects: each field is a doc comment, perhaps a serde attribute, `name: Type, "unit";`. Makes the struct
 /// with serde's traits, all fields with defaults, and the rows of its table.
 macro_rules! objects {
     ($(
@@ -87,7 +87,7 @@ macro_rules! objects {
             fn fields() -> Vec<$crate::figures::Field> {
                 vec![$($crate::figures::Field::of::<$type>(
                     stringify!($field),
-                    $unit,
+                    $unit.into(),
                     &[$($about),+],
                     concat!($(stringify!($($serde)+))?),
                 )),+]
@@ -144,7 +144,12 @@ pub fn fields_table(fields: &[Field]) -> String {
 fn rows(before: &str, fields: &[Field], out: &mut String) {
     for field in fields {
         let name = match field.name {
-            "" => "…".to_owned(),
+            // A struct that only groups fields of this object.
+            "" if !field.inner.is_empty() => {
+                rows(before, &field.inner, out);
+                continue;
+            }
+            "" => format!("`{before}…`"),
             name => format!("`{before}{name}`{}", if field.optional { "?" } else { "" }),
         };
         let Field { words, about, .. } = field;

@@ -14,29 +14,14 @@ mod shared;
 
 use serde::{Deserialize, Serialize};
 
-pub use corpus::{
-    CorpusSummary, DOCUMENT_LENGTH, DOCUMENT_PERPLEXITY, PAIR_CHANCE, VOCABULARY_GROWTH,
-};
+pub use corpus::CorpusSummary;
 pub use describe::{Field, Shape, Summary, fields_table};
 pub use finetune::{ConfusedLabels, Confusion, FinetuneSummary, LabelRow, TaskFigure};
 pub use metrics::{EVAL, Logged, MetricsRow, SUPERVISED, TRAIN};
-pub use pretrain::{
-    BIGRAM_ACCURACY, BIGRAM_LOSS, BOTH_SIDES_ACCURACY, BOTH_SIDES_LOSS, F1, GENERATOR_ACCURACY,
-    GENERATOR_LOSS, MAJORITY, Masking, PAIRS_ACCURACY, PAIRS_LOSS, PAIRS_MAJORITY, PRECISION,
-    PretrainSummary, RECALL, UNIGRAM_ACCURACY, UNIGRAM_LOSS,
-};
-pub use reinforce::{
-    CLIP_FRACTION, DISTINCT2, ENTROPY, EXPLAINED_VARIANCE, FINISHED, KL, LENGTH, LOGPROB_GAP,
-    MARGIN, POLICY_LOSS, REWARD, REWARD_STD, ReinforceSummary, VALUE_LOSS,
-};
-pub use reward::{
-    CalibrationRow, ECE, GAP, GapRow, GroupRow, HELDOUT_ACCURACY, OBSERVED, PREDICTED,
-    RewardSummary, TFIDF_ACCURACY,
-};
-pub use shared::{
-    ACCURACY, BITS_PER_BYTE, BYTES_PER_TOKEN, FLOPS, GRAD_NORM, LEARNING_RATE, LOSS, PERPLEXITY,
-    SPEED, TOKENS, WITHHELD,
-};
+pub use pretrain::{Masking, PretrainSummary};
+pub use reinforce::ReinforceSummary;
+pub use reward::{CalibrationRow, GapRow, GroupRow, RewardSummary};
+pub use shared::*;
 
 /// A figure's name and meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +61,22 @@ pub enum Better {
     Neither,
 }
 
+impl From<&'static str> for Unit {
+    fn from(words: &'static str) -> Self {
+        Self::of(words)
+    }
+}
+
 impl Unit {
+    /// The unit of these words: `share`, none for a plain number, else a name.
+    pub const fn of(words: &'static str) -> Self {
+        match words.as_bytes() {
+            b"share" => Self::Share,
+            b"" => Self::Number,
+            _ => Self::Named(words),
+        }
+    }
+
     /// In words; empty for a plain number.
     pub fn words(self) -> &'static str {
         match self {
@@ -118,31 +118,31 @@ impl Figure {
     }
 }
 
-/// Declares figures: `NAME = "name in JSON", "title", unit, better;` behind a doc comment, which is the meaning. With
-/// `LIST:` behind a doc comment in front there is a list of all of them, too.
+/// Declares figures: `NAME = "name in JSON", "title", "unit", better;` behind a doc comment, which is the meaning. In
+/// groups `of "stage" { … }` behind a name there is a list of all of them, too.
 #[macro_export]
 macro_rules! figures {
     (
         $(#[doc = $list:literal])+
-        $all:ident:
-        $( $(#[doc = $about:literal])+ $id:ident = $name:literal, $title:literal, $unit:expr, $better:ident; )+
+        $all:ident
+        $(of $stage:literal {
+            $( $(#[doc = $about:literal])+ $id:ident = $name:literal, $title:literal, $unit:literal, $better:ident; )+
+        })+
     ) => {
         $crate::figures! {
-            $( $(#[doc = $about])+ $id = $name, $title, $unit, $better; )+
+            $($( $(#[doc = $about])+ $id = $name, $title, $unit, $better; )+)+
         }
 
         $(#[doc = $list])+
-        pub static $all: &[&$crate::Figure] = &[$(&$id),+];
+        pub static $all: &[(&str, &[&$crate::Figure])] = &[$(($stage, &[$(&$id),+])),+];
     };
-    (
-        $( $(#[doc = $about:literal])+ $id:ident = $name:literal, $title:literal, $unit:expr, $better:ident; )+
-    ) => {
+    ($( $(#[doc = $about:literal])+ $id:ident = $name:literal, $title:literal, $unit:literal, $better:ident; )+) => {
         $(
             $(#[doc = $about])+
             pub static $id: $crate::Figure = $crate::Figure {
                 name: $name,
                 title: $title,
-                unit: $unit,
+                unit: $crate::Unit::of($unit),
                 // A line of a doc comment begins with a space.
                 about: ::std::concat!($($about),+).trim_ascii(),
                 better: $crate::Better::$better,
@@ -151,22 +151,15 @@ macro_rules! figures {
     };
 }
 
-/// The figures that stages and the report share, in the report's order: (stage, figures), the stage empty for figures
-/// of several stages.
-pub static ALL: &[(&str, &[&Figure])] = &[
-    ("", shared::ALL),
-    ("corpus", corpus::ALL),
-    ("pretrain", pretrain::ALL),
-    ("reward", reward::ALL),
-    ("reinforce", reinforce::ALL),
-];
-
-/// Figures as a table in Markdown, for docs/contracts.md.
-pub fn table(figures: &[&Figure]) -> String {
-    let row = |f: &&Figure| {
-        let (unit, better) = (f.unit.words(), f.better.words());
-        format!("| `{}` | {} | {unit} | {better} | {} |\n", f.name, f.title, f.about)
-    };
-    let head = "| name | title | unit | better | meaning |\n|---|---|---|---|---|\n";
-    head.to_owned() + &figures.iter().map(row).collect::<String>()
+/// Figures as a table in Markdown, for docs/contracts.md: groups as in [`ALL`].
+pub fn table(groups: &[(&str, &[&Figure])]) -> String {
+    let mut out = "| stage | name | title | unit | better | meaning |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    for (stage, figures) in groups {
+        for Figure { name, title, unit, about, better } in *figures {
+            let (unit, better) = (unit.words(), better.words());
+            out += &format!("| {stage} | `{name}` | {title} | {unit} | {better} | {about} |\n");
+        }
+    }
+    out
 }

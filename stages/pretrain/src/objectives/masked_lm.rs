@@ -9,7 +9,7 @@
 
 use athanor_models::{Dropout, Head, Model, Pass};
 use athanor_store::{
-    Check, OwnKeys, Problem, Result, Unit,
+    Check, OwnKeys, Problem, Result,
     figures::{ACCURACY, LOSS, Logged, PAIRS_ACCURACY, PAIRS_LOSS, PAIRS_MAJORITY, PERPLEXITY},
     section,
 };
@@ -42,7 +42,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
 
 athanor_store::figures! {
     /// Loss of the hidden tokens of a training step, without that of the segment pairs.
-    MASKED_LOSS = "masked_loss", "loss of hidden tokens", Unit::Named("nats"), Lower;
+    MASKED_LOSS = "masked_loss", "loss of hidden tokens", "nats", Lower;
 }
 
 section! {

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use athanor_data::{Shards, Split};
 use athanor_models::{Dropout, Extra, Head, Input, Model, Pass, TwoStreams};
 use athanor_store::{
-    Array, ArrayData, Check, Error, OwnKeys, Problem, Result, Unit,
+    Array, ArrayData, Check, Error, OwnKeys, Problem, Result,
     figures::{ACCURACY, LOSS, Logged, Masking, PERPLEXITY},
     section,
 };
@@ -52,7 +52,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
 
 athanor_store::figures! {
     /// Entropy of the frequencies of the training tokens: the loss of a guess by frequency on text like it.
-    UNIGRAM_ENTROPY = "unigram_entropy", "entropy of frequencies", Unit::Named("nats"), Neither;
+    UNIGRAM_ENTROPY = "unigram_entropy", "entropy of frequencies", "nats", Neither;
 }
 
 section! {

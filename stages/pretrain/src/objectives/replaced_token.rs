@@ -7,7 +7,7 @@
 
 use athanor_models::{Dropout, Guest, Head, Model, Pass, heads::losses};
 use athanor_store::{
-    Check, OwnKeys, Problem, Result, Unit,
+    Check, OwnKeys, Problem, Result,
     figures::{
         ACCURACY, F1, GENERATOR_ACCURACY, GENERATOR_LOSS, LOSS, Logged, MAJORITY, PRECISION, RECALL,
     },
@@ -53,9 +53,9 @@ pub(super) const OBJECTIVE: Objective = Objective {
 
 athanor_store::figures! {
     /// Binary cross-entropy of the discriminator over all tokens of a training step.
-    DISCRIMINATOR_LOSS = "discriminator_loss", "discriminator's loss", Unit::Named("nats"), Lower;
+    DISCRIMINATOR_LOSS = "discriminator_loss", "discriminator's loss", "nats", Lower;
     /// Share of the tokens of a training step in whose place the generator put another one.
-    REPLACED = "replaced", "replaced tokens", Unit::Share, Neither;
+    REPLACED = "replaced", "replaced tokens", "share", Neither;
 }
 
 section! {

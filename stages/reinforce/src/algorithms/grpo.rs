@@ -13,7 +13,7 @@
 //! silent_groups: the share of groups whose answers all have one score, from which nothing is learned.
 
 use athanor_store::{
-    Check, OwnKeys, Problem, Unit,
+    Check, OwnKeys, Problem,
     figures::{CLIP_FRACTION, Logged, POLICY_LOSS},
     section,
 };
@@ -62,9 +62,9 @@ impl Check for GrpoSection {
 
 athanor_store::figures! {
     /// Share of groups in which all answers have the same reward, so that no advantage is left.
-    SILENT_GROUPS = "silent_groups", "silent groups", Unit::Share, Lower;
+    SILENT_GROUPS = "silent_groups", "silent groups", "share", Lower;
     /// The penalty's estimate of the divergence from the reference (Schulman's k3), if `beta` is above 0.
-    REFERENCE_KL = "reference_kl", "KL of a token", Unit::Named("nats per token"), Neither;
+    REFERENCE_KL = "reference_kl", "KL of a token", "nats per token", Neither;
 }
 
 /// The algorithm's line in the registry.

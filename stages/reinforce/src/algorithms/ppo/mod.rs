@@ -22,7 +22,7 @@
 mod section;
 
 use athanor_store::{
-    OwnKeys, Unit,
+    OwnKeys,
     figures::{CLIP_FRACTION, EXPLAINED_VARIANCE, Logged, POLICY_LOSS, VALUE_LOSS},
 };
 use athanor_tensor::{Var, ops};
@@ -39,7 +39,7 @@ use section::PpoSection;
 
 athanor_store::figures! {
     /// What a nat of KL costs in reward, as the algorithm steers it; summary.json has it as it is at the end.
-    BETA = "beta", "KL coefficient", Unit::Number, Neither;
+    BETA = "beta", "KL coefficient", "", Neither;
 }
 
 /// The algorithm's line in the registry.
