@@ -32,8 +32,8 @@ impl Check for PreferenceSection {
     fn check(&self) -> std::result::Result<(), Problem> {
         let plain = self.form.name() == "ratings" || self.ratings == Self::default().ratings;
         Problem::unless(plain, "ratings", format!("has no meaning for form = \"{}\"", self.form))?;
-        Expression::new(&self.ratings).map_err(|e| Problem::new("ratings", e.to_string()))?;
-        Template::new(&self.group).map(drop).map_err(|e| Problem::new("group", e.to_string()))
+        Expression::check("ratings", &self.ratings)?;
+        Template::check("group", &self.group)
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Judged {
     pub group: String,
     /// Whether it is for measuring only.
     pub heldout: bool,
-    /// The text whose hash decides what else it is for. Texts that are compared as a pair or a ranking share it.
+    /// The hash of this text decides what else it is for. Texts that are compared as a pair or a ranking share it.
     pub identity: String,
     /// What was said of it.
     pub judgement: Judgement,
