@@ -4,7 +4,7 @@ same machine; writes bench/RESULTS.md.
     cargo build --release
     .venv/bin/python bench/compare.py [--rounds 3] [--seconds 10] [--threads 2] [--shapes S M encoder xlnet decode]
 
-PyTorch runs eager and compiled, with malloc told to keep its memory; the better of the two is its figure, the
+PyTorch runs eager and compiled, with malloc set to keep its memory; the better of the two is its figure, the
 lesser of the two its memory. llama.cpp is measured where --llama names a Python that has llama-cpp-python. Each round's figures go to bench/rounds.jsonl (ignored by git). A shape that is not
 asked for keeps what it has there, and with --add those that are asked for do, too: long comparisons can be made
 in pieces. --out writes to another file, as for another machine, with its rounds beside it (.jsonl).

@@ -374,7 +374,7 @@ fn registries_are_where_contributing_says() {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
         let [_, _, registry] = cells[..] else { continue };
         let Some((name, place)) = registry.split_once(" in ") else { continue };
-        // A registry is named by its code; other ways are told in words.
+        // A registry is named by its code; other ways are described in words.
         let Some(name) = name.trim().strip_prefix('`').and_then(|n| n.strip_suffix('`')) else {
             continue;
         };

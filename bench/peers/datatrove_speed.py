@@ -28,7 +28,7 @@ FILTERS = ["gopher_quality", "gopher_repetition", "c4", "fineweb"]
 
 
 def theirs_main(what, folder, workers):
-    """In a process of its own, so that its children's processor time can be told."""
+    """In a process of its own, so that its children's processor time can be measured."""
     os.environ["LOGURU_LEVEL"] = "ERROR"
     from loguru import logger
 

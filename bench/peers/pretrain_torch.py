@@ -11,7 +11,7 @@ same windows in the same order, and writes step,loss,learning_rate,grad_norm for
 exit 1 if any is above 1 %. `check` compares the model below with a fixture's logits and gradients.
 
 Float32, no compilation, no dropout; the model is written out here, so that nothing but PyTorch's
-own operators stands between the two curves.
+own operators is between the two curves.
 """
 
 import argparse

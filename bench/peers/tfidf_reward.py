@@ -99,7 +99,7 @@ def draw_pairs(texts, members, partners, seed, min_gap, min_confidence):
 
 
 def pair_accuracy(scores, pairs):
-    """Share of pairs whose better text has the higher score; a tie counts one half."""
+    """Share of pairs in which the better text has the higher score; a tie counts one half."""
     difference = scores[pairs[:, 0]] - scores[pairs[:, 1]]
     return float(numpy.mean((difference > 0) + 0.5 * (difference == 0)))
 

@@ -21,19 +21,10 @@ class Encoder:
 
     def __init__(self, rows):
         self.rows = rows
-        self.model = BertForMaskedLM(
-            BertConfig(
-                vocab_size=VOCABULARY,
-                hidden_size=HIDDEN,
-                num_hidden_layers=LAYERS,
-                num_attention_heads=HEADS,
-                intermediate_size=4 * HIDDEN,
-                max_position_embeddings=TIME,
-                hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0,
-                attn_implementation="sdpa",
-            )
-        )
+        width = dict(hidden_size=HIDDEN, num_attention_heads=HEADS, intermediate_size=4 * HIDDEN)
+        sizes = dict(vocab_size=VOCABULARY, num_hidden_layers=LAYERS, max_position_embeddings=TIME)
+        dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        self.model = BertForMaskedLM(BertConfig(**width, **sizes, **dropout, attn_implementation="sdpa"))
 
     def batch(self, step):
         ids = numpy.zeros((BATCH, TIME), dtype=numpy.int64)
@@ -63,17 +54,8 @@ class XLNet:
     """Permutation LM on whole rows, without memory."""
 
     def __init__(self, _):
-        self.model = XLNetLMHeadModel(
-            XLNetConfig(
-                vocab_size=VOCABULARY,
-                d_model=HIDDEN,
-                n_layer=LAYERS,
-                n_head=HEADS,
-                d_inner=4 * HIDDEN,
-                dropout=0.0,
-                mem_len=None,
-            )
-        )
+        sizes = dict(vocab_size=VOCABULARY, d_model=HIDDEN, n_layer=LAYERS, n_head=HEADS, d_inner=4 * HIDDEN)
+        self.model = XLNetLMHeadModel(XLNetConfig(**sizes, dropout=0.0, mem_len=None))
 
     def batch(self, step):
         count = TIME // PART

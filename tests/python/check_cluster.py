@@ -31,14 +31,10 @@ write_texts = true
 steps = ["control", "language", "length", "duplicates", "minhash"]
 tokenizer.vocab_size = 512
 
-[[corpus.sources]]
-name = "zh"
-path = "zh.jsonl"
-
-[[corpus.sources]]
-name = "brown"
-path = "brown.jsonl"
-max_bytes = 1000000
+sources = [
+    { name = "zh", path = "zh.jsonl" },
+    { name = "brown", path = "brown.jsonl", max_bytes = 1000000 },
+]
 """
 
 

@@ -4,7 +4,7 @@
     python tests/python/check_gguf_export.py target/release/athanor MODEL_DIR…
 
 Each folder is exported as f32, f16 and q8_0. llama.cpp (keys and values cached as f32) reads the
-prompts, whose tokens have to be Athanor's, and writes 64 tokens greedily from the same ids. f32 must
+prompts and must find Athanor's tokens; then it writes 64 tokens greedily from the same ids. f32 must
 be identical; f16 and q8_0 are compared with the folder that `athanor import` makes of the exported
 file, which has the same rounded weights, though llama.cpp also rounds activations for q8_0.
 """

@@ -4,7 +4,7 @@
     python tests/python/check_gguf_import.py target/release/athanor gemma-3-270m-q4_k_m.gguf texts.jsonl
 
 The reference dequantises with the `gguf` package and computes with transformers' class for the
-architecture, whose weights are filled here from llama.cpp's tensor names: nothing of Athanor's
+architecture; its weights are filled here from llama.cpp's tensor names: nothing of Athanor's
 import is used. Compared are logits on several texts (greatest difference) and the tokens of lines of
 the third argument (JSON lines with `text`) with those of llama.cpp.
 """

@@ -10,12 +10,9 @@ use serde_json::json;
 
 use crate::{Bench, Options, Row, figure, forget_peak_memory, median, peak_memory, shape};
 
-pub const BENCH: Bench = Bench {
-    name: "decode",
-    about: "tokens written a second by a llama of 30 million parameters, at batch 1, 8 and 32, with f32 and int8 weights",
-    shapes: &["30M"],
-    run,
-};
+const ABOUT: &str = "tokens written a second by a llama of 30 million parameters, at batch 1, 8 and 32, with f32 and int8 weights";
+
+pub const BENCH: Bench = Bench::new("decode", ABOUT, &["30M"], run);
 
 /// Tokens read and written by each row.
 const PROMPT: usize = 32;

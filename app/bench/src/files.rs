@@ -48,7 +48,7 @@ fn make(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(|e| Error::io("make", path, e))
 }
 
-/// Running text: books, Brown's corpus, Chinese; not the ratings, whose texts are a sentence or two.
+/// Running text: books, Brown's corpus, Chinese; not the ratings: their texts are a sentence or two.
 const RUNNING: [&str; 3] = ["brown.jsonl.gz", "books.jsonl.gz", "zh.jsonl.gz"];
 
 /// Those texts, as one would train on them; they pass through files in `folder`.

@@ -44,6 +44,18 @@ pub struct Bench {
     pub run: fn(&Options) -> Result<Vec<Row>>,
 }
 
+impl Bench {
+    /// From its fields.
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        shapes: &'static [&'static str],
+        run: fn(&Options) -> Result<Vec<Row>>,
+    ) -> Self {
+        Self { name, about, shapes, run }
+    }
+}
+
 impl Entry for Bench {
     fn name(&self) -> &'static str {
         self.name

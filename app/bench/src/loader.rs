@@ -20,12 +20,10 @@ use crate::{
     train::{self, Sizes},
 };
 
-pub const BENCH: Bench = Bench {
-    name: "loader",
-    about: "batches of each pretraining objective from shards on disk, and their share of a training step",
-    shapes: &["S", "M"],
-    run,
-};
+const ABOUT: &str =
+    "batches of each pretraining objective from shards on disk, and their share of a training step";
+
+pub const BENCH: Bench = Bench::new("loader", ABOUT, &["S", "M"], run);
 
 fn run(options: &Options) -> Result<Vec<Row>> {
     let name = shape(&BENCH, options)?;

@@ -12,12 +12,9 @@ use serde_json::json;
 
 use crate::{Bench, Options, Row, figure, median, seconds_of, shape, train::Sizes};
 
-pub const BENCH: Bench = Bench {
-    name: "ops",
-    about: "each op of a training step alone, with its share of the peak",
-    shapes: &["S", "M"],
-    run,
-};
+const ABOUT: &str = "each op of a training step alone, with its share of the peak";
+
+pub const BENCH: Bench = Bench::new("ops", ABOUT, &["S", "M"], run);
 
 /// A random tensor.
 fn noise(seed: u64, shape: &[usize]) -> Tensor {
@@ -36,7 +33,7 @@ struct Op<'a> {
     flops: f64,
     /// Those of the backward pass over those of the forward pass.
     backward: f64,
-    /// Whether the first input is a table of which rows are read.
+    /// Whether the first input is a table, read row by row.
     table: bool,
     inputs: Vec<Tensor>,
     forward: Box<Forward<'a>>,

@@ -8,12 +8,9 @@ use serde_json::json;
 
 use crate::{Bench, Options, Row, figure, median, seconds_of, shape, train::Sizes};
 
-pub const BENCH: Bench = Bench {
-    name: "optimizer",
-    about: "one update of all parameters of the training step's model",
-    shapes: &["S", "M"],
-    run,
-};
+const ABOUT: &str = "one update of all parameters of the training step's model";
+
+pub const BENCH: Bench = Bench::new("optimizer", ABOUT, &["S", "M"], run);
 
 fn run(options: &Options) -> Result<Vec<Row>> {
     let name = shape(&BENCH, options)?;

@@ -7,12 +7,9 @@ use serde_json::json;
 
 use crate::{Bench, Options, Row, figure, median, seconds_of, shape, train::Sizes};
 
-pub const BENCH: Bench = Bench {
-    name: "products",
-    about: "the training step's matrix products alone, each and all together",
-    shapes: &["M", "S"],
-    run,
-};
+const ABOUT: &str = "the training step's matrix products alone, each and all together";
+
+pub const BENCH: Bench = Bench::new("products", ABOUT, &["M", "S"], run);
 
 fn noise(seed: u64, shape: [usize; 2]) -> Tensor {
     let mut values = vec![0.0; shape[0] * shape[1]];

@@ -13,12 +13,10 @@ use crate::{
     median, seconds_of, shape,
 };
 
-pub const BENCH: Bench = Bench {
-    name: "tokenizer",
-    about: "training a tokenizer of each kind, encoding on one thread and on all, decoding",
-    shapes: &["8k", "32k"],
-    run,
-};
+const ABOUT: &str =
+    "training a tokenizer of each kind, encoding on one thread and on all, decoding";
+
+pub const BENCH: Bench = Bench::new("tokenizer", ABOUT, &["8k", "32k"], run);
 
 fn run(options: &Options) -> Result<Vec<Row>> {
     let vocab_size = if shape(&BENCH, options)? == "32k" { 32_768 } else { 8192 };

@@ -35,20 +35,11 @@ section! {
 impl Check for DialogueSection {
     fn check(&self) -> std::result::Result<(), Problem> {
         Problem::unless(!self.path.as_os_str().is_empty(), "path", "is missing")?;
-        for (key, source) in [
-            ("system", &self.system),
-            ("user", &self.user),
-            ("assistant", &self.assistant),
-            ("identity", &self.identity),
-        ] {
-            if let Err(e) = Template::new(source) {
-                return Err(Problem::new(key, e.to_string()));
-            }
-        }
-        match Expression::new(&self.only) {
-            Err(e) if !self.only.is_empty() => Err(Problem::new("only", e.to_string())),
-            _ => Ok(()),
-        }
+        Template::check("system", &self.system)?;
+        Template::check("user", &self.user)?;
+        Template::check("assistant", &self.assistant)?;
+        Template::check("identity", &self.identity)?;
+        if self.only.is_empty() { Ok(()) } else { Expression::check("only", &self.only) }
     }
 }
 

@@ -15,7 +15,7 @@ section! {
         name: String = String::new(),
         /// The file, relative to the recipe.
         path: PathBuf = PathBuf::new(),
-        /// A file of the same form whose examples are held out; none of `path` is then.
+        /// A file of the same form with the held-out examples; then none of `path` is held out.
         heldout: Option<PathBuf> = None,
         /// The form of the files; by their names if not set.
         format: Option<Choice<formats::Format>> = None,
@@ -56,7 +56,7 @@ impl Check for LabelledSection {
             [("only", &self.only), ("words", &self.words), ("labels", &self.labels)]
         {
             if !source.is_empty() {
-                Expression::new(source).map_err(|e| Problem::new(key, e.to_string()))?;
+                Expression::check(key, source)?;
             }
         }
         Ok(())

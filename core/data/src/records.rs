@@ -59,8 +59,8 @@ fn short(value: &Value) -> String {
 ///
 /// # Errors
 /// Those of opening; from the iterator: input errors with file and line for a line that is no JSON
-/// object, is no UTF-8 or is longer than [`MAX_LINE_BYTES`], and for a packed file whose end is
-/// missing. After an error there are no more records, unless [`Records::lenient`].
+/// object, is no UTF-8 or is longer than [`MAX_LINE_BYTES`], and for a packed file without
+/// its end. After an error there are no more records, unless [`Records::lenient`].
 pub fn open(path: impl AsRef<Path>) -> Result<Records> {
     Ok(Records::of(compressed::open(path)?))
 }

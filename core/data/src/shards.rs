@@ -60,7 +60,7 @@ pub struct Index {
 /// One shard in `index.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardInfo {
-    /// The tokens' file; the documents' stands beside it with the ending `.docs`.
+    /// The tokens' file; the documents' is beside it with the ending `.docs`.
     pub file: String,
     /// The part it belongs to.
     pub split: Split,
@@ -236,7 +236,7 @@ impl Shards {
         out
     }
 
-    /// Where document `i` stands in the row of tokens, its closing token included; empty behind the
+    /// Where document `i` is in the row of tokens, its closing token included; empty behind the
     /// last document.
     pub fn document_range(&self, i: u64) -> Range<u64> {
         let n = self.parts.partition_point(|p| p.first_document + p.info.documents <= i);

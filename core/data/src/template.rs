@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use athanor_store::{Error, Result};
+use athanor_store::{Error, Problem, Result};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, context};
 
@@ -12,7 +12,7 @@ use crate::{Record, hash64};
 ///
 /// Filters, beside minijinja's own:
 /// - `text | words(from, to)`: the words from `from` (0 is the first) up to and without `to`, with
-///   what stands between them; a Chinese or Japanese character counts as a word
+///   what is between them; a Chinese or Japanese character counts as a word
 /// - `list | mean`
 /// - `number | bucket(edges)`: how many of the rising edges are not above the number;
 ///   `bucket(edges, labels)`: the label at that place, one more than there are edges
@@ -68,6 +68,11 @@ impl Template {
         fields(template.undeclared_variables(false), &self.source)
     }
 
+    /// Checks the template of a key.
+    pub(crate) fn check(key: &str, source: &str) -> std::result::Result<(), Problem> {
+        Self::new(source).map(drop).map_err(|e| Problem::new(key, e.to_string()))
+    }
+
     /// Compiles a template.
     ///
     /// # Errors
@@ -93,6 +98,11 @@ impl Expression {
     /// The names that it looks up, fields and functions; none if it depends on the whole record.
     pub fn fields(&self) -> Option<Vec<String>> {
         fields(self.expression.undeclared_variables(false), &self.source)
+    }
+
+    /// Checks the expression of a key.
+    pub(crate) fn check(key: &str, source: &str) -> std::result::Result<(), Problem> {
+        Self::new(source).map(drop).map_err(|e| Problem::new(key, e.to_string()))
     }
 
     /// Compiles an expression.

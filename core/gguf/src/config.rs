@@ -219,7 +219,7 @@ impl<'a> Folder<'a> {
             .is_none_or(|name| name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel"));
         if !causal {
             return Err(Error::input("only models that write text are written as GGUF")
-                .hint("give a model whose config.json names …ForCausalLM"));
+                .hint("give a model with …ForCausalLM in its config.json"));
         }
         let folder = Self { config, arch, heads: [0; 2], vocabulary: 0 };
         let heads =

@@ -263,7 +263,7 @@ impl File {
         Ok(file)
     }
 
-    /// Every tensor stands in the file, under a name of its own.
+    /// Every tensor is in the file, under a name of its own.
     fn check(&self) -> Result<()> {
         let mut names: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
         names.sort_unstable();

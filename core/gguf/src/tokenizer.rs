@@ -3,7 +3,7 @@
 //! | `tokenizer.ggml.model` | is | tokenizer.json |
 //! |---|---|---|
 //! | gpt2 | byte-level BPE with merges | BPE with the pre-tokeniser that `tokenizer.ggml.pre` names |
-//! | llama | SentencePiece's BPE: the neighbours merge whose union scores best | BPE with byte fallback; merges from the scores |
+//! | llama | SentencePiece's BPE: the neighbours with the best score of their union merge | BPE with byte fallback; merges from the scores |
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,13 +18,16 @@ use crate::{
     write::Entries,
 };
 
-/// llama.cpp's kinds of tokens.
-const NORMAL: i32 = 1;
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER: i32 = 4;
-const UNUSED: i32 = 5;
-const BYTE: i32 = 6;
+/// llama.cpp's kinds of tokens, by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Normal = 1,
+    Unknown,
+    Control,
+    User,
+    Unused,
+    Byte,
+}
 
 /// SentencePiece's space.
 const SPACE: char = '▁';
@@ -51,8 +54,9 @@ struct Vocabulary<'a> {
 }
 
 impl Vocabulary<'_> {
-    fn kind(&self, id: usize) -> i32 {
-        self.kinds.get(id).copied().unwrap_or(NORMAL)
+    fn is(&self, id: usize, kinds: &[Kind]) -> bool {
+        let number = self.kinds.get(id).copied().unwrap_or(Kind::Normal as i32);
+        kinds.iter().any(|&kind| kind as i32 == number)
     }
 }
 
@@ -125,11 +129,10 @@ fn sequence(name: &str, side: u32) -> Json {
 /// The added tokens: control tokens are special, those of the user are found in texts.
 fn added(vocabulary: &Vocabulary<'_>) -> Vec<Json> {
     let one = |(id, content): (usize, &String)| {
-        let kind = vocabulary.kind(id);
-        let control = kind == CONTROL || kind == UNKNOWN;
+        let control = vocabulary.is(id, &[Kind::Control, Kind::Unknown]);
         // What is written with SentencePiece's space is found after spaces became that.
         let normalized = content.contains(SPACE);
-        (control || kind == USER).then(|| {
+        (control || vocabulary.is(id, &[Kind::User])).then(|| {
             json!({"id": id, "content": content, "single_word": false, "lstrip": false,
                    "rstrip": false, "normalized": normalized && !control, "special": control})
         })
@@ -206,7 +209,7 @@ fn pieces(
     }
     let mut places: HashMap<&str, u32> = HashMap::with_capacity(tokens.len());
     for (id, token) in tokens.iter().enumerate() {
-        if ![CONTROL, UNKNOWN, BYTE, UNUSED].contains(&vocabulary.kind(id)) {
+        if !vocabulary.is(id, &[Kind::Control, Kind::Unknown, Kind::Byte, Kind::Unused]) {
             places.entry(token).or_insert(id as u32);
         }
     }
@@ -279,14 +282,14 @@ pub(crate) fn to_metadata(folder: &Path, size: usize, out: &mut Entries) -> Resu
         return Err(refuse(format!("a tokeniser of type {}", model["type"])));
     }
     let mut tokens: Vec<Option<String>> = vec![None; size];
-    let mut kinds = vec![UNUSED; size];
+    let mut kinds = vec![Kind::Unused; size];
     let vocab = model["vocab"].as_object().into_iter().flatten();
     let added = json["added_tokens"].as_array().into_iter().flatten();
     let added = added.filter_map(|t| {
-        let kind = if t["special"] == true { CONTROL } else { USER };
+        let kind = if t["special"] == true { Kind::Control } else { Kind::User };
         Some((t["content"].as_str()?, t["id"].as_u64()?, kind))
     });
-    let plain = vocab.filter_map(|(text, id)| Some((text.as_str(), id.as_u64()?, NORMAL)));
+    let plain = vocab.filter_map(|(text, id)| Some((text.as_str(), id.as_u64()?, Kind::Normal)));
     for (text, id, kind) in plain.chain(added) {
         let place = usize::try_from(id).ok().filter(|&i| i < size);
         let place = place.ok_or_else(|| {
@@ -320,8 +323,8 @@ pub(crate) fn to_metadata(folder: &Path, size: usize, out: &mut Entries) -> Resu
         for (text, kind) in texts.iter().zip(&mut kinds) {
             let byte = text.len() == 6 && text.starts_with("<0x") && text.ends_with('>');
             *kind = match *kind {
-                NORMAL if byte => BYTE,
-                _ if Some(text.as_str()) == unknown => UNKNOWN,
+                Kind::Normal if byte => Kind::Byte,
+                _ if Some(text.as_str()) == unknown => Kind::Unknown,
                 kind => kind,
             };
         }
@@ -346,7 +349,8 @@ pub(crate) fn to_metadata(folder: &Path, size: usize, out: &mut Entries) -> Resu
         out.texts("tokenizer.ggml.tokens", &texts);
         out.texts("tokenizer.ggml.merges", &lines);
     }
-    out.signeds("tokenizer.ggml.token_type", &kinds);
+    let numbers: Vec<i32> = kinds.into_iter().map(|kind| kind as i32).collect();
+    out.signeds("tokenizer.ggml.token_type", &numbers);
     settings(folder, &json, &texts, out)
 }
 

@@ -113,7 +113,7 @@ impl Builder {
         Self { params, parameters, outer, shared, saved_in, ..Self::random(device, prefix, seed) }
     }
 
-    /// Parameters from tensors by name, whose trunk may have the prefix `headed`, `prefix` or none.
+    /// Parameters from tensors by name; those of the trunk may have the prefix `headed`, `prefix` or none.
     /// A head that they lack starts at random from `seed`, unless the file must be `whole`.
     pub fn loaded(
         device: Device,
@@ -163,7 +163,7 @@ impl Builder {
         self.other_head = true;
     }
 
-    /// Declares `count` blocks, whose parameters' names begin with `NAME.0.`, `NAME.1.`, …. What the trunk declares
+    /// Declares `count` blocks; names of their parameters begin with `NAME.0.`, `NAME.1.`, …. What the trunk declares
     /// before is with the embeddings, what it declares later is above the blocks.
     ///
     /// # Errors

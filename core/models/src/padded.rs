@@ -32,7 +32,7 @@ impl Model {
         self.head_network().reads(Readout::Last)
     }
 
-    /// An input of rows, none of which sees the padding. Types that the model does not have are left out.
+    /// An input of rows that do not see the padding. Types that the model does not have are left out.
     ///
     /// # Panics
     /// If all rows are empty or an id is not in the vocabulary.

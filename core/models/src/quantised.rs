@@ -15,7 +15,7 @@ impl Model {
     pub fn quantise(&mut self) -> Result<()> {
         if self.head() != Head::CAUSAL_LM {
             return Err(Error::input("int8 weights are for models that write")
-                .hint("give a model whose config.json names …ForCausalLM"));
+                .hint("give a model with …ForCausalLM in its config.json"));
         }
         self.params.quantise();
         // Each matrix is rounded by the first product that it is in: a pass over one token has all of them.

@@ -9,14 +9,14 @@ pub struct Shape {
     pub context: usize,
     /// Width of the residual stream.
     pub hidden: usize,
+    /// Inner width of the feed-forward part.
+    pub intermediate: usize,
     /// Blocks.
     pub layers: usize,
     /// Query heads.
     pub heads: usize,
     /// Key and value heads.
     pub kv_heads: usize,
-    /// Inner width of the feed-forward part.
-    pub intermediate: usize,
     /// RMS norm on queries and keys.
     pub qk_norm: bool,
     /// Biases on the projections to queries, keys and values.
@@ -36,10 +36,10 @@ impl Default for Shape {
             vocabulary: 61,
             context: 48,
             hidden: 24,
+            intermediate: 40,
             layers: 1,
             heads: 4,
             kv_heads: 4,
-            intermediate: 40,
             qk_norm: false,
             qkv_bias: false,
             sliding_window: None,

@@ -297,7 +297,7 @@ fn modules_of_sentence_transformers() {
     let plain = load().unwrap().embed(&rows);
     let length = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
     assert!((length(&plain[0]) - 1.0).abs() < 1e-6 && plain[2] == vec![0.0; 8]);
-    // What stands beside a text in a batch does not change its vector.
+    // The other texts of a batch do not change a text's vector.
     let alone = load().unwrap().embed(&rows[..1]);
     let far = alone[0].iter().zip(&plain[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(far < 1e-6, "{far}");

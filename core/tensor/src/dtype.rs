@@ -91,7 +91,7 @@ mod tests {
             assert_eq!(round(x).to_bits(), f32::to_bits(want), "{x}");
         }
         assert!(round(f32::NAN).is_nan());
-        // A NaN whose upper half alone would be infinity.
+        // A NaN with an upper half that alone would be infinity.
         assert!(round(f32::from_bits(0x7f80_0001)).is_nan());
     }
 }

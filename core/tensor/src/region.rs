@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::{MmapMut, MmapRaw};
 
-/// Bytes of a region: address space, of which only what is written to becomes memory.
+/// Bytes of a region: address space; only the parts that are written to become memory.
 const REGION: usize = 256 << 20;
 
 /// Bytes of a large page, on which regions begin.

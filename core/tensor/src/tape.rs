@@ -57,14 +57,14 @@ impl Tape {
         Self::default()
     }
 
-    /// An empty tape whose linear maps are made again in the backward pass instead of being kept: Chen et
+    /// An empty tape that makes linear maps again in the backward pass instead of keeping them: Chen et
     /// al. 2016, "Training deep nets with sublinear memory cost". What stays are sums of residuals and
     /// attention's outputs.
     pub fn recomputing() -> Self {
         Self { recompute: true, ..Self::default() }
     }
 
-    /// A value whose gradient is wanted.
+    /// A value with a wanted gradient.
     pub fn leaf(&self, value: Tensor) -> Var {
         self.push(value, None)
     }

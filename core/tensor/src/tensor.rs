@@ -100,7 +100,7 @@ impl Tensor {
         Self::new(device, shape.into(), dtype, true)
     }
 
-    /// A tensor of this shape and dtype on [`Device::Plan`] whose memory is there already, so that it is not
+    /// A tensor of this shape and dtype on [`Device::Plan`]. Its memory is there already, so it is not
     /// counted.
     #[must_use]
     pub fn planned(&self) -> Self {
@@ -154,7 +154,7 @@ impl Tensor {
         self
     }
 
-    /// A tensor whose values `fill` writes, row-major, over arbitrary ones; on [`Device::Plan`] it is not called.
+    /// A tensor that `fill` writes, row-major, over arbitrary values; on [`Device::Plan`] it is not called.
     ///
     /// # Errors
     /// Those of `fill`.

@@ -58,10 +58,10 @@ pub fn encode_prompt(
 
 /// The token ids that stand between the assistant's last turn, which ends with the token that closes it, and its
 /// next: the rest of that turn in the template, the messages `said`, and the request for the next turn. `before`
-/// is the conversation up to and with the last turn. Nothing that stands there already is encoded again.
+/// is the conversation up to and with the last turn. Nothing that is there already is encoded again.
 ///
 /// # Errors
-/// Input: the template refuses the conversation, or writes what stands there differently when more follows.
+/// Input: the template refuses the conversation, or writes what is there differently when more follows.
 pub fn encode_continuation(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
@@ -91,7 +91,7 @@ pub fn encode_continuation(
 struct Guard {
     /// Breaks special tokens' names in messages.
     guard: char,
-    /// Stands where the template marks the assistant's text.
+    /// Is where the template marks the assistant's text.
     mark: char,
 }
 
@@ -240,7 +240,7 @@ fn prefix_spans(
         let Some(added) = turn.strip_prefix(&prompt).filter(|_| text.starts_with(&turn)) else {
             return Err(Error::input(format!(
                 "chat template: it writes message {} differently when others follow, so the \
-                 assistant's part cannot be told",
+                 assistant's part cannot be found",
                 i + 1
             ))
             .hint("put {% generation %} … {% endgeneration %} around it in the template"));

@@ -15,7 +15,7 @@ const TOKENIZER: &str = "tokenizer.json";
 const SPECIALS: &str = "special_tokens_map.json";
 
 impl Tokenizer {
-    /// Loads a model folder, or a tokenizer.json with what stands beside it.
+    /// Loads a model folder, or a tokenizer.json with what is beside it.
     ///
     /// # Errors
     /// Input, if tokenizer.json is missing or is not one.
@@ -67,7 +67,7 @@ fn load(path: &Path) -> Result<Tokenizer> {
 }
 
 /// GPT-2's first form, without tokenizer.json: vocab.json (also encoder.json) with merges.txt (also
-/// vocab.bpe), of which transformers makes the same tokeniser.
+/// vocab.bpe); transformers makes the same tokeniser of them.
 fn pair(file: &Path, folder: &Path) -> Result<Option<String>> {
     let found = |names: [&str; 2]| names.map(|n| folder.join(n)).into_iter().find(|p| p.is_file());
     let (Some(vocab), Some(merges)) =

@@ -11,7 +11,7 @@ pub struct SpecialTokens {
     pub eos: Option<String>,
     /// The token that fills up a batch.
     pub pad: Option<String>,
-    /// The token whose hidden state stands for the whole input.
+    /// The token with the hidden state of the whole input.
     pub cls: Option<String>,
     /// The token that separates two texts and ends the last.
     pub sep: Option<String>,

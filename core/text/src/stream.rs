@@ -4,12 +4,12 @@ use athanor_store::Result;
 
 use crate::Tokenizer;
 
-/// Turns tokens into text one at a time. A character whose bytes are spread over several tokens
+/// Turns tokens into text one at a time. A character with bytes in several tokens
 /// comes out with the last of them.
 #[derive(Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
-    /// Tokens whose text is still needed: as the left context of the next, or because incomplete.
+    /// Tokens with text that is still needed: as the left context of the next, or because incomplete.
     ids: Vec<u32>,
     /// How many of `ids` are out already.
     out: usize,

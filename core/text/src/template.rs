@@ -102,7 +102,7 @@ impl ChatTemplate {
     }
 
     /// The chat template of a model folder: `chat_template.jinja`, or `chat_template` in
-    /// tokenizer_config.json (a string, or a list of named ones of which `default` is taken).
+    /// tokenizer_config.json (a string, or a list of named ones; `default` is taken).
     ///
     /// # Errors
     /// Input, if the folder has none or if it does not compile.
@@ -151,7 +151,7 @@ impl ChatTemplate {
         write_json(&path, &config)
     }
 
-    /// The same template with a clock that stands at `seconds` since 1970, for `strftime_now`.
+    /// The same template with a clock fixed at `seconds` since 1970, for `strftime_now`.
     ///
     /// # Errors
     /// As [`compile`](Self::compile).

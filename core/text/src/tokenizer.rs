@@ -242,21 +242,6 @@ impl Tokenizer {
         &self.specials
     }
 
-    /// The id at which generation stops.
-    pub fn eos_id(&self) -> Option<u32> {
-        self.specials.eos.as_deref().and_then(|t| self.id(t))
-    }
-
-    /// The id that begins a text.
-    pub fn bos_id(&self) -> Option<u32> {
-        self.specials.bos.as_deref().and_then(|t| self.id(t))
-    }
-
-    /// The id that fills up a batch.
-    pub fn pad_id(&self) -> Option<u32> {
-        self.specials.pad.as_deref().and_then(|t| self.id(t))
-    }
-
     /// The token that stands for a word to be guessed, and its id: what tokenizer_config.json calls
     /// `mask_token`, else `[MASK]` or `<mask>`.
     pub fn mask(&self) -> Option<(String, u32)> {
@@ -281,21 +266,6 @@ impl Tokenizer {
         self.require(token)?;
         self.specials.eos = Some(token.into());
         Ok(self)
-    }
-
-    /// The id of the token that hides another one.
-    pub fn mask_id(&self) -> Option<u32> {
-        self.specials.mask.as_deref().and_then(|t| self.id(t))
-    }
-
-    /// The id that separates two texts.
-    pub fn sep_id(&self) -> Option<u32> {
-        self.specials.sep.as_deref().and_then(|t| self.id(t))
-    }
-
-    /// The id whose hidden state stands for the whole input.
-    pub fn cls_id(&self) -> Option<u32> {
-        self.specials.cls.as_deref().and_then(|t| self.id(t))
     }
 
     /// The id that closes a document: that of a stream of documents where the tokeniser has one, else
@@ -342,6 +312,33 @@ impl Tokenizer {
     pub(crate) fn config(&self) -> &Map<String, Value> {
         &self.config
     }
+}
+
+/// The ids of the tokens that play a part.
+macro_rules! part_ids {
+    ($($(#[$doc:meta])* $name:ident: $part:ident;)*) => {
+        impl Tokenizer {
+            $($(#[$doc])*
+            pub fn $name(&self) -> Option<u32> {
+                self.specials.$part.as_deref().and_then(|t| self.id(t))
+            })*
+        }
+    };
+}
+
+part_ids! {
+    /// The id at which generation stops.
+    eos_id: eos;
+    /// The id that begins a text.
+    bos_id: bos;
+    /// The id that fills up a batch.
+    pad_id: pad;
+    /// The id of the token that hides another one.
+    mask_id: mask;
+    /// The id that separates two texts.
+    sep_id: sep;
+    /// The id of the token with the hidden state of the whole input.
+    cls_id: cls;
 }
 
 fn input(tokenizer: &Inner, text: &str, pair: Option<&str>) -> Result<ModelInput> {

@@ -1,19 +1,13 @@
 //! What we read of a tokenizer.json cuts texts as the tokenizers crate does, and is written as it writes.
 
-use std::{fs, io::Read, path::PathBuf};
+mod common;
+
+use std::fs;
 
 use athanor_text::{ALGORITHMS, Tokenizer, Training};
+use common::texts;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer as Theirs;
-
-fn texts(file: &str) -> Vec<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(file);
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
-    let field =
-        |l: &str| serde_json::from_str::<Value>(l).unwrap()["text"].as_str().unwrap().to_string();
-    text.lines().map(field).collect()
-}
 
 fn compare(name: &str, json: &str, texts: &[String]) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,23 +1,15 @@
 //! Tokenisers and chats on the demo's own data.
 
-use std::{fs, io::Read, path::PathBuf};
+mod common;
+
+use std::fs;
 
 use athanor_text::{
     ALGORITHMS, Algorithm, ChatTemplate, Message, Segmenter, SpecialTokens, Tokenizer, Training,
     encode_chat, encode_continuation, encode_prompt,
 };
+use common::texts;
 use proptest::prelude::*;
-use serde_json::Value;
-
-/// The texts of a file in data/.
-fn texts(file: &str) -> Vec<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(file);
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
-    let field =
-        |l: &str| serde_json::from_str::<Value>(l).unwrap()["text"].as_str().unwrap().to_string();
-    text.lines().map(field).collect()
-}
 
 fn small() -> Tokenizer {
     let mut all = texts("zh.jsonl.gz");
@@ -191,6 +183,21 @@ fn vocabulary_too_small_is_refused() {
     assert!(Tokenizer::train_byte_bpe(empty, 300, &SpecialTokens::default()).is_err());
 }
 
+/// Two questions and two answers behind a system message.
+fn talk() -> Vec<Message> {
+    vec![
+        Message::system("Be kind."),
+        Message::user("Hello"),
+        Message::assistant("Hi there"),
+        Message::user("春? <|end|>"),
+        Message::assistant("花。"),
+    ]
+}
+
+/// ChatML writes a line end behind the closing token: outside of the mask.
+const CHATML: &str = "{% for m in messages %}<|user|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|user|>assistant\n{% endif %}";
+
 fn assistant_text(tokenizer: &Tokenizer, tokens: &[(u32, bool)]) -> String {
     let ids: Vec<u32> = tokens.iter().filter(|t| t.1).map(|t| t.0).collect();
     tokenizer.decode_with_specials(&ids).unwrap()
@@ -199,13 +206,8 @@ fn assistant_text(tokenizer: &Tokenizer, tokens: &[(u32, bool)]) -> String {
 #[test]
 fn masks_cover_the_assistants_turns() {
     let tokenizer = small();
-    let chat = [
-        Message::system("Be kind."),
-        Message::user("Hello"),
-        Message::assistant("Hi there"),
-        Message::user("春?"),
-        Message::assistant("花。"),
-    ];
+    let mut chat = talk();
+    chat[3] = Message::user("春?");
     let template = ChatTemplate::default();
     let tokens = encode_chat(&tokenizer, &template, &chat).unwrap();
     assert_eq!(assistant_text(&tokenizer, &tokens), "Hi there<|end|>花。<|end|>");
@@ -217,14 +219,12 @@ fn masks_cover_the_assistants_turns() {
     assert_eq!(prompt, ids[..prompt.len()]);
     assert!(tokens[prompt.len()].1 && !tokens[prompt.len() - 1].1);
 
-    // ChatML writes a line end behind the closing token: outside of the mask. And generation marks.
-    let chatml = "{% for m in messages %}<|user|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}\
-        {% if add_generation_prompt %}<|user|>assistant\n{% endif %}";
+    // ChatML, and generation marks.
     let marked = "{% for m in messages %}<|user|>{{ m.role }}\n{% if m.role == 'assistant' %}\
         {% generation %}{{ m.content }}<|end|>{% endgeneration %}{% else %}{{ m.content }}<|end|>{% endif %}\
         {{ '\\n' }}{% endfor %}";
     let mut both = Vec::new();
-    for source in [chatml, marked] {
+    for source in [CHATML, marked] {
         let template = ChatTemplate::compile(source, Default::default()).unwrap();
         let tokens = encode_chat(&tokenizer, &template, &chat).unwrap();
         assert_eq!(assistant_text(&tokenizer, &tokens), "Hi there<|end|>花。<|end|>");
@@ -237,18 +237,10 @@ fn masks_cover_the_assistants_turns() {
 #[test]
 fn a_conversation_goes_on_from_its_tokens() {
     let tokenizer = small();
-    let talk = [
-        Message::system("Be brief"),
-        Message::user("Hello"),
-        Message::assistant("Hi there"),
-        Message::user("春? <|end|>"),
-        Message::assistant("花。"),
-        Message::user("and?"),
-    ];
-    let chatml = "{% for m in messages %}<|user|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}\
-        {% if add_generation_prompt %}<|user|>assistant\n{% endif %}";
+    let mut talk = talk();
+    talk.push(Message::user("and?"));
     for template in
-        [ChatTemplate::default(), ChatTemplate::compile(chatml, Default::default()).unwrap()]
+        [ChatTemplate::default(), ChatTemplate::compile(CHATML, Default::default()).unwrap()]
     {
         let mut tokens = encode_prompt(&tokenizer, &template, &talk[..2]).unwrap();
         for at in [2, 4] {

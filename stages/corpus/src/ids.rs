@@ -1,8 +1,7 @@
 //! Kept text as token ids, each unit in a file of its own.
 
 use std::{
-    fs::File,
-    io::{self, BufReader, Read, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -112,27 +111,17 @@ impl Ids {
 
 /// Reads a unit's ids.
 pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Ids>> + use<>> {
-    let fail = |path: &Path, e| Error::io("read", path, e);
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(|e| fail(path, e))?);
-    let path = path.to_path_buf();
-    let mut one = move || -> io::Result<Option<Ids>> {
-        let mut header = [0; 16];
-        match file.read_exact(&mut header) {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
-        }
-        let word = |n: usize| {
-            header[4 * n..4 * n + 4].iter().rev().fold(0u32, |w, &b| w << 8 | u32::from(b))
-        };
+    spool::records(path, |header: &[u8; 16], file| {
+        let words = header.as_chunks::<4>().0;
+        let word = |n: usize| u32::from_le_bytes(words[n]);
         let code: Vec<u8> = header[8..12].iter().copied().filter(|b| *b > 0).collect();
         let mut bytes = vec![0; 4 * word(3) as usize];
         file.read_exact(&mut bytes)?;
-        Ok(Some(Ids {
+        Ok(Ids {
             heldout: word(0) == 1,
             language: language::known(&String::from_utf8_lossy(&code)),
             quality: Some(f32::from_bits(word(1))).filter(|q| !q.is_nan()),
             ids: bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect(),
-        }))
-    };
-    Ok(std::iter::from_fn(move || one().map_err(|e| fail(&path, e)).transpose()))
+        })
+    })
 }

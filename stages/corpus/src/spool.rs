@@ -39,27 +39,40 @@ impl<'a> Spool<'a> {
     }
 }
 
-/// Reads the documents in their order.
-pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Document>> + use<>> {
+/// Reads records with a header of `N` bytes, one at a time, each by `of`.
+pub(crate) fn records<const N: usize, T, F>(
+    path: &Path,
+    of: F,
+) -> Result<impl Iterator<Item = Result<T>> + use<N, T, F>>
+where
+    F: Fn(&[u8; N], &mut BufReader<File>) -> io::Result<T>,
+{
     let fail = |path: &Path, e| Error::io("read", path, e);
     let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(|e| fail(path, e))?);
     let path = path.to_path_buf();
-    let mut one = move || -> io::Result<Option<Document>> {
-        let mut header = [0; 48];
+    let mut one = move || -> io::Result<Option<T>> {
+        let mut header = [0; N];
         match file.read_exact(&mut header) {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(e) => Err(e),
+            Ok(()) => of(&header, &mut file).map(Some),
         }
-        let number = |n: usize| {
-            header[8 * n..8 * n + 8].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b))
-        };
+    };
+    Ok(std::iter::from_fn(move || one().map_err(|e| fail(&path, e)).transpose()))
+}
+
+/// Reads the documents in their order.
+pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Document>> + use<>> {
+    records(path, |header: &[u8; 48], file| {
+        let numbers = header.as_chunks::<8>().0;
+        let number = |n: usize| u64::from_le_bytes(numbers[n]);
         let mut field = |n: usize| -> io::Result<String> {
             let mut bytes = vec![0; number(n) as usize];
             file.read_exact(&mut bytes)?;
             String::from_utf8(bytes).map_err(io::Error::other)
         };
         let (id, url, language, text) = (field(2)?, field(3)?, field(4)?, field(5)?);
-        Ok(Some(Document {
+        Ok(Document {
             source: (number(0) >> 1) as usize,
             id,
             text,
@@ -67,9 +80,8 @@ pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Document>>
             url,
             language: language::known(&language),
             quality: Some(f32::from_bits(number(1) as u32)).filter(|q| !q.is_nan()),
-        }))
-    };
-    Ok(std::iter::from_fn(move || one().map_err(|e| fail(&path, e)).transpose()))
+        })
+    })
 }
 
 /// Reads the documents of several files, one after the other.

@@ -1,4 +1,4 @@
-//! Parquet as pyarrow writes it (tests/fixtures/make_parquet.py), and as somebody would who means harm.
+//! Parquet as pyarrow writes it (tests/fixtures/make_parquet.py), and as an attacker would.
 
 use std::path::{Path, PathBuf};
 

@@ -177,7 +177,7 @@ fn evaluation_questions() {
     for (n, text) in pieces[..500].iter().enumerate() {
         if n % 5 == 0 {
             planted.insert(format!("d{n}"));
-            // As it stands in the wild: other case, other punctuation.
+            // As it is in the wild: other case, other punctuation.
             let question = question(n / 5).to_uppercase().replace(" ,", "").replace(" .", " -");
             documents.push((format!("d{n}"), format!("{text}\nQ: {question}?")));
         } else {

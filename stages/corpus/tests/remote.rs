@@ -64,12 +64,18 @@ impl Place {
     }
 }
 
-#[test]
-fn a_data_set_of_the_hub() {
+/// A hub that answers everything, the store that its large files are in, and a place to fetch them to.
+fn sound() -> ([Server; 2], Place) {
     let elsewhere = Server::start(|r, _| store(r));
     let address = elsewhere.address.clone();
     let server = Server::start(move |r, _| hub(r, &address));
-    let mut place = Place::new(&server.address);
+    let place = Place::new(&server.address);
+    ([elsewhere, server], place)
+}
+
+#[test]
+fn a_data_set_of_the_hub() {
+    let ([elsewhere, server], mut place) = sound();
     let train = ["data/train-0.jsonl", "data/train-1.jsonl"];
     assert_eq!(place.names("hf://datasets/o/n/data/train-*.jsonl"), train);
     for (name, content, lfs) in files() {
@@ -85,7 +91,7 @@ fn a_data_set_of_the_hub() {
         }
     }
     assert_eq!(std::fs::read_to_string(place.hub().join("refs/main")).unwrap(), COMMIT);
-    // The token goes to the Hub, and to nobody else.
+    // The token goes to the Hub alone.
     assert!(server.asked().iter().all(|r| r.headers["authorization"] == "Bearer hf_secret"));
     assert_eq!(elsewhere.asked().len(), 2);
     assert!(elsewhere.asked().iter().all(|r| !r.headers.contains_key("authorization")));
@@ -141,7 +147,7 @@ fn cut_connections_and_a_busy_hub() {
     // Nothing half-made is left.
     assert_eq!(std::fs::read_dir(place.hub().join("blobs")).unwrap().count(), 1);
 
-    // It never gets further: told, and what has come stays for the next time.
+    // It never gets further: an error, and what has come stays for the next time.
     let mended = Arc::new(AtomicBool::new(false));
     let now = mended.clone();
     let elsewhere = Server::start(move |r, before| match before {
@@ -220,7 +226,7 @@ fn refusals_say_what_to_do() {
         (401, "RepoNotFound", None, "set HF_TOKEN"),
         (401, "", Some("hf_old"), "does not accept the token"),
         (401, "GatedRepo", None, "accept its terms at"),
-        (403, "GatedRepo", Some("hf_mine"), "/datasets/o/n as the user whose token HF_TOKEN is"),
+        (403, "GatedRepo", Some("hf_mine"), "/datasets/o/n as the user of HF_TOKEN"),
         (429, "", None, "who is known may ask more"),
         (418, "", None, "the server answered 418"),
     ] {
@@ -348,7 +354,7 @@ fn files_come_as_they_are_read() {
         assert_eq!(content, format!("/d/{n}.txt").repeat(1000));
         wait(most);
     }
-    // What has come is not fetched again; one that is not there is told when it is needed.
+    // What has come is not fetched again; one that is not there is an error when it is needed.
     feed.need(&all[3]).unwrap();
     assert_eq!(gets(), 10);
     let error = feed.need(&all[11]).unwrap_err().to_string();
@@ -366,10 +372,7 @@ fn files_come_as_they_are_read() {
 
 #[test]
 fn a_list_tells_what_the_files_are() {
-    let elsewhere = Server::start(|r, _| store(r));
-    let address = elsewhere.address.clone();
-    let server = Server::start(move |r, _| hub(r, &address));
-    let mut place = Place::new(&server.address);
+    let ([_elsewhere, server], mut place) = sound();
     let identities = |place: &Place| -> Vec<String> {
         let (settings, interrupt) = (place.settings(), Interrupt::new());
         let how = Fetch { settings: &settings, console: &Silent, interrupt: &interrupt };

@@ -1,4 +1,4 @@
-//! Every format reads what others write, and bad input of every kind is told or counted.
+//! Every format reads what others write, and bad input of every kind is an error or counted.
 
 use std::{
     io::Write,
@@ -95,7 +95,7 @@ fn every_packing_of_lines() {
         if ending.is_empty() {
             continue;
         }
-        // Torn: told with its place, counted if the user says so.
+        // Torn: an error with its place, or counted if the user says so.
         let whole = pack(&half(1).repeat(400));
         let torn = files.write(&format!("torn.jsonl{ending}"), &whole[..whole.len() - 5]);
         let last = lenient(&torn).pop().unwrap().unwrap_err();

@@ -101,7 +101,7 @@ struct Part {
     rows: Vec<Row>,
 }
 
-/// Steps whose rows have one length.
+/// Steps with rows of one length.
 struct Phase {
     train: Part,
     /// Over rows and their static copies.
@@ -315,7 +315,7 @@ impl MaskedRows {
     }
 
     /// Rows of held-out text, spread over all of it, always the same ones with the same targets. All
-    /// targets become the mask: nobody gets a point for copying one that was left standing.
+    /// targets become the mask: copying one that was left gives no point.
     pub fn heldout(&self) -> Vec<MaskedBatch> {
         let Some(part) = &self.heldout else { return Vec::new() };
         let masking = Masking { mask_share: 1.0, random_share: 0.0, ..self.masking.clone() };

@@ -25,12 +25,11 @@ use serde_json::json;
 
 use crate::{Bench, Options, Row, figure, forget_peak_memory, median, peak_memory, shape};
 
-pub const BENCH: Bench = Bench {
-    name: "train",
-    about: "a whole training step of a GPT, an encoder or XLNet: forward, backward, clipping, AdamW",
-    shapes: &["S", "M", "encoder", "xlnet", "S-recompute", "M-recompute"],
-    run,
-};
+const ABOUT: &str =
+    "a whole training step of a GPT, an encoder or XLNet: forward, backward, clipping, AdamW";
+
+pub const BENCH: Bench =
+    Bench::new("train", ABOUT, &["S", "M", "encoder", "xlnet", "S-recompute", "M-recompute"], run);
 
 /// Sizes of a training step.
 pub struct Sizes {

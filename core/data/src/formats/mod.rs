@@ -21,7 +21,7 @@ pub struct Format {
     pub name: &'static str,
     /// What it is, in a few words.
     pub about: &'static str,
-    /// Endings of file names that are taken for it; what packing adds (`.gz`) stands behind them.
+    /// Endings of file names that are taken for it; what packing adds (`.gz`) is behind them.
     pub endings: &'static [&'static str],
     /// The records of a file; the names of the columns, for forms with columns.
     pub open: fn(&Path, &[String]) -> Result<Rows>,

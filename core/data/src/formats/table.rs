@@ -1,4 +1,4 @@
-//! Tables whose first line names the columns, unless the recipe does: CSV (RFC 4180), and TSV as GLUE has
+//! Tables. The first line names the columns, unless the recipe does: CSV (RFC 4180), and TSV as GLUE has
 //! it, where quotes mean nothing.
 
 use std::{iter, path::Path};

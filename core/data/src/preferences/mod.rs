@@ -32,8 +32,8 @@ impl Check for PreferenceSection {
     fn check(&self) -> std::result::Result<(), Problem> {
         let plain = self.form.name() == "ratings" || self.ratings == Self::default().ratings;
         Problem::unless(plain, "ratings", format!("has no meaning for form = \"{}\"", self.form))?;
-        Expression::new(&self.ratings).map_err(|e| Problem::new("ratings", e.to_string()))?;
-        Template::new(&self.group).map(drop).map_err(|e| Problem::new("group", e.to_string()))
+        Expression::check("ratings", &self.ratings)?;
+        Template::check("group", &self.group)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Form, Judgement};
 use crate::Template;
 
 section! {
-    /// Two answers, of which one was chosen.
+    /// Two answers; one was chosen.
     pub struct PairsSection {
         /// Template of the chosen answer.
         chosen: String = "{{ chosen }}".into(),
@@ -18,7 +18,7 @@ section! {
 impl Check for PairsSection {
     fn check(&self) -> Result<(), Problem> {
         for (key, source) in [("chosen", &self.chosen), ("rejected", &self.rejected)] {
-            Template::new(source).map_err(|e| Problem::new(key, e.to_string()))?;
+            Template::check(key, source)?;
         }
         Ok(())
     }

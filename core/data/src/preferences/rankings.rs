@@ -16,7 +16,7 @@ section! {
 
 impl Check for RankingsSection {
     fn check(&self) -> Result<(), Problem> {
-        Expression::new(&self.answers).map(drop).map_err(|e| Problem::new("answers", e.to_string()))
+        Expression::check("answers", &self.answers)
     }
 }
 

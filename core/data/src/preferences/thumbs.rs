@@ -15,7 +15,7 @@ section! {
 
 impl Check for ThumbsSection {
     fn check(&self) -> Result<(), Problem> {
-        Expression::new(&self.up).map(drop).map_err(|e| Problem::new("up", e.to_string()))
+        Expression::check("up", &self.up)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Adapters: small maps that are learned beside a linear map whose own weights stay as they are. An adapter is one
+//! Adapters: small maps that are learned beside a linear map; its own weights stay as they are. An adapter is one
 //! file here that implements [`Adaptation`] (which linear maps get one, with which parameters) and [`Adapter`]
 //! (what it computes). [`Linear`](crate::layers::Linear) applies it, so no family or head knows of any.
 
@@ -31,7 +31,7 @@ pub type Declare<'a> = dyn FnMut(&str, &[usize], Init) -> Result<ParamId> + 'a;
 
 /// A method of adapting a model.
 pub trait Adaptation: Send + Sync {
-    /// The adapter of a linear map, whose parameters it declares; none if the map stays as it is.
+    /// Declares the parameters of a linear map's adapter and returns it; none if the map stays as it is.
     ///
     /// # Errors
     /// Those of declaring.

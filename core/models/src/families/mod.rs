@@ -80,7 +80,7 @@ impl Family {
     /// where the family has no such head.
     ///
     /// # Errors
-    /// Input, for a class whose head the family lacks.
+    /// Input, for a class with a head that the family lacks.
     pub(crate) fn head(&self, config: &Map<String, Value>) -> Result<Head> {
         let class =
             config.get("architectures").and_then(|a| a.as_array()?.first()?.as_str()).unwrap_or("");

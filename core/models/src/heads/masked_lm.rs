@@ -11,7 +11,7 @@ fn forward(call: &mut Call<'_>) -> Result<()> {
     token_labels(call)
 }
 
-/// Mean cross-entropy of the places whose label counts.
+/// Mean cross-entropy of the places with a label that counts.
 pub(super) fn token_labels(call: &mut Call<'_>) -> Result<()> {
     let features = call.scores(0);
     let (places, vocabulary) = (call.places(), call.vocabulary);

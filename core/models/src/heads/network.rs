@@ -63,7 +63,7 @@ impl HeadNetwork {
         stack.project(graph, &stack.features(graph, hidden, drop))
     }
 
-    /// The map of stack `i` to its scores, whose weights the fused losses take.
+    /// The map of stack `i` to its scores; the fused losses take its weights.
     ///
     /// # Panics
     /// If the stack has no scores.

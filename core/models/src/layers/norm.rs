@@ -46,7 +46,7 @@ impl Norm {
         Ok(Self { gain, kind: Kind::Rms, epsilon })
     }
 
-    /// [`rms`](Self::rms) whose gains are 1 + `NAME.weight`.
+    /// [`rms`](Self::rms) with the gains 1 + `NAME.weight`.
     pub(crate) fn rms_from_one(
         b: &mut Builder,
         name: &str,

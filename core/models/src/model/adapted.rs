@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Model {
-    /// Gives linear maps adapters, whose parameters start at random from `seed`. From here on they alone learn; see
+    /// Gives linear maps adapters; their parameters start at random from `seed`. From here on they alone learn; see
     /// [`set_trainable`](Self::set_trainable) for what else should, such as a new head.
     ///
     /// # Errors

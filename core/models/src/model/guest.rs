@@ -16,7 +16,7 @@ use crate::{builder::Builder, families::Family, folder, heads::Head, parameter::
 /// What the names of a guest's own parameters begin with.
 const OUTER: &str = "guest.";
 
-/// A model whose parameters are among those of its host.
+/// A model that has its parameters among those of its host.
 pub struct Guest {
     /// The network; it has no parameters of its own.
     pub model: Model,

@@ -66,7 +66,7 @@ impl Model {
         Self::load_from(dir, Some(head), None, seed, device)
     }
 
-    /// [`load_with_head`](Self::load_with_head) for a head whose scores have names. The folder's own head
+    /// [`load_with_head`](Self::load_with_head) for a head with named scores. The folder's own head
     /// is taken only where it has the same names in the same order; else a new one starts at random.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ pub trait Backend: Send + Sync {
     fn scatter_add(&self, table: &mut Tensor, ids: &Ids, skip: Option<i32>, rows: &Tensor);
 
     /// Turns pairs (i, i + dim/2) of each head of x [batch, time, heads, dim] by `sign` times the angle of its
-    /// token's position, whose cosines and sines are rows of `tables` [positions, dim/2].
+    /// token's position; the cosines and sines of the angles are rows of `tables` [positions, dim/2].
     fn rotary(&self, x: &Tensor, positions: &Ids, tables: &[Tensor; 2], sign: f32, y: &mut Tensor);
 
     /// out [batch, queries, heads·dim], zeros for a query that sees nothing, and the log-sum-exp of the scores

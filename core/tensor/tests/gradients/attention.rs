@@ -378,24 +378,21 @@ fn cached_attention_over_bf16() {
     }
 }
 
+/// Writes so many places into a cache of four.
+fn write_into_four(time: usize, start: i32) {
+    let mut cache = Tensor::zeros(device(), [1, 4, 1, 2]);
+    let new = Tensor::zeros(device(), [1, time, 1, 2]);
+    ops::cache_write(&mut cache, &new, &Ids::new(device(), vec![start], [1]));
+}
+
 #[test]
 #[should_panic(expected = "cache_write")]
 fn cache_write_refuses_a_negative_place() {
-    let mut cache = Tensor::zeros(device(), [1, 4, 1, 2]);
-    ops::cache_write(
-        &mut cache,
-        &Tensor::zeros(device(), [1, 1, 1, 2]),
-        &Ids::new(device(), vec![-1], [1]),
-    );
+    write_into_four(1, -1);
 }
 
 #[test]
 #[should_panic(expected = "cache_write")]
 fn cache_write_refuses_overflow() {
-    let mut cache = Tensor::zeros(device(), [1, 4, 1, 2]);
-    ops::cache_write(
-        &mut cache,
-        &Tensor::zeros(device(), [1, 2, 1, 2]),
-        &Ids::new(device(), vec![3], [1]),
-    );
+    write_into_four(2, 3);
 }

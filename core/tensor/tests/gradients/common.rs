@@ -73,7 +73,7 @@ pub struct Near {
     pub backward: f64,
     /// What a gradient's greatest value is taken to be at least, as a share of that of all of the op's.
     pub least: f64,
-    /// Elements of each input whose slope is taken.
+    /// At this many elements of each input the slope is taken.
     pub slopes: usize,
 }
 

@@ -112,7 +112,7 @@ impl Cut {
 }
 
 impl ByteBpe {
-    /// Of a model and what stands before it; `None` where ids may come from elsewhere too, or where there
+    /// Of a model and what is before it; `None` where ids may come from elsewhere too, or where there
     /// is no memory left for it. `json` is the model's part of the file.
     pub(super) fn new(
         model: &Model,

@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn steps_out_of_the_array_are_refused() {
-        // One unit, whose children would be far behind.
+        // One unit; its children would be far behind.
         let mut table = 4u32.to_le_bytes().to_vec();
         table.extend((1u32 << 20).to_le_bytes());
         table.extend(b"a\0");

@@ -24,7 +24,7 @@ use budget::Budget;
 pub(crate) use byte_bpe::ByteBpe;
 pub(crate) use model::Model;
 pub(crate) use parts::failed;
-use parts::{Decoder, Normalizer, PreTokenizer};
+use parts::{Decoder, Kind, Normalizer, PreTokenizer};
 pub(crate) use vocabulary::entries;
 
 /// The crate's tokeniser around our parts.

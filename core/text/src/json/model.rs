@@ -119,7 +119,7 @@ impl Model {
         Ok((model, limit))
     }
 
-    /// The same, of which these tokens are found in no text. Only a Unigram model finds its special
+    /// The same, except that these tokens are found in no text. Only a Unigram model finds its special
     /// tokens by itself.
     pub(super) fn without(&self, tokens: &[&str]) -> Self {
         match self {

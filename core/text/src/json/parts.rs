@@ -123,9 +123,58 @@ pub(super) fn tree(json: &str, budget: &mut Budget) -> Result<Value> {
 
 /// A part's type and what else it says. Without a type the tokenizers crate would guess one, past what is
 /// checked here.
-struct Part {
+pub(super) struct Part {
     name: String,
     value: Value,
+}
+
+/// A part that may be a sequence of parts.
+pub(super) trait Sequences: Sized {
+    /// The key of a sequence's parts.
+    const PARTS: &'static str;
+
+    fn sequence(parts: Vec<Self>) -> Self;
+}
+
+macro_rules! sequences {
+    ($($ty:ident: $parts:ident,)*) => {$(
+        impl Sequences for $ty {
+            const PARTS: &'static str = stringify!($parts);
+
+            fn sequence($parts: Vec<Self>) -> Self {
+                Self::Sequence { r#type: Sequence::Sequence, $parts }
+            }
+        }
+    )*};
+}
+
+sequences! {
+    Normalizer: normalizers,
+    PreTokenizer: pretokenizers,
+    Decoder: decoders,
+}
+
+/// A kind of part.
+pub(super) trait Kind: Sequences {
+    /// One that is no sequence.
+    fn one(part: Part, budget: &mut Budget) -> Result<Self>;
+
+    fn read(json: &str, budget: &mut Budget) -> Result<Self> {
+        Self::of(tree(json, budget)?, 0, budget)
+    }
+
+    /// One at a depth of sequences.
+    fn of(value: Value, depth: usize, budget: &mut Budget) -> Result<Self> {
+        let mut part = Part::new(value, depth, budget)?;
+        if part.name != "Sequence" {
+            return Self::one(part, budget);
+        }
+        let Some(Value::Array(list)) = part.value.get_mut(Self::PARTS).map(Value::take) else {
+            return Err(Error::input(format!("a Sequence without a list `{}`", Self::PARTS)));
+        };
+        let parts = list.into_iter().map(|part| Self::of(part, depth + 1, budget));
+        parts.collect::<Result<_>>().map(Self::sequence)
+    }
 }
 
 impl Part {
@@ -143,20 +192,6 @@ impl Part {
             None => return wrong("a `type` was expected"),
         };
         Ok(Self { name, value })
-    }
-
-    /// The parts of a sequence, which stands at `depth`, by what reads one.
-    fn sequence<T>(
-        mut self,
-        key: &str,
-        depth: usize,
-        budget: &mut Budget,
-        of: fn(Value, usize, &mut Budget) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let Some(Value::Array(list)) = self.value.get_mut(key).map(Value::take) else {
-            return Err(Error::input(format!("a Sequence without a list `{key}`")));
-        };
-        list.into_iter().map(|part| of(part, depth + 1, budget)).collect()
     }
 
     fn get<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
@@ -186,18 +221,9 @@ impl Part {
     }
 }
 
-impl Normalizer {
-    pub(super) fn read(json: &str, budget: &mut Budget) -> Result<Self> {
-        Self::of(tree(json, budget)?, 0, budget)
-    }
-
-    fn of(value: Value, depth: usize, budget: &mut Budget) -> Result<Self> {
-        let part = Part::new(value, depth, budget)?;
+impl Kind for Normalizer {
+    fn one(part: Part, budget: &mut Budget) -> Result<Self> {
         Ok(match part.name.as_str() {
-            "Sequence" => {
-                let normalizers = part.sequence("normalizers", depth, budget, Self::of)?;
-                Self::Sequence { r#type: Sequence::Sequence, normalizers }
-            }
             "Replace" => Self::Replace(part.replace(budget)?),
             "Precompiled" => {
                 let table: String = part.get("precompiled_charsmap")?;
@@ -215,7 +241,9 @@ impl Normalizer {
             }
         })
     }
+}
 
+impl Normalizer {
     fn run(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         match self {
             Self::Sequence { normalizers, .. } => {
@@ -250,18 +278,9 @@ fn grown(to: usize, from: usize) -> tokenizers::Result<()> {
     Err(format!("the tokeniser would make {to} bytes of a text of {from}").into())
 }
 
-impl PreTokenizer {
-    pub(super) fn read(json: &str, budget: &mut Budget) -> Result<Self> {
-        Self::of(tree(json, budget)?, 0, budget)
-    }
-
-    fn of(value: Value, depth: usize, budget: &mut Budget) -> Result<Self> {
-        let part = Part::new(value, depth, budget)?;
+impl Kind for PreTokenizer {
+    fn one(part: Part, budget: &mut Budget) -> Result<Self> {
         Ok(match part.name.as_str() {
-            "Sequence" => {
-                let pretokenizers = part.sequence("pretokenizers", depth, budget, Self::of)?;
-                Self::Sequence { r#type: Sequence::Sequence, pretokenizers }
-            }
             "Split" => {
                 let pattern: Source = part.get("pattern")?;
                 let compiled = Pattern::new(&pattern, budget)?;
@@ -296,18 +315,9 @@ impl tokenizers::PreTokenizer for PreTokenizer {
     }
 }
 
-impl Decoder {
-    pub(super) fn read(json: &str, budget: &mut Budget) -> Result<Self> {
-        Self::of(tree(json, budget)?, 0, budget)
-    }
-
-    fn of(value: Value, depth: usize, budget: &mut Budget) -> Result<Self> {
-        let part = Part::new(value, depth, budget)?;
+impl Kind for Decoder {
+    fn one(part: Part, budget: &mut Budget) -> Result<Self> {
         Ok(match part.name.as_str() {
-            "Sequence" => {
-                let decoders = part.sequence("decoders", depth, budget, Self::of)?;
-                Self::Sequence { r#type: Sequence::Sequence, decoders }
-            }
             "Replace" => Self::Replace(part.replace(budget)?),
             "Strip" => Self::Strip(Strip {
                 r#type: "Strip",

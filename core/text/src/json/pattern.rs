@@ -84,7 +84,7 @@ impl Pattern {
         Ok(Self(Arc::new(Kind::Hard(anchored.map_err(bad)?))))
     }
 
-    /// Calls back for each match from left to right, none of which overlap; an empty one right behind
+    /// Calls back for each match from left to right, without overlaps; an empty one right behind
     /// another match does not count. As fancy-regex's own iterator.
     fn each(&self, text: &str, mut found: impl FnMut(usize, usize)) -> tokenizers::Result<()> {
         let began = Instant::now();
@@ -135,7 +135,7 @@ impl Pattern {
 }
 
 /// About how many bytes a pattern takes when it is compiled, measured at fancy-regex 0.17: counts repeat
-/// what stands before them, and the classes of Unicode are large.
+/// what is before them, and the classes of Unicode are large.
 fn compiled_size(pattern: &str) -> usize {
     const PATTERN: usize = 64 << 10;
     const LITERAL: usize = 1 << 10;
@@ -147,7 +147,7 @@ fn compiled_size(pattern: &str) -> usize {
         'd' | 'D' | 's' | 'S' | 'h' | 'H' => LARGE_CLASS,
         _ => LITERAL,
     };
-    // Of each open group what stands in it so far, and what was last.
+    // Of each open group what is in it so far, and what was last.
     let mut groups = vec![(PATTERN, 0usize)];
     let mut classes = 0;
     let mut chars = pattern.char_indices();

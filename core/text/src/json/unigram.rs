@@ -160,7 +160,7 @@ impl Unigram {
         Ok(Self { vocabulary: Arc::new(vocabulary), hidden: Arc::new([]) })
     }
 
-    /// The same vocabulary, of which these pieces are found in no text.
+    /// The same vocabulary, except that these pieces are found in no text.
     pub(super) fn without(&self, pieces: &[&str]) -> Self {
         let mut hidden: Vec<u32> = pieces.iter().filter_map(|p| self.id(p)).collect();
         hidden.sort_unstable();

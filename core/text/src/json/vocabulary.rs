@@ -91,21 +91,50 @@ pub(super) fn map_lengths(json: &str) -> Result<Lengths> {
     Ok(lengths)
 }
 
-/// `[["piece", score], …]`, a piece at a time.
-struct Pieces<F>(F);
+/// What reads a list's elements, one at a time.
+trait Element {
+    /// What a list of them is.
+    const LIST: &'static str;
 
-impl<'de, F: FnMut(&str, f64)> Visitor<'de> for Pieces<F> {
+    /// Reads the next; whether there was one.
+    fn next<'de, S: SeqAccess<'de>>(&mut self, list: &mut S)
+    -> std::result::Result<bool, S::Error>;
+}
+
+/// A list, an element at a time.
+struct List<T>(T);
+
+impl<'de, T: Element> Visitor<'de> for List<T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of [piece, score]")
+        f.write_str(T::LIST)
     }
 
     fn visit_seq<S: SeqAccess<'de>>(mut self, mut list: S) -> std::result::Result<(), S::Error> {
-        while let Some((piece, score)) = list.next_element::<(Held, f64)>()? {
-            (self.0)(&piece.0, score);
-        }
+        while self.0.next(&mut list)? {}
         Ok(())
+    }
+}
+
+fn list(json: &str, element: impl Element) -> Result<()> {
+    let mut d = Json::from_str(json);
+    d.deserialize_seq(List(element))?;
+    d.end()
+}
+
+/// `["piece", score]`.
+struct Piece<F>(F);
+
+impl<F: FnMut(&str, f64)> Element for Piece<F> {
+    const LIST: &'static str = "a list of [piece, score]";
+
+    fn next<'de, S: SeqAccess<'de>>(
+        &mut self,
+        list: &mut S,
+    ) -> std::result::Result<bool, S::Error> {
+        let next = list.next_element::<(Held, f64)>()?;
+        Ok(next.map(|(piece, score)| (self.0)(&piece.0, score)).is_some())
     }
 }
 
@@ -115,24 +144,20 @@ struct Held(String);
 
 /// A list's pieces and scores.
 pub(super) fn pieces(json: &str, each: impl FnMut(&str, f64)) -> Result<()> {
-    let mut d = Json::from_str(json);
-    d.deserialize_seq(Pieces(each))?;
-    d.end()
+    list(json, Piece(each))
 }
 
-/// `[["a", "b"], …]` or, older, `["a b", …]`, a merge at a time.
-struct Merges<F>(F);
+/// `["a", "b"]` or, older, `"a b"`.
+struct Pair<F>(F);
 
-impl<'de, F: FnMut(&str, &str)> Visitor<'de> for Merges<F> {
-    type Value = ();
+impl<F: FnMut(&str, &str)> Element for Pair<F> {
+    const LIST: &'static str = "a list of pairs of tokens";
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of pairs of tokens")
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(mut self, mut list: S) -> std::result::Result<(), S::Error> {
-        while let Some(()) = list.next_element_seed(Merge(&mut self.0))? {}
-        Ok(())
+    fn next<'de, S: SeqAccess<'de>>(
+        &mut self,
+        list: &mut S,
+    ) -> std::result::Result<bool, S::Error> {
+        Ok(list.next_element_seed(Merge(&mut self.0))?.is_some())
     }
 }
 
@@ -182,23 +207,20 @@ impl<'de, F: FnMut(&str, &str)> Visitor<'de> for Merge<'_, F> {
 
 /// A list's merges.
 pub(super) fn merges(json: &str, each: impl FnMut(&str, &str)) -> Result<()> {
-    let mut d = Json::from_str(json);
-    d.deserialize_seq(Merges(each))?;
-    d.end()
+    list(json, Pair(each))
 }
 
 /// The `content`s of a list of objects, counted.
 pub(super) fn contents(json: &str) -> Result<Lengths> {
-    struct List<'a>(&'a mut Lengths);
+    struct Content<'a>(&'a mut Lengths);
     struct Object<'a>(&'a mut Lengths);
-    impl<'de> Visitor<'de> for List<'_> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of tokens")
-        }
-        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> std::result::Result<(), S::Error> {
-            while let Some(()) = list.next_element_seed(Object(self.0))? {}
-            Ok(())
+    impl Element for Content<'_> {
+        const LIST: &'static str = "a list of tokens";
+        fn next<'de, S: SeqAccess<'de>>(
+            &mut self,
+            list: &mut S,
+        ) -> std::result::Result<bool, S::Error> {
+            Ok(list.next_element_seed(Object(self.0))?.is_some())
         }
     }
     impl<'de> DeserializeSeed<'de> for Object<'_> {
@@ -225,8 +247,6 @@ pub(super) fn contents(json: &str) -> Result<Lengths> {
         }
     }
     let mut lengths = Lengths::default();
-    let mut d = Json::from_str(json);
-    d.deserialize_seq(List(&mut lengths))?;
-    d.end()?;
+    list(json, Content(&mut lengths))?;
     Ok(lengths)
 }

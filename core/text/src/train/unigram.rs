@@ -1,6 +1,6 @@
 //! SentencePiece's Unigram (Kudo 2018, "Subword regularization", section 3.2): pieces with
-//! probabilities, learnt by expectation maximisation from all frequent substrings, of which the
-//! least useful are dropped until the vocabulary has its size. A text is the most probable row of
+//! probabilities, learnt by expectation maximisation from all frequent substrings. The least
+//! useful are dropped until the vocabulary has its size. A text is the most probable row of
 //! pieces. Spaces are a character of their own (▁, metaspace), as in XLNet and T5.
 //!
 //! The normalisation is XLNet's in transformers (NFKD without accents). As in SentencePiece, counts
@@ -31,10 +31,6 @@ const MAX_SEEDS: usize = 1_000_000;
 const PASSES: usize = 2;
 /// Share of the pieces that a pruning leaves, as in SentencePiece.
 const SHRINK: f64 = 0.75;
-/// A piece that is expected less often goes.
-const LEAST_EXPECTED: f64 = 0.5;
-/// Words are worked on in so many parts, whatever the number of threads, so that sums have one order.
-const PARTS: usize = 16;
 
 /// The algorithm's line in the registry.
 pub(super) const ALGORITHM: Algorithm =
@@ -252,6 +248,9 @@ fn trie(pieces: &[Piece]) -> Trie {
     Trie::new(&pieces.iter().map(|p| p.0.clone()).collect::<Vec<_>>())
 }
 
+/// Words are worked on in this many parts, whatever the number of threads, so that sums have one order.
+const PARTS: usize = 16;
+
 /// Sums of a value for each piece over all words, in an order that threads do not change.
 fn sum_over(
     words: &[(Vec<char>, u64)],
@@ -305,6 +304,9 @@ fn expect(words: &[(Vec<char>, u64)], pieces: &[Piece]) -> Vec<f64> {
         }
     })
 }
+
+/// A piece that is expected less often goes.
+const LEAST_EXPECTED: f64 = 0.5;
 
 /// Maximisation with a sparse prior: log-probability = ψ(count) - ψ(all). Characters stay.
 fn maximise(pieces: &[Piece], expected: &[f64]) -> Vec<Piece> {
@@ -368,8 +370,8 @@ fn best(
     Some((row, score[n]))
 }
 
-/// Keeps the characters and, up to `target`, the pieces whose loss would cost the most likelihood,
-/// if each occurrence were cut in the next best way.
+/// Keeps the characters and, up to `target`, the pieces that would cost the most likelihood if they were
+/// lost and each occurrence were cut in the next best way.
 fn prune(words: &[(Vec<char>, u64)], pieces: Vec<Piece>, target: usize) -> Vec<Piece> {
     let trie = trie(&pieces);
     let used = sum_over(words, pieces.len(), |word, count, sums| {

@@ -67,15 +67,10 @@ fn cleaning(account: &Account, line: Line<'_>) {
     line("|---|---:|---:|---:|---:|---|".into());
     for s in &account.steps {
         let reasons: Vec<String> = s.dropped.iter().map(|(why, n)| format!("{why} {n}")).collect();
-        line(format!(
-            "| {} | {} | {} | {} | {} | {} |",
-            s.name,
-            s.documents_in,
-            s.documents_out,
-            s.bytes_in,
-            s.bytes_out,
-            cell(&reasons.join(", "))
-        ));
+        let counts = [s.documents_in, s.documents_out, s.bytes_in, s.bytes_out];
+        let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
+        let dropped = cell(&reasons.join(", "));
+        line(format!("| {} | {} | {dropped} |", s.name, counts.join(" | ")));
     }
     let hits: usize = account.steps.iter().map(|s| s.hits.len()).sum();
     if account.steps.iter().any(|s| s.name == "decontaminate") {
@@ -136,12 +131,8 @@ fn diversity(account: &Account, line: Line<'_>) {
         line("|---:|---|---|".into());
         for t in &d.topics {
             let sources: Vec<String> = t.sources.iter().map(|(s, n)| format!("{s} {n}")).collect();
-            line(format!(
-                "| {:.1} % | {} | {} |",
-                100.0 * t.share,
-                cell(&t.words.join(", ")),
-                cell(&sources.join(", "))
-            ));
+            let [words, sources] = [&t.words, &sources].map(|all| cell(&all.join(", ")));
+            line(format!("| {:.1} % | {words} | {sources} |", 100.0 * t.share));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How varied the kept documents are: languages, domains, topics, and how the vocabulary grows with the text.
 //!
-//! Different words are counted by a sample: those whose hash begins with so many zero bits that at most
+//! Different words are counted by a sample: those with a hash that begins with so many zero bits that at most
 //! 65,536 are remembered (Flajolet 1990, "On adaptive sampling"; the standard error is about 0.5 %). Few words are counted
 //! exactly. Where each came first is remembered, too, so the units' samples give the curve of the whole.
 
@@ -38,7 +38,7 @@ pub struct Diversity {
     pub different_words: u64,
     /// Words read, and different ones among them, in the documents' order.
     pub growth: Vec<(u64, u64)>,
-    /// Documents whose address is known.
+    /// Documents with a known address.
     pub documents_with_address: u64,
     /// Domains they are from.
     pub domains: u64,

@@ -239,6 +239,12 @@ impl SourceAccount {
     }
 }
 
+/// One more document of a size, in counts of documents and of bytes.
+fn add([documents, bytes]: [&mut u64; 2], size: u64) {
+    *documents += 1;
+    *bytes += size;
+}
+
 impl StepAccount {
     /// Those of a document's language and of its source.
     fn flows(&mut self, source: &str, document: &Document) -> [&mut Flow; 2] {
@@ -247,21 +253,17 @@ impl StepAccount {
 
     pub(crate) fn came(&mut self, source: &str, document: &Document) {
         let size = document.text.len() as u64;
-        self.documents_in += 1;
-        self.bytes_in += size;
+        add([&mut self.documents_in, &mut self.bytes_in], size);
         for flow in self.flows(source, document) {
-            flow.documents_in += 1;
-            flow.bytes_in += size;
+            add([&mut flow.documents_in, &mut flow.bytes_in], size);
         }
     }
 
     pub(crate) fn went(&mut self, source: &str, document: &Document) {
         let size = document.text.len() as u64;
-        self.documents_out += 1;
-        self.bytes_out += size;
+        add([&mut self.documents_out, &mut self.bytes_out], size);
         for flow in self.flows(source, document) {
-            flow.documents_out += 1;
-            flow.bytes_out += size;
+            add([&mut flow.documents_out, &mut flow.bytes_out], size);
         }
     }
 
@@ -353,15 +355,20 @@ fn add_all(to: &mut BTreeMap<String, u64>, from: BTreeMap<String, u64>) {
     }
 }
 
+/// Adds the counts of a part to those of the whole.
+macro_rules! sum {
+    ($whole:ident += $part:ident: $($count:ident),* $(,)?) => {
+        $($whole.$count += $part.$count;)*
+    };
+}
+
 /// Accounts of parts of the input, put together in the input's order.
 impl SourceAccount {
     pub(crate) fn merge(&mut self, part: Self) {
-        self.files += part.files;
-        self.file_bytes += part.file_bytes;
-        self.content_bytes += part.content_bytes;
-        self.records += part.records;
-        self.record_bytes += part.record_bytes;
-        self.document_record_bytes += part.document_record_bytes;
+        sum!(
+            self += part:
+            files, file_bytes, content_bytes, records, record_bytes, document_record_bytes,
+        );
         for (reason, skipped) in part.skipped {
             let own = self.skipped.entry(reason).or_default();
             own.records += skipped.records;
@@ -369,8 +376,7 @@ impl SourceAccount {
         }
         self.errors.extend(part.errors);
         self.errors.truncate(ERRORS);
-        self.documents += part.documents;
-        self.bytes += part.bytes;
+        sum!(self += part: documents, bytes);
     }
 }
 
@@ -383,14 +389,11 @@ impl StepAccount {
     }
 
     pub(crate) fn merge(&mut self, part: Self) {
-        self.documents_in += part.documents_in;
-        self.documents_out += part.documents_out;
-        self.documents_added += part.documents_added;
-        self.bytes_in += part.bytes_in;
-        self.bytes_out += part.bytes_out;
-        self.bytes_dropped += part.bytes_dropped;
-        self.bytes_removed += part.bytes_removed;
-        self.changed += part.changed;
+        sum!(
+            self += part:
+            documents_in, documents_out, documents_added, bytes_in, bytes_out, bytes_dropped,
+            bytes_removed, changed,
+        );
         add_all(&mut self.dropped, part.dropped);
         add_all(&mut self.dropped_bytes, part.dropped_bytes);
         add_all(&mut self.counters, part.counters);

@@ -7,8 +7,8 @@
 //! 2007). Chinese and Japanese have no spaces: there a term is two ideographs that stand side by side.
 //!
 //! Words that say nothing are left out: the stop words of the document's language (Stopwords ISO, 57 languages), and what
-//! stands in more than half of the documents in that language and script (a quarter, where there is no list); by the sample as a whole, a language
-//! that few documents are in would be a topic whose words are "the" and "and". A pair of ideographs goes if
+//! is in more than half of the documents in that language and script (a quarter, where there is no list); by the sample as a whole, a language
+//! that few documents are in would be a topic with the words "the" and "and". A pair of ideographs goes if
 //! it is a stop word, if both of it are, or if one is and is too common besides: such a pair ends or begins in the middle of a
 //! word. (Among ideographs English stop words go, too.) The list is of simplified characters; for traditional ones what is too common decides.
 //!

@@ -15,7 +15,7 @@ pub(super) fn decode(bytes: &[u8], named: Option<&str>) -> String {
         return encoding.decode(bytes).0.into_owned();
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        // Valid and not plain ASCII: it is UTF-8, whatever anybody says. ISO-2022-JP is ASCII bytes.
+        // Valid and not plain ASCII: it is UTF-8, whatever else is declared. ISO-2022-JP is ASCII bytes.
         if !text.is_ascii() || !bytes.contains(&0x1B) {
             return text.to_string();
         }

@@ -9,7 +9,7 @@ use athanor_data::compressed::{Line, Reader};
 use athanor_store::{Error, Result};
 use quick_xml::{Reader as Xml, events::Event};
 
-use super::{Body, Converted, Input, Item, Items, TOO_LONG, wikitext};
+use super::{Bad, Body, Converted, Input, Item, Items, TOO_LONG, until_error, wikitext};
 
 /// A page of more wikitext is left out; MediaWiki itself allows 2 MiB.
 const MAX_TEXT_BYTES: usize = 8 << 20;
@@ -28,56 +28,48 @@ pub(super) fn open(input: &Input) -> Result<Items> {
     };
     let bad = input.bad();
     let file = input.name();
-    let mut ended = false;
-    Ok(Box::new(std::iter::from_fn(move || {
-        if ended {
-            return None;
+    let items = until_error(move || {
+        let page = pages.next()?;
+        Ok(page.map(|page| item(&pages, &file, bad, page)))
+    });
+    Ok(Box::new(items.map(Result::flatten)))
+}
+
+/// What a page gives.
+fn item(pages: &Pages, file: &str, bad: Bad, (bytes, size, line): Raw) -> Result<Item> {
+    let id = format!("{file}:{line}");
+    if bytes.is_empty() {
+        return Ok(Item::skip(id, size, TOO_LONG));
+    }
+    let parsed = std::str::from_utf8(&bytes).map_err(|_| "bad XML page").and_then(page);
+    let page = match parsed {
+        Ok(page) => page,
+        Err(reason) => {
+            let error = Error::input("no page of a MediaWiki export in it, or bad XML")
+                .at(format!("{}:{line}", pages.place))
+                .hint("on_error = \"skip\" leaves such pages out and counts them");
+            return bad.record(id, size, reason, error);
         }
-        let (bytes, size, line) = match pages.next() {
-            Ok(Some(page)) => page,
-            Ok(None) => {
-                ended = true;
-                return None;
-            }
-            Err(e) => {
-                ended = true;
-                return Some(Err(e));
-            }
-        };
-        let id = format!("{file}:{line}");
-        if bytes.is_empty() {
-            return Some(Ok(Item::skip(id, size, TOO_LONG)));
-        }
-        let parsed = std::str::from_utf8(&bytes).map_err(|_| "bad XML page").and_then(page);
-        let page = match parsed {
-            Ok(page) => page,
-            Err(reason) => {
-                let error = Error::input("no page of a MediaWiki export in it, or bad XML")
-                    .at(format!("{}:{line}", pages.place))
-                    .hint("on_error = \"skip\" leaves such pages out and counts them");
-                return Some(bad.record(id, size, reason, error));
-            }
-        };
-        let id = if page.id.is_empty() { id } else { page.id.clone() };
-        if page.namespace != "0" && !page.namespace.is_empty() {
-            return Some(Ok(Item::skip(id, size, "outside the main namespace")));
-        }
-        if page.redirect {
-            return Some(Ok(Item::skip(id, size, "redirect")));
-        }
-        if page.text.len() > MAX_TEXT_BYTES {
-            return Some(Ok(Item::skip(id, size, "page too large")));
-        }
-        if !page.wikitext {
-            return Some(Ok(Item::skip(id, size, "no wikitext")));
-        }
-        let url = pages.url(&page.title);
-        let make = move || -> Converted {
-            let body = wikitext::to_text(&page.text);
-            if body.is_empty() { Err("no text") } else { Ok(format!("# {}\n\n{body}", page.title)) }
-        };
-        Some(Ok(Item { id, url, bytes: size, body: Body::Later(Box::new(make)) }))
-    })))
+    };
+    let id = if page.id.is_empty() { id } else { page.id.clone() };
+    if page.namespace != "0" && !page.namespace.is_empty() {
+        return Ok(Item::skip(id, size, "outside the main namespace"));
+    }
+    if page.redirect {
+        return Ok(Item::skip(id, size, "redirect"));
+    }
+    if page.text.len() > MAX_TEXT_BYTES {
+        return Ok(Item::skip(id, size, "page too large"));
+    }
+    if !page.wikitext {
+        return Ok(Item::skip(id, size, "no wikitext"));
+    }
+    let url = pages.url(&page.title);
+    let make = move || -> Converted {
+        let body = wikitext::to_text(&page.text);
+        if body.is_empty() { Err("no text") } else { Ok(format!("# {}\n\n{body}", page.title)) }
+    };
+    Ok(Item { id, url, bytes: size, body: Body::Later(Box::new(make)) })
 }
 
 struct Pages {

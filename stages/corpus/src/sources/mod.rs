@@ -102,6 +102,19 @@ impl Input<'_> {
     }
 }
 
+/// What `next` gives until there is no more, or until its first error.
+fn until_error<T>(mut next: impl FnMut() -> Result<Option<T>>) -> impl Iterator<Item = Result<T>> {
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let found = next().transpose();
+        ended = !matches!(found, Some(Ok(_)));
+        found
+    })
+}
+
 /// Why a record is left out that is longer than the recipe allows.
 const TOO_LONG: &str = "longer than max_record_bytes";
 
@@ -146,75 +159,47 @@ pub struct Format {
     pub open: fn(&Input) -> Result<Items>,
 }
 
+impl Format {
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        endings: &'static [&'static str],
+        open: fn(&Input) -> Result<Items>,
+    ) -> Self {
+        Self { name, about, endings, open }
+    }
+}
+
 /// All formats.
 pub static FORMATS: Registry<Format> = Registry::new(
     "format",
     &[
-        Format {
-            name: "jsonl",
-            about: "one JSON object a line",
-            endings: &["jsonl", "ndjson", "json"],
-            open: jsonl::open,
-        },
-        Format {
-            name: "text",
-            about: "one document a file",
-            endings: &["txt", "text", "md"],
-            open: text::open,
-        },
-        Format {
-            name: "csv",
-            about: "a header, then one document a row; TSV by the file's name",
-            endings: &["csv", "tsv"],
-            open: csv::open,
-        },
-        Format {
-            name: "parquet",
-            about: "one document a row",
-            endings: &["parquet"],
-            open: parquet::open,
-        },
-        Format {
-            name: "html",
-            about: "one page a file",
-            endings: &["html", "htm", "xhtml"],
-            open: html::open,
-        },
-        Format {
-            name: "warc",
-            about: "pages of a crawl; WET, too",
-            endings: &["warc", "wet"],
-            open: warc::open,
-        },
-        Format {
-            name: "epub",
-            about: "one chapter a document",
-            endings: &["epub"],
-            open: epub::open,
-        },
-        Format {
-            name: "mediawiki",
-            about: "an XML export of a wiki",
-            endings: &["xml"],
-            open: mediawiki::open,
-        },
+        Format::new("jsonl", "one JSON object a line", &["jsonl", "ndjson", "json"], jsonl::open),
+        Format::new("text", "one document a file", &["txt", "text", "md"], text::open),
+        Format::new(
+            "csv",
+            "a header, then one document a row; TSV by the file's name",
+            &["csv", "tsv"],
+            csv::open,
+        ),
+        Format::new("parquet", "one document a row", &["parquet"], parquet::open),
+        Format::new("html", "one page a file", &["html", "htm", "xhtml"], html::open),
+        Format::new("warc", "pages of a crawl; WET, too", &["warc", "wet"], warc::open),
+        Format::new("epub", "one chapter a document", &["epub"], epub::open),
+        Format::new("mediawiki", "an XML export of a wiki", &["xml"], mediawiki::open),
         STACKEXCHANGE,
     ],
 );
 
-const STACKEXCHANGE: Format = Format {
-    name: "stackexchange",
-    about: "Posts.xml of a dump",
-    endings: &[],
-    open: stackexchange::open,
-};
+const STACKEXCHANGE: Format =
+    Format::new("stackexchange", "Posts.xml of a dump", &[], stackexchange::open);
 
 athanor_store::registered!(Format, FORMATS);
 
 /// The records of a source, file after file, and the count of what is read.
 ///
 /// # Errors
-/// Input: a path that is not there, a folder without files, a file whose name tells no format. From
+/// Input: a path that is not there, a folder without files, a file with a name that fits no format. From
 /// the iterator: those of the format.
 pub fn open(
     paths: &[std::path::PathBuf],

@@ -11,8 +11,8 @@ section! {
     pub struct SourceSection {
         /// Its name in the account.
         name: String = String::new(),
-        /// A file, a folder whose files are read in the order of their names, a pattern such as
-        /// "crawl/**/*.warc.gz", "-" for standard input, or an address, whose files are downloaded once, as they are reached:
+        /// A file, a folder (its files are read in the order of their names), a pattern such as
+        /// "crawl/**/*.warc.gz", "-" for standard input, or an address (its files are downloaded once, as they are reached):
         /// "hf://datasets/OWNER/NAME@REVISION/data/*.parquet" (a file, folder or pattern; HF_TOKEN,
         /// HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are heeded) or "https://HOST/FILE.jsonl.gz".
         path: PathBuf = PathBuf::new(),

@@ -14,7 +14,7 @@ use super::{Bad, Body, Converted, Input, Item, Items, files::is_stdin, html};
 const MAX_ROW_BYTES: usize = 4 << 20;
 /// Attributes of a row that are looked at; the site writes some twenty.
 const MAX_ATTRIBUTES: usize = 100;
-/// Bytes of the file, unpacked, whose posts are held at once.
+/// Posts of this many bytes of the file, unpacked, are held at once.
 const PART_BYTES: u64 = 256 << 20;
 
 /// A post.

@@ -1,5 +1,5 @@
-//! Web crawls: WARC (ISO 28500), whose `response` and `resource` records are pages, and WET, whose
-//! `conversion` records are texts. Each record may be a gzip member or Zstandard frame of its own, as
+//! Web crawls: WARC (ISO 28500), with pages in `response` and `resource` records, and WET, with texts in
+//! `conversion` records. Each record may be a gzip member or Zstandard frame of its own, as
 //! Common Crawl has it.
 
 use std::io::{BufRead, Read};
@@ -7,7 +7,7 @@ use std::io::{BufRead, Read};
 use athanor_data::compressed::{Line, Reader};
 use athanor_store::{Error, Result};
 
-use super::{Body, Converted, Input, Item, Items, html};
+use super::{Body, Converted, Input, Item, Items, html, until_error};
 
 /// A header line is no longer than this.
 const MAX_HEADER_LINE: usize = 1 << 16;
@@ -20,17 +20,9 @@ pub(super) fn open(input: &Input) -> Result<Items> {
         file: input.name(),
         place: input.path.display().to_string(),
         number: 0,
-        ended: false,
         most: html::MAX_PAGE_BYTES.min(input.most()) as u64,
     };
-    Ok(Box::new(std::iter::from_fn(move || {
-        if records.ended {
-            return None;
-        }
-        let next = records.next();
-        records.ended = !matches!(next, Ok(Some(_)));
-        next.transpose()
-    })))
+    Ok(Box::new(until_error(move || records.next())))
 }
 
 struct Records {
@@ -38,7 +30,6 @@ struct Records {
     file: String,
     place: String,
     number: u64,
-    ended: bool,
     /// A record has at most so many bytes.
     most: u64,
 }

@@ -223,7 +223,7 @@ pub struct Counts {
     pub random: usize,
     /// Units chosen.
     pub units: usize,
-    /// Words with a target, and those of them whose tokens all are.
+    /// Words with a target, and those with all tokens as targets.
     pub words: [usize; 2],
 }
 
@@ -356,7 +356,7 @@ mod tests {
         counts.shares()
     }
 
-    /// Over many rows: 15 %, of which 80, 10 and 10 %, in each way of choosing.
+    /// Over many rows: 15 %, and 80, 10 and 10 % of these, in each way of choosing.
     #[test]
     fn rates_are_the_papers() {
         let row: Vec<Option<u32>> = (0..130).map(|i| (i % 43 != 0).then_some(i / 2)).collect();

@@ -2,8 +2,8 @@
 //! data_utils.py.
 //!
 //! The corpus is cut into lanes that are read side by side. A row is the next `reuse` tokens of its
-//! lane, whose hidden states become memory for the lane's next row, and behind them two segments, the
-//! second of which follows the first or is from elsewhere: `reuse first <sep> second <sep> <cls>`.
+//! lane (their hidden states become memory for the lane's next row), and behind them two segments. The
+//! second follows the first or is from elsewhere: `reuse first <sep> second <sep> <cls>`.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub struct Lanes {
     pub reuse: usize,
 }
 
-/// Where a row stands.
+/// Where a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its first token.

@@ -1,7 +1,7 @@
 //! XLNet's factorisation orders: Yang et al. 2019, sections 2.2 to 2.4, and `_local_perm` and
 //! `_sample_mask` of the authors' data_utils.py.
 //!
-//! A row is predicted in part: about 1/K of its tokens are targets, chosen as spans with what stands
+//! A row is predicted in part: about 1/K of its tokens are targets, chosen as spans with what is
 //! around them. What is no target comes first in the order and is seen by all; the targets follow in
 //! random order. A target is predicted from what comes before it in the order, and from its own place,
 //! but neither from itself nor from what comes later.

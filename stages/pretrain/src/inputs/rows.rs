@@ -77,7 +77,7 @@ impl Sentences {
     }
 
     /// Segment pairs of at most `room` tokens, about half of them with a label of 1. `short` is the
-    /// share of rows whose length is drawn at random.
+    /// share of rows with a length drawn at random.
     pub fn pairs(&self, kind: Pairs, room: usize, short: f64, draw: &mut Draw) -> Vec<Row> {
         let mut rows = Vec::new();
         for document in 0..self.documents.len() {

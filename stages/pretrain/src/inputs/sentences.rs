@@ -21,7 +21,7 @@ enum Kind {
     /// Closes what a sentence had opened: still part of it.
     Close,
     /// An end mark and the beginning of the next sentence in one token, as byte-level vocabularies have them
-    /// where no space stands between: the next sentence takes the mark along.
+    /// where no space is between: the next sentence takes the mark along.
     Both,
 }
 

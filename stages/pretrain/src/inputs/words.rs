@@ -18,9 +18,9 @@ const LEARN_FROM: u64 = 8 << 20;
 #[derive(Clone, Debug, Default)]
 struct Piece {
     special: bool,
-    /// Whether it begins a word, whatever stands before it.
+    /// Whether it begins a word, whatever is before it.
     begins: bool,
-    /// Whether it goes on a word, whatever stands before it: `##`, or half a character.
+    /// Whether it goes on a word, whatever is before it: `##`, or half a character.
     goes_on: bool,
     /// Its characters if all are ideographs, and a space before them.
     han: Vec<char>,

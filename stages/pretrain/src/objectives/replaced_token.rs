@@ -1,5 +1,5 @@
 //! Replaced-token detection: Clark et al. 2020, "ELECTRA: Pre-training text encoders as discriminators
-//! rather than generators", section 2. A small generator guesses hidden tokens; what it draws stands in
+//! rather than generators", section 2. A small generator guesses hidden tokens; what it draws is put in
 //! their places, and the discriminator tells of each token whether it is the one that stood there:
 //! loss = masked LM loss of the generator + λ · binary cross-entropy of the discriminator over all
 //! tokens. No gradient goes through the drawing. Generator and discriminator share their embeddings

@@ -1,5 +1,5 @@
 //! ELECTRA: Clark et al. 2020, "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
-//! Generators". BERT's network whose embeddings may be narrower than its hidden states; the generator
+//! Generators". BERT's network, with embeddings that may be narrower than its hidden states; the generator
 //! is the family with the masked-LM head, the discriminator with the replaced-token head. Names as in
 //! Hugging Face's `electra`.
 

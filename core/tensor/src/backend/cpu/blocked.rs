@@ -34,7 +34,7 @@ const SIZES: Range<usize> = 1 << 22..1 << 28;
 /// Rows from which the gemm crate is as fast.
 const MANY: usize = 1024;
 
-/// Numbers of a right side whose columns are contiguous that are worth packing.
+/// Most numbers of a right side with contiguous columns that are worth packing.
 const TURNED: usize = 1 << 21;
 
 /// Room for panels that is kept from one product to the next.

@@ -1,5 +1,5 @@
-//! The one entry to matrix products: our own kernels where they are faster, else the `gemm` crate's for f32, whose
-//! result does not depend on its number of threads (checked by a test): it splits rows and columns, never the inner
+//! The one entry to matrix products: our own kernels where they are faster, else the `gemm` crate's for f32. Its
+//! result does not depend on the number of threads (a test checks it): it splits rows and columns, never the inner
 //! sum.
 
 use gemm_common::Parallelism;

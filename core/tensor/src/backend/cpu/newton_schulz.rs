@@ -2,7 +2,7 @@
 //!
 //! A step of Newton and Schulz is X ← P·X with P = aI + bG + cG² and G = X·Xᵀ. All P are polynomials in the
 //! first G, so they commute: X stays as it was until the end, Q ← P·Q and G ← P·G·P stand for it, and every
-//! product but the last is of small symmetric matrices, of which half is computed. For a matrix of 256 × 1024
+//! product but the last is of small symmetric matrices, and half of each is computed. For a matrix of 256 × 1024
 //! that is a third of the multiplications.
 
 use super::{

@@ -1,4 +1,4 @@
-//! Splitting work over the thread pool, in pieces whose borders do not depend on its size.
+//! Splitting work over the thread pool, in pieces with borders that do not depend on its size.
 
 use super::team;
 

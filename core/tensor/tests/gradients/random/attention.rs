@@ -45,8 +45,7 @@ fn mask(draw: &mut Draw, Size { batch, time, .. }: Size) -> Mask {
 
 #[test]
 fn attention() {
-    let mut draw = Draw::new("attention");
-    for case in 0..24 {
+    for (case, mut draw) in Draw::cases("attention", 24) {
         let size = size(&mut draw, if case % 4 == 0 { 150 } else { 40 });
         let Size { batch, time, heads, kv, dim } = size;
         let mask = mask(&mut draw, size);
@@ -79,8 +78,7 @@ fn attention() {
 /// Queries of one sequence over keys of another.
 #[test]
 fn cross() {
-    let mut draw = Draw::new("cross");
-    for case in 0..12 {
+    for (case, mut draw) in Draw::cases("cross", 12) {
         let size = size(&mut draw, if case % 4 == 0 { 150 } else { 30 });
         let Size { batch, time, heads, kv, dim } = size;
         let keys = draw.size(if case % 3 == 0 { 150 } else { 30 });
@@ -99,8 +97,7 @@ fn cross() {
 
 #[test]
 fn rows_behind_one_another() {
-    let mut draw = Draw::new("rows behind one another");
-    for _ in 0..6 {
+    for (_, mut draw) in Draw::cases("rows behind one another", 6) {
         let (mut starts, mut row) = (vec![0], Vec::new());
         for i in 0..1 + draw.below(5) {
             row.resize(row.len() + draw.size(60), i as i32);
@@ -125,8 +122,7 @@ fn rows_behind_one_another() {
 /// The last queries of causal attention, over a cache with NaN behind what was written.
 #[test]
 fn cached() {
-    let mut draw = Draw::new("cached");
-    for _ in 0..12 {
+    for (_, mut draw) in Draw::cases("cached", 12) {
         let size = size(&mut draw, 170);
         let Size { batch, time, heads, kv, dim } = size;
         let new = 1 + draw.below(time.min(9));
@@ -163,8 +159,7 @@ fn cached() {
 
 #[test]
 fn relative_positions() {
-    let mut draw = Draw::new("relative");
-    for case in 0..14 {
+    for (case, mut draw) in Draw::cases("relative", 14) {
         let most = if case % 5 == 0 { 70 } else { 18 };
         let [batch, time, heads, dim] =
             [draw.size(3), draw.size(most), draw.size(3), draw.size(12)];

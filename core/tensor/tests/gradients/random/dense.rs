@@ -14,8 +14,7 @@ use crate::{
 
 #[test]
 fn linear() {
-    let mut draw = Draw::new("linear");
-    for case in 0..24 {
+    for (case, mut draw) in Draw::cases("linear", 24) {
         // Some that several threads share.
         let most = if case % 4 == 0 { 140 } else { 40 };
         let [rows, inner, out] = [0, 1, 2].map(|_| draw.size(most));
@@ -36,8 +35,7 @@ fn linear() {
 
 #[test]
 fn feed_forward() {
-    let mut draw = Draw::new("feed_forward");
-    for _ in 0..10 {
+    for (_, mut draw) in Draw::cases("feed_forward", 10) {
         let rows = draw.size(70);
         let [width, inner, out] = [0, 1, 2].map(|_| draw.size(40));
         let (order, kind) = (draw.of(&[Weights::OutIn, Weights::InOut]), draw.of(&Activation::ALL));
@@ -54,8 +52,7 @@ fn feed_forward() {
 
 #[test]
 fn rows_of_tables() {
-    let mut draw = Draw::new("rows");
-    for case in 0..12 {
+    for (case, mut draw) in Draw::cases("rows", 12) {
         let (rows, width, n) = (draw.size(200), draw.size(150), draw.size(300));
         let picks = ids(n, rows as u64, case, &[n]);
         strict(
@@ -91,8 +88,7 @@ fn rows_of_tables() {
 
 #[test]
 fn norms() {
-    let mut draw = Draw::new("norms");
-    for _ in 0..16 {
+    for (_, mut draw) in Draw::cases("norms", 16) {
         let (rows, width, eps) = (draw.size(300), draw.size(200), draw.of(&[1e-1, 1e-2, 1e-5]));
         // The slope of a row of one is nothing but eps.
         let width = if eps < 1e-2 { width + 8 } else { width };
@@ -132,8 +128,7 @@ fn norms() {
 
 #[test]
 fn rotary() {
-    let mut draw = Draw::new("rotary");
-    for case in 0..10 {
+    for (case, mut draw) in Draw::cases("rotary", 10) {
         let [batch, time, heads, half] = [draw.size(5), draw.size(90), draw.size(6), draw.size(40)];
         let frequencies: Vec<f64> =
             (0..half).map(|i| 10000f64.powf(-(i as f64) / half as f64)).collect();
@@ -197,8 +192,7 @@ fn elementwise() {
         ("maximum", ops::maximum, f64::max),
         ("swiglu", ops::swiglu, |a, b| a / (1.0 + (-a).exp()) * b),
     ];
-    let mut draw = Draw::new("elementwise");
-    for _ in 0..3 {
+    for (_, mut draw) in Draw::cases("elementwise", 3) {
         for (name, op, want) in one {
             let n = draw.size(40_000);
             strict(
@@ -234,8 +228,7 @@ fn elementwise() {
 
 #[test]
 fn dropout() {
-    let mut draw = Draw::new("dropout");
-    for case in 0..8 {
+    for (case, mut draw) in Draw::cases("dropout", 8) {
         let (n, p) = (draw.size(60_000), draw.between(0.05, 0.7));
         let key = Rng::new(7).fork("dropout").at(case);
         let ones = Var::constant(Tensor::full(device(), [n], 1.0));

@@ -10,8 +10,7 @@ use crate::{
 
 #[test]
 fn linear_cross_entropy() {
-    let mut draw = Draw::new("cross-entropy");
-    for case in 0..14 {
+    for (case, mut draw) in Draw::cases("cross-entropy", 14) {
         let most = if case % 4 == 0 { 400 } else { 60 };
         let (rows, width, vocabulary) = (draw.size(90), draw.size(24), draw.size(most));
         let targets = ids(rows, vocabulary as u64, case, &[rows]);
@@ -45,8 +44,7 @@ fn linear_cross_entropy() {
 
 #[test]
 fn log_probabilities() {
-    let mut draw = Draw::new("log-probabilities");
-    for case in 0..10 {
+    for (case, mut draw) in Draw::cases("log-probabilities", 10) {
         let (rows, width, vocabulary) = (draw.size(60), draw.size(24), draw.size(90));
         let targets = ids(rows, vocabulary as u64, case, &[rows]);
         let temperature = draw.between(0.5, 2.0);

@@ -25,8 +25,9 @@ const NEAR: Near = Near { forward: 1e-5, backward: 1e-5, least: 0.1, slopes: 6 }
 pub struct Draw(Rng, u64);
 
 impl Draw {
-    pub fn new(name: &str) -> Self {
-        Self(Rng::new(2027).fork(name), 0)
+    /// The cases of a test, each with numbers of its own.
+    pub fn cases(name: &str, count: u64) -> impl Iterator<Item = (u64, Self)> {
+        (0..count).map(move |case| (case, Self(Rng::new(2027).fork(&format!("{name} {case}")), 0)))
     }
 
     pub fn below(&mut self, n: usize) -> usize {

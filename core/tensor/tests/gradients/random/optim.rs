@@ -21,8 +21,7 @@ fn twice(name: &str, f: impl Fn() -> Vec<Vec<f32>> + Sync) -> Vec<Vec<f32>> {
 
 #[test]
 fn adamw() {
-    let mut draw = Draw::new("adamw");
-    for _ in 0..8 {
+    for (_, mut draw) in Draw::cases("adamw", 8) {
         let n = draw.size(50_000);
         let settings = AdamW {
             learning_rate: draw.between(1e-5, 0.05),
@@ -66,8 +65,7 @@ fn adamw() {
 
 #[test]
 fn newton_schulz() {
-    let mut draw = Draw::new("newton-schulz");
-    for _ in 0..10 {
+    for (_, mut draw) in Draw::cases("newton-schulz", 10) {
         let [rows, cols] = [draw.size(60), draw.size(90)];
         let g = draw.normal(&[rows, cols]);
         let among = draw.flag();
@@ -96,8 +94,7 @@ fn newton_schulz() {
 
 #[test]
 fn nesterov() {
-    let mut draw = Draw::new("nesterov");
-    for _ in 0..6 {
+    for (_, mut draw) in Draw::cases("nesterov", 6) {
         let n = draw.size(60_000);
         let [m, g] = [0, 1].map(|_| draw.normal(&[n]).0);
         let (beta, scale) = (draw.between(0.0, 0.99), draw.between(0.01, 1.0));
@@ -118,8 +115,7 @@ fn nesterov() {
 
 #[test]
 fn sums_in_place() {
-    let mut draw = Draw::new("sums in place");
-    for _ in 0..8 {
+    for (_, mut draw) in Draw::cases("sums in place", 8) {
         let n = draw.size(70_000);
         let [x, y] = [0, 1].map(|_| draw.normal(&[n]).0);
         let (a, b) = (draw.between(-2.0, 2.0), draw.between(-2.0, 2.0));

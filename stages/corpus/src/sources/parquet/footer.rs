@@ -1,4 +1,4 @@
-//! A Parquet file's index, which stands at its end (Thrift's compact protocol; parquet-format's parquet.thrift).
+//! A Parquet file's index, which is at its end (Thrift's compact protocol; parquet-format's parquet.thrift).
 //!
 //! The crate reserves memory for as many fields as a group of the schema claims to have, and calls itself for
 //! every level of it. So the schema is looked at first: it must be a tree of the elements that are there.

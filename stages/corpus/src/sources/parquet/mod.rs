@@ -25,7 +25,7 @@ use self::{
     footer::Whole,
     rows::{Draft, Node},
 };
-use super::{Body, Input, Item, Items, files::is_stdin, record::Reading};
+use super::{Body, Input, Item, Items, files::is_stdin, record::Reading, until_error};
 
 pub(super) fn open(input: &Input) -> Result<Items> {
     if is_stdin(input.path) {
@@ -45,46 +45,30 @@ pub(super) fn open(input: &Input) -> Result<Items> {
     };
     let mut rows = caught(|| Rows::open(whole, &reading)).map_err(&damaged)?;
     let (file, bad) = (input.name(), input.bad());
-    let (mut number, mut ended) = (0usize, false);
-    let mut packed = 0;
-    Ok(Box::new(std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
+    let (mut number, mut packed) = (0usize, 0);
+    let items = until_error(move || {
         let row = caught(|| rows.next());
         // What was passed over in the file counts, too, as it does in other formats.
         counts.add(rows.passed.saturating_sub(packed), 0);
         packed = packed.max(rows.passed);
-        let (fields, fault) = match row {
-            Ok(Some(row)) => row,
-            Ok(None) => {
-                ended = true;
-                return None;
-            }
-            Err(e) => {
-                ended = true;
-                return Some(Err(damaged(e)));
-            }
-        };
+        let Some((fields, fault)) = row.map_err(&damaged)? else { return Ok(None) };
         number += 1;
         let record = Record(fields);
         // A row has no bytes of its own: those of its values.
         let bytes: u64 = record.0.values().map(size_of_value).sum();
         counts.add(0, bytes);
         let id = || format!("{file}:{number}");
+        let place = || format!("{}:{number}", path.display());
         if let Some(fault) = fault {
-            let error = Error::input(fault).at(format!("{}:{number}", path.display()));
-            return Some(bad.record(id(), bytes, fault, error));
+            return Ok(Some(bad.record(id(), bytes, fault, Error::input(fault).at(place()))));
         }
-        Some(match reading.of(&record, id) {
+        Ok(Some(match reading.of(&record, id) {
             Ok(None) => Ok(Item::skip(id(), bytes, "not wanted (only)")),
             Ok(Some((id, url, text))) => Ok(Item { id, url, bytes, body: Body::Text(text) }),
-            Err(e) => {
-                let e = e.at(format!("{}:{number}", path.display()));
-                bad.record(id(), bytes, "no such text in the record", e)
-            }
-        })
-    })))
+            Err(e) => bad.record(id(), bytes, "no such text in the record", e.at(place())),
+        }))
+    });
+    Ok(Box::new(items.map(Result::flatten)))
 }
 
 /// The rows of a file, one group after the other.

@@ -2,7 +2,7 @@
 //!
 //! The crate unpacks gzip and Brotli without bound, takes room for as many values as a page's head claims, and
 //! needs a C library for Zstandard. So it gets pages that are unpacked already, by the crates that the rest of
-//! Athanor has and within bounds, and whose counts fit their bytes. The two encodings whose values are made of
+//! Athanor has and within bounds, with counts that fit their bytes. The two encodings that make values of
 //! earlier ones (DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY; parquet-format's Encodings.md) are made plain here,
 //! for the same reason.
 
@@ -65,20 +65,19 @@ impl Pages {
         Ok(Self { inner, packing, physical, levels, most, of_row: 0 })
     }
 
-    fn checked(&mut self, page: Page) -> Result<Page> {
-        Ok(match page {
-            Page::DictionaryPage { buf, num_values, encoding, is_sorted } => {
-                let buf = self.unpacked(buf)?;
+    fn checked(&mut self, mut page: Page) -> Result<Page> {
+        match &mut page {
+            Page::DictionaryPage { buf, num_values, .. } => {
+                *buf = self.unpacked(std::mem::take(buf))?;
                 let least = match self.physical {
                     Type::BOOLEAN | Type::FIXED_LEN_BYTE_ARRAY => 1,
                     Type::INT64 | Type::DOUBLE => 8,
                     _ => 4,
                 };
-                let count = num_values as usize;
+                let count = *num_values as usize;
                 if count > buf.len() / least || count > MAX_DICTIONARY {
                     return error(format!("a dictionary of {count} values in {} bytes", buf.len()));
                 }
-                Page::DictionaryPage { buf, num_values, encoding, is_sorted }
             }
             Page::DataPage {
                 buf,
@@ -86,76 +85,54 @@ impl Pages {
                 encoding,
                 def_level_encoding,
                 rep_level_encoding,
-                statistics,
+                ..
             } => {
-                let buf = self.unpacked(buf)?;
-                let count = values(num_values)?;
+                *buf = self.unpacked(std::mem::take(buf))?;
+                let count = values(*num_values)?;
                 let mut at = 0;
                 if self.levels.0 > 0 {
-                    if rep_level_encoding != Encoding::RLE {
+                    if *rep_level_encoding != Encoding::RLE {
                         return error(format!("levels encoded as {rep_level_encoding}"));
                     }
-                    let levels = with_length(&buf, at)?;
+                    let levels = with_length(buf, at)?;
                     self.rows(levels, count)?;
                     at += 4 + levels.len();
                 }
                 if self.levels.1 > 0 {
-                    at += match def_level_encoding {
-                        Encoding::RLE => 4 + with_length(&buf, at)?.len(),
+                    at += match *def_level_encoding {
+                        Encoding::RLE => 4 + with_length(buf, at)?.len(),
                         _ => (count * width(self.levels.1) as usize).div_ceil(8),
                     };
                 }
-                let (buf, encoding) = self.plain(buf, at, encoding, count)?;
-                Page::DataPage {
-                    buf,
-                    num_values,
-                    encoding,
-                    def_level_encoding,
-                    rep_level_encoding,
-                    statistics,
-                }
+                (*buf, *encoding) = self.plain(std::mem::take(buf), at, *encoding, count)?;
             }
             Page::DataPageV2 {
                 buf,
                 num_values,
                 encoding,
-                num_nulls,
-                num_rows,
                 def_levels_byte_len,
                 rep_levels_byte_len,
                 is_compressed,
-                statistics,
+                ..
             } => {
-                let count = values(num_values)?;
-                let repeats = rep_levels_byte_len as usize;
-                let at = repeats + def_levels_byte_len as usize;
+                let count = values(*num_values)?;
+                let repeats = *rep_levels_byte_len as usize;
+                let at = repeats + *def_levels_byte_len as usize;
                 if at > buf.len() {
                     return error("levels longer than their page");
                 }
                 if self.levels.0 > 0 {
                     self.rows(&buf[..repeats], count)?;
                 }
-                let buf = match is_compressed && self.packing != Compression::UNCOMPRESSED {
-                    true => {
-                        let body = self.unpacked(buf.slice(at..))?;
-                        Bytes::from([&buf[..at], &body].concat())
-                    }
-                    false => buf,
-                };
-                let (buf, encoding) = self.plain(buf, at, encoding, count)?;
-                Page::DataPageV2 {
-                    buf,
-                    num_values,
-                    encoding,
-                    num_nulls,
-                    num_rows,
-                    def_levels_byte_len,
-                    rep_levels_byte_len,
-                    is_compressed: false,
-                    statistics,
+                if *is_compressed && self.packing != Compression::UNCOMPRESSED {
+                    let body = self.unpacked(buf.slice(at..))?;
+                    *buf = Bytes::from([&buf[..at], &body].concat());
                 }
+                *is_compressed = false;
+                (*buf, *encoding) = self.plain(std::mem::take(buf), at, *encoding, count)?;
             }
-        })
+        }
+        Ok(page)
     }
 
     fn unpacked(&self, packed: Bytes) -> Result<Bytes> {
@@ -240,7 +217,7 @@ impl Pages {
         if packed.is_empty() { Ok(out.into()) } else { error("a frame that is cut off") }
     }
 
-    /// Counts the values of each row: one whose level of repetition is 0 begins another. Levels are runs of one
+    /// Counts the values of each row: one with the level of repetition 0 begins another. Levels are runs of one
     /// level, or groups of eight in bits (RLE / bit-packing hybrid).
     fn rows(&mut self, levels: &[u8], count: usize) -> Result<()> {
         let width = width(self.levels.0);
@@ -282,7 +259,7 @@ impl Pages {
         Ok(())
     }
 
-    /// A page whose values, from byte `at` on, stand plain.
+    /// A page with plain values from byte `at` on.
     fn plain(
         &self,
         buf: Bytes,
@@ -370,7 +347,7 @@ fn width(greatest: i16) -> u32 {
     16 - (greatest as u16).leading_zeros()
 }
 
-/// What stands behind its length of four bytes.
+/// What is behind its length of four bytes.
 fn with_length(data: &[u8], at: usize) -> Result<&[u8]> {
     let rest = data.get(at..).unwrap_or(&[]);
     let found = rest

@@ -28,7 +28,7 @@ const MAX_DAYS: u32 = 90_000_000;
 const MAX_MILLISECONDS: u64 = 8_000_000_000_000_000;
 /// Bytes of a decimal number.
 const MAX_DECIMAL: usize = 64;
-/// A number of more places than this is none that anybody writes.
+/// Most places of a number; real files have fewer.
 const MAX_SCALE: i32 = 256;
 
 /// A row in the making.

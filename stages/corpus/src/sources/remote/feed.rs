@@ -23,7 +23,7 @@ pub struct Feed {
     failed: AtomicBool,
 }
 
-/// What the threads share that fetch before anybody asks.
+/// What the threads share that fetch ahead.
 struct Ahead {
     files: Vec<RemoteFile>,
     numbers: HashMap<PathBuf, usize>,

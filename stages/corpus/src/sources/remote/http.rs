@@ -325,7 +325,7 @@ impl<'a> Client<'a> {
             headers.extend(transfer.validator.map(|v| ("if-range", v.to_string())));
         }
         let answer = match self.once(false, transfer.url, transfer.token, &headers) {
-            // Nothing stands behind what is there: it is whole, or another file.
+            // Nothing is behind what is there: it is whole, or another file.
             Err(Failure::Status(s)) if s.code == 416 && *have > 0 => {
                 again(&file, have)?;
                 self.once(false, transfer.url, transfer.token, &[])?
@@ -369,7 +369,7 @@ fn cut(url: &str, what: impl std::fmt::Display) -> Failure {
     Failure::Connection { url: shown(url), what: what.to_string(), reached: true }
 }
 
-/// What stands in the way of an answer. A certificate that is not trusted will not be at the next try, either.
+/// What is in the way of an answer. A certificate that is not trusted will not be at the next try, either.
 fn no_answer(url: &str, error: &ureq::Error) -> Failure {
     let what = error.to_string();
     if what.contains("certificate") {

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 4;
 struct Place {
     /// What addresses begin with, without `://`.
     schemes: &'static [&'static str],
-    /// Refuses an address that cannot be one, without asking anybody.
+    /// Refuses an address that cannot be one, without a request.
     check: fn(&str) -> Result<()>,
     /// Lists what an address means.
     list: fn(&str, &Fetch) -> Result<Listed>,
@@ -242,7 +242,7 @@ pub fn is_remote(path: &Path) -> bool {
     scheme(path).is_some()
 }
 
-/// Refuses an address that cannot be one, without asking anybody.
+/// Refuses an address that cannot be one, without a request.
 ///
 /// # Errors
 /// Input.

@@ -193,7 +193,7 @@ impl Out {
             return;
         }
         let last = marks.chars().next_back();
-        // `:` before `*` makes it deeper, but none is deeper than one below what it stands in.
+        // `:` before `*` makes it deeper, but none is deeper than one below what it is in.
         let depth = marks.chars().count().min(self.numbers.len() + 1);
         let indent = "  ".repeat(depth.saturating_sub(1));
         let line = match last {

@@ -42,7 +42,7 @@ const LITERAL: &[(char, char)] = &[
     ('-', '\u{F000F}'),
 ];
 
-/// Stands between two marks of emphasis that a tag, template or link kept apart.
+/// Is between two marks of emphasis that a tag, template or link kept apart.
 const APART: char = '\u{F0010}';
 
 /// The text of a page.
@@ -55,7 +55,7 @@ pub fn to_text(wikitext: &str) -> String {
     text.chars().filter(|&c| c != APART).map(plain).collect()
 }
 
-/// Appends what stands behind something that has gone: `''a''<b>''b''` has no four apostrophes.
+/// Appends what is behind something that has gone: `''a''<b>''b''` has no four apostrophes.
 fn join(out: &mut String, text: &str) {
     if out.ends_with('\'') && text.starts_with('\'') {
         out.push(APART);
@@ -67,7 +67,7 @@ fn literal(text: &str, out: &mut String) {
     out.extend(text.chars().map(|c| LITERAL.iter().find(|l| l.0 == c).map_or(c, |l| l.1)));
 }
 
-/// Elements whose content is no prose.
+/// Elements without prose in them.
 const DROPPED: &[&str] = &[
     "ref",
     "references",
@@ -90,7 +90,7 @@ const DROPPED: &[&str] = &[
     "chem",
     "categorytree",
 ];
-/// Elements whose content is taken to the letter.
+/// Elements with content that is taken to the letter.
 const VERBATIM: &[&str] = &["nowiki", "pre", "source", "syntaxhighlight", "code", "tt", "math"];
 
 /// Comments, references, verbatim parts and HTML's tags.
@@ -402,7 +402,7 @@ fn links(text: &str) -> String {
     out
 }
 
-/// Namespaces whose links show nothing in the text.
+/// Namespaces with links that show nothing in the text.
 const HIDDEN: &[&str] = &[
     "file",
     "image",

@@ -1,4 +1,4 @@
-//! The few templates whose words stand in the middle of sentences. All others show boxes, notes and
+//! The few templates with words in the middle of sentences. All others show boxes, notes and
 //! numbers that are no prose, and give nothing.
 
 use super::{arguments::Arguments, values};
@@ -166,7 +166,7 @@ pub(super) fn render(inside: &str) -> String {
         "us$" | "usd" => format!("US${}", at(0)),
         "linktext" => arguments.all().concat(),
         "harvtxt" | "harv" | "harvnb" | "harvcoltxt" => cited(name, &arguments),
-        // In Chinese a doubted sentence stands inside.
+        // In Chinese a doubted sentence is inside.
         "fact" | "cn" | "来源请求" | "來源請求" if !arguments.at(0).is_ascii() => at(0),
         "citation needed span" | "cns" => at(0),
         "sortname" | "sort name" => format!("{} {}", at(0), at(1)).trim().into(),

@@ -226,7 +226,7 @@ pub(super) fn chem2(formula: &str) -> String {
     out.replace("<->", "⇌").replace("->", "→")
 }
 
-/// The symbols of the elements whose names are templates in formulas.
+/// The symbols of the elements that have templates of their names in formulas.
 pub(super) fn element(name: &str) -> Option<&'static str> {
     const ELEMENTS: &[(&str, &str)] = &[
         ("hydrogen", "H"),

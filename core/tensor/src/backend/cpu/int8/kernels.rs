@@ -116,7 +116,7 @@ pub(super) struct Job {
 /// The kernel for one set of instructions.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
-    ($name:ident, $features:literal, $registers:ident, [$($rows:literal)*], $most:literal, $begin:item, $dot:item) => {
+    ($name:ident: $features:literal, $registers:ident, [$($rows:literal)*] $most:literal; $begin:item $dot:item) => {
         #[allow(unsafe_code, clippy::needless_range_loop)]
         mod $name {
             use std::arch::x86_64::*;
@@ -235,53 +235,31 @@ macro_rules! kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-kernel!(
-    avx512_vnni,
-    "avx512f,avx512vnni",
-    bits512,
-    [1 2 3 4 5],
-    6,
-    fn begin(sum: i32) -> Ints {
-        _mm512_set1_epi32(sum)
-    },
-    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints {
-        _mm512_dpbusd_epi32(sum, w, x)
-    }
-);
+kernel! {
+    avx512_vnni: "avx512f,avx512vnni", bits512, [1 2 3 4 5] 6;
+    fn begin(sum: i32) -> Ints { all_ints(sum) }
+    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints { _mm512_dpbusd_epi32(sum, w, x) }
+}
 
 #[cfg(target_arch = "x86_64")]
-kernel!(
-    avx_vnni,
-    "avx2,fma,avxvnni",
-    bits256,
-    [1],
-    2,
-    fn begin(sum: i32) -> Ints {
-        _mm256_set1_epi32(sum)
-    },
-    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints {
-        _mm256_dpbusd_avx_epi32(sum, w, x)
-    }
-);
+kernel! {
+    avx_vnni: "avx2,fma,avxvnni", bits256, [1] 2;
+    fn begin(sum: i32) -> Ints { all_ints(sum) }
+    fn dot(sum: Ints, w: Ints, x: Ints) -> Ints { _mm256_dpbusd_avx_epi32(sum, w, x) }
+}
 
 // Without VNNI two products are added up in 16 bits, where those of unsigned weights would not fit: so the
 // weights' signs go to the rows, and magnitudes up to 127 remain.
 #[cfg(target_arch = "x86_64")]
-kernel!(
-    avx2,
-    "avx2,fma",
-    bits256,
-    [1],
-    2,
-    fn begin(_: i32) -> Ints {
-        _mm256_setzero_si256()
-    },
+kernel! {
+    avx2: "avx2,fma", bits256, [1] 2;
+    fn begin(_: i32) -> Ints { _mm256_setzero_si256() }
     fn dot(sum: Ints, w: Ints, x: Ints) -> Ints {
         let w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
         let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
         _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
     }
-);
+}
 
 /// Any processor.
 ///

@@ -244,7 +244,7 @@ impl<'a> Head<'a> {
                 continue;
             };
             if block.blind[a] {
-                // As in the reference, whose -1e30 on every score leaves them all equal.
+                // As in the reference: it puts -1e30 on every score, which leaves them all equal.
                 s.fill(0.0);
                 continue;
             }

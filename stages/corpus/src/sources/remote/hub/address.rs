@@ -56,7 +56,7 @@ impl Address {
         Ok(Self { name: format!("{owner}/{name}"), revision, path })
     }
 
-    /// The folder of which the files are asked for, and whether those of folders below it are.
+    /// The folder with the wanted files, and whether those of folders below it are.
     pub(super) fn folder(&self) -> (&str, bool) {
         let wild = self.path.find(['*', '?', '[']).unwrap_or(self.path.len());
         let folder = self.path[..wild].rsplit_once('/').map_or("", |(folder, _)| folder);

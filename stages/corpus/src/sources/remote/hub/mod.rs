@@ -242,7 +242,7 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Percent-encoding of what stands in a path.
+/// Percent-encoding of a part of a path.
 fn quoted(text: &str, keep_slashes: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

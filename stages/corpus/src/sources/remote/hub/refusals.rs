@@ -24,7 +24,7 @@ impl Hub<'_> {
                 format!("access to {name} has to be granted ({code}{said})"),
                 match self.token() {
                     Some(_) => format!(
-                        "accept its terms at {endpoint}/datasets/{name} as the user whose token HF_TOKEN is, then run again"
+                        "accept its terms at {endpoint}/datasets/{name} as the user of HF_TOKEN, then run again"
                     ),
                     None => format!(
                         "accept its terms at {endpoint}/datasets/{name}, then set HF_TOKEN to a token of yours ({tokens})"
