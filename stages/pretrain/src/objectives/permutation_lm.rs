@@ -3,7 +3,7 @@
 //! over the targets, the last 1/K of each order. The query stream guesses, the content stream is what it
 //! sees, and each lane of the corpus remembers the hidden states of its last row.
 //!
-//! Memory is made by the weights of its time, so it cannot be computed anew: it stands in each
+//! Memory is made by the weights of its time, so it cannot be computed anew: it is in each
 //! checkpoint, and a run that goes on has the bytes of one that was never stopped.
 //!
 //! Departures: the corpus is read forwards only (the authors read half of the lanes backwards).
@@ -78,7 +78,7 @@ impl Check for PermutationLmSection {
     }
 }
 
-/// Tokens of a row, and those whose states are remembered.
+/// Tokens of a row, and those with remembered states.
 fn sizes(section: &Settings<'_>) -> [usize; 2] {
     let time = section.model.context;
     let reuse = section.objective.own::<PermutationLmSection>().reuse;
