@@ -239,7 +239,7 @@ pub fn folders(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The paths in `dir`, sorted; none where it cannot be read.
+/// The paths in `dir`, sorted; none if it cannot be read.
 pub fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(dir).map_or_else(|_| Vec::new(), |d| d.flatten().map(|e| e.path()).collect());

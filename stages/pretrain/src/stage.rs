@@ -86,12 +86,12 @@ fn pretrain(work: &Work<'_, PretrainSection>) -> Result<Done<PretrainSummary>> {
     let figure = |name: &str| figures.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
     let expected = trainer.memory().map(|m| m.total());
     let (seconds, tokens, withheld) = (trainer.seconds(), trainer.tokens(), trainer.withheld());
-    let told = match (figure(BITS_PER_BYTE.name), figure(LOSS.name)) {
+    let last_word = match (figure(BITS_PER_BYTE.name), figure(LOSS.name)) {
         (Some(bits), _) => format!("held-out {bits:.3} bits per byte"),
         (None, Some(loss)) => format!("held-out loss {loss:.3}"),
         (None, None) => String::new(),
     };
-    let mut model = trainer.close(&told)?;
+    let mut model = trainer.close(&last_word)?;
     save_model(&context.folder.path("model"), &mut model, &tokenizer, None)?;
     if let Some(guest) = &work.guest {
         let staged = StagedDir::new(&context.folder.path("generator"))?;

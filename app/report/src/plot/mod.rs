@@ -1,4 +1,4 @@
-//! Small SVG plots whose colours come from the page's style sheet.
+//! Small SVG plots; their colours come from the page's style sheet.
 //!
 //! Our own rather than a plotting crate's: those write colours and font sizes into each element,
 //! and one picture could then not serve a light page, a dark page, a phone and paper.

@@ -27,7 +27,7 @@ impl Scale {
         Some(Self::linear(floor, high + air))
     }
 
-    /// A logarithmic scale where all values are positive and reach over more than `span` times; else a linear one.
+    /// A logarithmic scale if all values are positive and the greatest is more than `span` times the least; else a linear one.
     pub fn wide(values: impl Iterator<Item = f64> + Clone, span: f64) -> Option<Self> {
         let (low, high) = ends(values.clone())?;
         if low > 0.0 && high / low > span {
@@ -36,7 +36,7 @@ impl Scale {
         Self::around(values)
     }
 
-    /// Where `value` stands between `from` and `to`; values beyond the ends are put on them.
+    /// Where `value` is between `from` and `to`; values beyond the ends are put on them.
     pub fn place(&self, value: f64, from: f64, to: f64) -> f64 {
         let share = if self.log {
             (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()

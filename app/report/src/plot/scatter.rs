@@ -24,7 +24,7 @@ fn placed(x: &Scale, y: &Scale, dot: &Dot) -> (f64, f64) {
 }
 
 /// Predicted (along x) against observed shares, both from 0 to 1 (from a half, if all are above), with the diagonal
-/// of the perfectly calibrated; a larger point stands for more pairs.
+/// of the perfectly calibrated; a larger point has more pairs.
 pub fn calibration(title: &str, of: [&athanor_store::Figure; 2], dots: &[Dot]) -> Option<Figure> {
     let dots = finite(dots);
     let most = dots.iter().map(|d| d.weight).filter(|w| w.is_finite()).fold(0.0, f64::max);

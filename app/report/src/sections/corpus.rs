@@ -11,7 +11,7 @@ use crate::plot::{histogram, stacked};
 
 /// Hits shown.
 const HITS: usize = 50;
-/// Languages whose perplexities are drawn.
+/// Languages with a plot of perplexities.
 const BANDS: usize = 4;
 /// Examples shown for each step, and characters of each.
 const EXAMPLES: usize = 12;

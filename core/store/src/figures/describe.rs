@@ -15,7 +15,7 @@ pub trait Summary: Shape + Default + Serialize + DeserializeOwned {
 pub trait Shape {
     /// The type in a word or two.
     const WORDS: &'static str;
-    /// What stands behind the field's name in the path of an inner field.
+    /// What is behind the field's name in the path of an inner field.
     const MARK: &'static str = ".";
     /// The fields inside, if it is an object or a list of objects.
     fn fields() -> Vec<Field> {
@@ -30,7 +30,7 @@ pub struct Field {
     pub name: &'static str,
     /// Its type in a word or two.
     pub words: &'static str,
-    /// What stands between its name and an inner field's.
+    /// What is between its name and an inner field's.
     pub mark: &'static str,
     /// What it is counted in.
     pub unit: Unit,

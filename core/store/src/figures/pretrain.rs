@@ -39,16 +39,16 @@ objects! {
         /// Tokens that are targets.
         #[serde(skip_serializing_if = "Option::is_none")]
         rate: Option<f64>, "share";
-        /// Targets in whose place the model saw the mask.
+        /// Targets that the model saw as the mask.
         #[serde(skip_serializing_if = "Option::is_none")]
         mask_share: Option<f64>, "share";
-        /// Targets in whose place the model saw a random token.
+        /// Targets that the model saw as a random token.
         #[serde(skip_serializing_if = "Option::is_none")]
         random_share: Option<f64>, "share";
         /// Targets that were left as they are.
         #[serde(skip_serializing_if = "Option::is_none")]
         kept_share: Option<f64>, "share";
-        /// Words with a target all of whose tokens are targets.
+        /// Words with all tokens targets, as a share of the words with a target.
         #[serde(skip_serializing_if = "Option::is_none")]
         whole_words: Option<f64>, "share";
         /// Tokens of a unit (token, word or span).

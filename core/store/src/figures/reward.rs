@@ -26,7 +26,7 @@ objects! {
         heldout_accuracy: Option<f64>, HELDOUT_ACCURACY.unit;
         /// Share of held-out pairs that TF-IDF puts in the right order.
         tfidf_accuracy: Option<f64>, TFIDF_ACCURACY.unit;
-        /// Accuracy by size of gap, small gaps first; without gaps that no pair has.
+        /// Accuracy by size of gap, small gaps first; sizes without a pair are left out.
         by_gap: Vec<GapRow>, "";
         /// Accuracy by group of texts.
         by_group: Vec<GroupRow>, "";
@@ -43,7 +43,7 @@ objects! {
     GapRow {
         /// The least gap.
         from: Option<f64>, "";
-        /// The gap that is too large; null in the last row.
+        /// Where the next row begins; null in the last row.
         to: Option<f64>, "";
         /// Pairs.
         pairs: Option<u64>, "";

@@ -14,7 +14,7 @@ crate::figures! {
         BITS_PER_BYTE = "bits_per_byte", "bits per byte", "bits", Lower;
         /// Share of right answers: of hidden tokens, of comparisons, or of labels, whichever the stage learns.
         ACCURACY = "accuracy", "accuracy", "share", Higher;
-        /// How much text one token stands for, on average; more means shorter sequences.
+        /// Bytes of text in a token, on average; more means shorter sequences.
         BYTES_PER_TOKEN = "bytes_per_token", "bytes per token", "bytes", Neither;
         /// Euclidean norm of all gradients together, before clipping; spikes announce trouble.
         GRAD_NORM = "grad_norm", "gradient norm", "", Neither;
@@ -94,7 +94,7 @@ crate::figures! {
         KL = "kl", "KL", "nats", Neither;
         /// Mean entropy of the next-token distribution, in nats; a fall to 0 means that the policy always writes the same.
         ENTROPY = "entropy", "entropy", "nats per token", Neither;
-        /// Share of tokens whose probability ratio left PPO's trust interval (Schulman et al. 2017, eq. 7).
+        /// Share of tokens with a probability ratio outside PPO's trust interval (Schulman et al. 2017, eq. 7).
         CLIP_FRACTION = "clip_fraction", "clip fraction", "share of tokens", Neither;
         /// 1 − Var(return − value) / Var(return): 1 is a perfect value function, 0 is no better than the mean.
         EXPLAINED_VARIANCE = "explained_variance", "explained variance", "", Higher;

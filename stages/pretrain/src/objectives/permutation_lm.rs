@@ -334,7 +334,7 @@ impl PermutationLm<'_> {
             targets: Some(targets as u64),
             rows: Some(rows as u64),
             lanes: Some(self.train.lanes.lanes as u64),
-            rows_per_lane: Some(self.train.lanes.rows() as u64),
+            rows_per_lane: Some(self.train.lanes.rows()),
             ..Masking::default()
         }
     }

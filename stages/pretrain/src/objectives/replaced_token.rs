@@ -1,6 +1,6 @@
 //! Replaced-token detection: Clark et al. 2020, "ELECTRA: Pre-training text encoders as discriminators
-//! rather than generators", section 2. A small generator guesses hidden tokens; what it draws is put in
-//! their places, and the discriminator tells of each token whether it is the one that stood there:
+//! rather than generators", section 2. A small generator guesses hidden tokens; what it draws takes
+//! their places, and the discriminator says for each token whether it is the original one:
 //! loss = masked LM loss of the generator + λ · binary cross-entropy of the discriminator over all
 //! tokens. No gradient goes through the drawing. Generator and discriminator share their embeddings
 //! (section 3.2). A token that the generator guesses right counts as not replaced.
@@ -54,7 +54,7 @@ pub(super) const OBJECTIVE: Objective = Objective {
 athanor_store::figures! {
     /// Binary cross-entropy of the discriminator over all tokens of a training step.
     DISCRIMINATOR_LOSS = "discriminator_loss", "discriminator's loss", "nats", Lower;
-    /// Share of the tokens of a training step in whose place the generator put another one.
+    /// Share of the tokens of a training step that the generator replaced by another token.
     REPLACED = "replaced", "replaced tokens", "share", Neither;
 }
 
