@@ -45,10 +45,10 @@ fn mask(draw: &mut Draw, Size { batch, time, .. }: Size) -> Mask {
 
 #[test]
 fn attention() {
-    for (case, mut draw) in Draw::cases("attention", 24) {
-        let size = size(&mut draw, if case % 4 == 0 { 150 } else { 40 });
+    Draw::cases("attention", 24, |draw, case| {
+        let size = size(draw, if case % 4 == 0 { 150 } else { 40 });
         let Size { batch, time, heads, kv, dim } = size;
-        let mask = mask(&mut draw, size);
+        let mask = mask(draw, size);
         let name = format!("attention {batch} {time} {heads}/{kv} {dim} {mask:?}");
         if draw.flag() {
             let shapes = [heads, kv, kv].map(|h| [batch, time, h, dim]);
@@ -58,7 +58,7 @@ fn attention() {
                 |v| vec![attend(v, [heads, kv], &mask)],
                 |x| vec![reference(size, &x[0], &x[1], &x[2], &mask)],
             );
-            continue;
+            return;
         }
         let ends = [0, heads * dim, (heads + kv) * dim, (heads + 2 * kv) * dim];
         strict(
@@ -72,14 +72,14 @@ fn attention() {
                 vec![reference(size, &q, &k, &v, &mask)]
             },
         );
-    }
+    });
 }
 
 /// Queries of one sequence over keys of another.
 #[test]
 fn cross() {
-    for (case, mut draw) in Draw::cases("cross", 12) {
-        let size = size(&mut draw, if case % 4 == 0 { 150 } else { 30 });
+    Draw::cases("cross", 12, |draw, case| {
+        let size = size(draw, if case % 4 == 0 { 150 } else { 30 });
         let Size { batch, time, heads, kv, dim } = size;
         let keys = draw.size(if case % 3 == 0 { 150 } else { 30 });
         let seen = (0..batch * keys).map(|_| i32::from(draw.below(4) > 0)).collect();
@@ -92,20 +92,20 @@ fn cross() {
             |v| vec![attend(v, [heads, kv], &mask)],
             |x| vec![reference_over(keys, size, &x[0], &x[1], &x[2], &mask)],
         );
-    }
+    });
 }
 
 #[test]
 fn rows_behind_one_another() {
-    for (_, mut draw) in Draw::cases("rows behind one another", 6) {
+    Draw::cases("rows behind one another", 6, |draw, _| {
         let (mut starts, mut row) = (vec![0], Vec::new());
         for i in 0..1 + draw.below(5) {
             row.resize(row.len() + draw.size(60), i as i32);
             starts.push(row.len() as i32);
         }
-        let size = Size { batch: 1, time: row.len(), ..size(&mut draw, 1) };
+        let size = Size { batch: 1, time: row.len(), ..size(draw, 1) };
         let Size { time, heads, kv, dim, .. } = size;
-        let (causal, window) = (draw.flag(), draw.flag().then(|| window(&mut draw, time)));
+        let (causal, window) = (draw.flag(), draw.flag().then(|| window(draw, time)));
         let documents = Some(Ids::new(device(), row, [1, time]));
         let same = Mask { causal, window, documents, ..Mask::default() };
         let starts = Some(Ids::new(device(), starts.clone(), [starts.len()]));
@@ -116,14 +116,14 @@ fn rows_behind_one_another() {
             |v| vec![attend(v, [heads, kv], &mask)],
             |x| vec![reference(size, &x[0], &x[1], &x[2], &same)],
         );
-    }
+    });
 }
 
 /// The last queries of causal attention, over a cache with NaN behind what was written.
 #[test]
 fn cached() {
-    for (_, mut draw) in Draw::cases("cached", 12) {
-        let size = size(&mut draw, 170);
+    Draw::cases("cached", 12, |draw, _| {
+        let size = size(draw, 170);
         let Size { batch, time, heads, kv, dim } = size;
         let new = 1 + draw.below(time.min(9));
         let window = draw.flag().then(|| draw.size(time));
@@ -154,12 +154,12 @@ fn cached() {
             .flat_map(|r| r[(time - new) * heads * dim..].to_vec())
             .collect();
         close(&name, &got, &want, 1e-5);
-    }
+    });
 }
 
 #[test]
 fn relative_positions() {
-    for (case, mut draw) in Draw::cases("relative", 14) {
+    Draw::cases("relative", 14, |draw, case| {
         let most = if case % 5 == 0 { 70 } else { 18 };
         let [batch, time, heads, dim] =
             [draw.size(3), draw.size(most), draw.size(3), draw.size(12)];
@@ -205,5 +205,5 @@ fn relative_positions() {
             },
             |x| vec![relative::reference(x, size, queries, &mask)],
         );
-    }
+    });
 }

@@ -14,7 +14,7 @@ use crate::{
 
 #[test]
 fn linear() {
-    for (case, mut draw) in Draw::cases("linear", 24) {
+    Draw::cases("linear", 24, |draw, case| {
         // Some that several threads share.
         let most = if case % 4 == 0 { 140 } else { 40 };
         let [rows, inner, out] = [0, 1, 2].map(|_| draw.size(most));
@@ -30,12 +30,12 @@ fn linear() {
             |v| vec![ops::linear(&v[0], &v[1], v.get(2), order, kind)],
             |x| vec![linear_reference(x, [inner, out], strides, kind)],
         );
-    }
+    });
 }
 
 #[test]
 fn feed_forward() {
-    for (_, mut draw) in Draw::cases("feed_forward", 10) {
+    Draw::cases("feed_forward", 10, |draw, _| {
         let rows = draw.size(70);
         let [width, inner, out] = [0, 1, 2].map(|_| draw.size(40));
         let (order, kind) = (draw.of(&[Weights::OutIn, Weights::InOut]), draw.of(&Activation::ALL));
@@ -47,12 +47,12 @@ fn feed_forward() {
             |v| vec![feed_forward::op(v, order, kind)],
             |x| vec![feed_forward::reference(x, [width, inner, out], strides, kind)],
         );
-    }
+    });
 }
 
 #[test]
 fn rows_of_tables() {
-    for (case, mut draw) in Draw::cases("rows", 12) {
+    Draw::cases("rows", 12, |draw, case| {
         let (rows, width, n) = (draw.size(200), draw.size(150), draw.size(300));
         let picks = ids(n, rows as u64, case, &[n]);
         strict(
@@ -83,12 +83,12 @@ fn rows_of_tables() {
                 vec![both.flat_map(|(a, b)| [a, b].concat()).collect()]
             },
         );
-    }
+    });
 }
 
 #[test]
 fn norms() {
-    for (_, mut draw) in Draw::cases("norms", 16) {
+    Draw::cases("norms", 16, |draw, _| {
         let (rows, width, eps) = (draw.size(300), draw.size(200), draw.of(&[1e-1, 1e-2, 1e-5]));
         // The slope of a row of one is nothing but eps.
         let width = if eps < 1e-2 { width + 8 } else { width };
@@ -123,12 +123,12 @@ fn norms() {
                 vec![sum, normed]
             },
         );
-    }
+    });
 }
 
 #[test]
 fn rotary() {
-    for (case, mut draw) in Draw::cases("rotary", 10) {
+    Draw::cases("rotary", 10, |draw, case| {
         let [batch, time, heads, half] = [draw.size(5), draw.size(90), draw.size(6), draw.size(40)];
         let frequencies: Vec<f64> =
             (0..half).map(|i| 10000f64.powf(-(i as f64) / half as f64)).collect();
@@ -155,7 +155,7 @@ fn rotary() {
                 vec![y]
             },
         );
-    }
+    });
 }
 
 type One = (&'static str, fn(&Var) -> Var, fn(f64) -> f64);
@@ -192,7 +192,7 @@ fn elementwise() {
         ("maximum", ops::maximum, f64::max),
         ("swiglu", ops::swiglu, |a, b| a / (1.0 + (-a).exp()) * b),
     ];
-    for (_, mut draw) in Draw::cases("elementwise", 3) {
+    Draw::cases("elementwise", 3, |draw, _| {
         for (name, op, want) in one {
             let n = draw.size(40_000);
             strict(
@@ -223,12 +223,12 @@ fn elementwise() {
                 },
             );
         }
-    }
+    });
 }
 
 #[test]
 fn dropout() {
-    for (case, mut draw) in Draw::cases("dropout", 8) {
+    Draw::cases("dropout", 8, |draw, case| {
         let (n, p) = (draw.size(60_000), draw.between(0.05, 0.7));
         let key = Rng::new(7).fork("dropout").at(case);
         let ones = Var::constant(Tensor::full(device(), [n], 1.0));
@@ -247,5 +247,5 @@ fn dropout() {
             |v| vec![ops::dropout(&v[0], p, key)],
             |x| vec![x[0].iter().zip(&mask).map(|(a, m)| a * m).collect()],
         );
-    }
+    });
 }

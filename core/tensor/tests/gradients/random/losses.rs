@@ -10,7 +10,7 @@ use crate::{
 
 #[test]
 fn linear_cross_entropy() {
-    for (case, mut draw) in Draw::cases("cross-entropy", 14) {
+    Draw::cases("cross-entropy", 14, |draw, case| {
         let most = if case % 4 == 0 { 400 } else { 60 };
         let (rows, width, vocabulary) = (draw.size(90), draw.size(24), draw.size(most));
         let targets = ids(rows, vocabulary as u64, case, &[rows]);
@@ -39,12 +39,12 @@ fn linear_cross_entropy() {
                 ]]
             },
         );
-    }
+    });
 }
 
 #[test]
 fn log_probabilities() {
-    for (case, mut draw) in Draw::cases("log-probabilities", 10) {
+    Draw::cases("log-probabilities", 10, |draw, case| {
         let (rows, width, vocabulary) = (draw.size(60), draw.size(24), draw.size(90));
         let targets = ids(rows, vocabulary as u64, case, &[rows]);
         let temperature = draw.between(0.5, 2.0);
@@ -62,5 +62,5 @@ fn log_probabilities() {
             |v| vec![ops::log_softmax(&v[0])],
             |x| vec![x[0].chunks(width).flat_map(log_softmax).collect()],
         );
-    }
+    });
 }

@@ -25,9 +25,10 @@ const NEAR: Near = Near { forward: 1e-5, backward: 1e-5, least: 0.1, slopes: 6 }
 pub struct Draw(Rng, u64);
 
 impl Draw {
-    /// The cases of a test, each with numbers of its own.
-    pub fn cases(name: &str, count: u64) -> impl Iterator<Item = (u64, Self)> {
-        (0..count).map(move |case| (case, Self(Rng::new(2027).fork(&format!("{name} {case}")), 0)))
+    /// Goes through the cases of a test, with numbers drawn one after the other.
+    pub fn cases(name: &str, count: u64, mut check: impl FnMut(&mut Self, u64)) {
+        let mut draw = Self(Rng::new(2027).fork(name), 0);
+        (0..count).for_each(|case| check(&mut draw, case));
     }
 
     pub fn below(&mut self, n: usize) -> usize {

@@ -21,7 +21,7 @@ fn twice(name: &str, f: impl Fn() -> Vec<Vec<f32>> + Sync) -> Vec<Vec<f32>> {
 
 #[test]
 fn adamw() {
-    for (_, mut draw) in Draw::cases("adamw", 8) {
+    Draw::cases("adamw", 8, |draw, _| {
         let n = draw.size(50_000);
         let settings = AdamW {
             learning_rate: draw.between(1e-5, 0.05),
@@ -60,12 +60,12 @@ fn adamw() {
         for (what, (got, want)) in ["p", "m", "v"].iter().zip(got.iter().zip(&want)) {
             close(&format!("{name} {what}"), got, want, 1e-5);
         }
-    }
+    });
 }
 
 #[test]
 fn newton_schulz() {
-    for (_, mut draw) in Draw::cases("newton-schulz", 10) {
+    Draw::cases("newton-schulz", 10, |draw, _| {
         let [rows, cols] = [draw.size(60), draw.size(90)];
         let g = draw.normal(&[rows, cols]);
         let among = draw.flag();
@@ -89,12 +89,12 @@ fn newton_schulz() {
         // Five steps lift a small singular value, and with it its rounding, up to 485 times (a⁵): what is
         // asked of all else, 1e-5, is missed by a tenth where a matrix is nearly square.
         close(&name, &got[0], &x, 2e-5);
-    }
+    });
 }
 
 #[test]
 fn nesterov() {
-    for (_, mut draw) in Draw::cases("nesterov", 6) {
+    Draw::cases("nesterov", 6, |draw, _| {
         let n = draw.size(60_000);
         let [m, g] = [0, 1].map(|_| draw.normal(&[n]).0);
         let (beta, scale) = (draw.between(0.0, 0.99), draw.between(0.01, 1.0));
@@ -110,12 +110,12 @@ fn nesterov() {
         let ahead: Vec<f64> = kept.iter().zip(&g).map(|(&m, &g)| step(m, g)).collect();
         close(&format!("{name}: momentum"), &got[0], &kept, 1e-5);
         close(&format!("{name}: ahead"), &got[1], &ahead, 1e-5);
-    }
+    });
 }
 
 #[test]
 fn sums_in_place() {
-    for (_, mut draw) in Draw::cases("sums in place", 8) {
+    Draw::cases("sums in place", 8, |draw, _| {
         let n = draw.size(70_000);
         let [x, y] = [0, 1].map(|_| draw.normal(&[n]).0);
         let (a, b) = (draw.between(-2.0, 2.0), draw.between(-2.0, 2.0));
@@ -133,5 +133,5 @@ fn sums_in_place() {
         let want: Vec<f64> =
             x.iter().zip(&y).map(|(&x, &y)| b * (a * f64::from(x) + b * f64::from(y))).collect();
         close(&name, &got[1], &want, 1e-5);
-    }
+    });
 }
