@@ -10,6 +10,7 @@
 
 mod average;
 mod checks;
+mod epoch_sampler;
 mod expected;
 mod fit;
 pub mod forecast;
@@ -28,8 +29,8 @@ mod system;
 mod task;
 mod trainer;
 mod updater;
-mod walk;
 
+pub use epoch_sampler::EpochSampler;
 pub use expected::Expected;
 pub use fit::fit;
 pub use groups::{Group, Groups};
@@ -42,7 +43,6 @@ pub use section::{
 };
 pub use stage_run::StageContext;
 pub use system::SystemMemory;
-pub use task::{Figures, Forward, Loss, Micro, Task};
+pub use task::{Figures, Forward, Loss, MicroBatch, Task};
 pub use trainer::Trainer;
 pub use updater::{Update, optimizer};
-pub use walk::Walk;

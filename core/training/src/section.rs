@@ -128,7 +128,7 @@ section! {
         steps: u64 = 500,
         /// Sequences in a micro-batch.
         batch_size: usize = 8,
-        /// Micro-batches whose gradients are summed for one step.
+        /// MicroBatch-batches whose gradients are summed for one step.
         accumulate: usize = 1,
         /// Peak learning rate; the optimiser's own if not set (adamw 1e-3, muon 7e-3).
         learning_rate: Option<f64> = None,

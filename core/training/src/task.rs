@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::record::Sample;
 
 /// One forward and backward pass.
-pub struct Micro<B> {
+pub struct MicroBatch<B> {
     /// What the task made of the data.
     pub batch: B,
     /// How much it counts: targets, or pairs. The loss is divided by the sum over the step's
@@ -49,7 +49,7 @@ pub trait Task {
     ///
     /// # Errors
     /// Those of reading data.
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Self::Batch>>>;
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Self::Batch>>>;
 
     /// The loss of a micro-batch, `total` being the weight of all of the step's.
     ///

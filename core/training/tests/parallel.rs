@@ -11,7 +11,7 @@ use athanor_models::{Head, Model, Pass, Shape, families};
 use athanor_store::{Interrupt, Recipe, Result, Run, Silent, Task as Role};
 use athanor_tensor::{Device, GradSet, Ids, Params, Rng, Tensor, ops};
 use athanor_training::{
-    Figures, Forward, Loss, Micro, StageContext, Task, TrainSection, Trainer, fit,
+    Figures, Forward, Loss, MicroBatch, StageContext, Task, TrainSection, Trainer, fit,
     parallel::{Alone, Communicator},
 };
 use serde_json::Value;
@@ -93,11 +93,11 @@ struct Rows;
 impl Task for Rows {
     type Batch = Vec<i32>;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Vec<i32>>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Vec<i32>>>> {
         let row = |micro: u64| {
             let rng = Rng::new(3).at(step).at(micro);
             let batch = (0..6).map(|i| rng.below(i, 30) as i32).collect();
-            Micro { batch, weight: 5.0, tokens: 6 }
+            MicroBatch { batch, weight: 5.0, tokens: 6 }
         };
         Ok(vec![row(0), row(1)])
     }

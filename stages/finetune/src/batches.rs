@@ -5,13 +5,13 @@
 //! other and little is padded. Packed rows are all about as long as they may be, and are not sorted.
 
 use athanor_data::{Cursor, Shuffle};
-use athanor_training::Walk;
+use athanor_training::EpochSampler;
 
 /// Steps whose examples are sorted together.
 const WINDOW: usize = 16;
 
 pub(crate) struct Batches {
-    walk: Walk,
+    walk: EpochSampler,
     /// None for packed rows.
     lengths: Option<Vec<usize>>,
     batch: usize,
@@ -25,13 +25,20 @@ impl Batches {
     /// `lengths` of all examples (at least one), `batch` examples to a micro-batch, `accumulate` of
     /// these to a step.
     pub fn by_length(lengths: Vec<usize>, batch: usize, accumulate: usize, seed: u64) -> Self {
-        let walk = Walk::new(lengths.len(), seed);
+        let walk = EpochSampler::new(lengths.len(), seed);
         Self { walk, lengths: Some(lengths), batch, accumulate, seed, window: None }
     }
 
     /// `rows` packed rows (at least one), `batch` of them to a micro-batch.
     pub fn of_rows(rows: usize, batch: usize, accumulate: usize, seed: u64) -> Self {
-        Self { walk: Walk::new(rows, seed), lengths: None, batch, accumulate, seed, window: None }
+        Self {
+            walk: EpochSampler::new(rows, seed),
+            lengths: None,
+            batch,
+            accumulate,
+            seed,
+            window: None,
+        }
     }
 
     fn of_window(&mut self, window: u64, lengths: &[usize]) -> Vec<Vec<usize>> {

@@ -6,7 +6,7 @@ use athanor_store::{
     Done, Error, Result,
     figures::{FinetuneSummary, LOSS, PERPLEXITY, TaskFigure, Training},
 };
-use athanor_training::{Figures, Forward, Loss, Micro, Sample, Trainer, fit, save_model};
+use athanor_training::{Figures, Forward, Loss, MicroBatch, Sample, Trainer, fit, save_model};
 use serde_json::{Value, json};
 
 use crate::{
@@ -271,14 +271,14 @@ impl<'a, T: Task> Learner<'a, T> {
 impl<T: Task> athanor_training::Task for Learner<'_, T> {
     type Batch = Vec<usize>;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Vec<usize>>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Vec<usize>>>> {
         let batches = self.batches.step(step);
         let micro = |batch: Vec<usize>| {
             let rows = self.rows(&batch);
             let tokens = rows.iter().flatten().map(|item| T::tokens(item.row)).sum();
             let weight = |item: &Item<'_, T>| item.weight * T::targets(item.row) as f64;
             let weight = rows.iter().flatten().map(weight).sum();
-            Micro { batch, weight, tokens }
+            MicroBatch { batch, weight, tokens }
         };
         Ok(batches.into_iter().map(micro).collect())
     }

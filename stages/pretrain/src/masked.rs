@@ -6,13 +6,13 @@ use athanor_models::{Input, Model};
 use athanor_store::{Check, Error, Problem, Result, figures::Masking as Shares, section};
 use athanor_tensor::{Device, Ids, Rng, host, ops::Mask};
 use athanor_text::Tokenizer;
-use athanor_training::Walk;
+use athanor_training::EpochSampler;
 use serde_json::{Value, json};
 
 use crate::{
     inputs::{
-        draw::Draw,
         masking::{Counts, Masking, Unit},
+        rng_stream::RngStream,
         rows::{Pairs, Row, Sentences, assemble},
         sentences::Ends,
         words::Words,
@@ -105,7 +105,7 @@ struct Part {
 struct Phase {
     train: Part,
     /// Over rows and their static copies.
-    walk: Walk,
+    walk: EpochSampler,
     /// The step it begins with.
     first: u64,
     /// Rows of a micro-batch.
@@ -222,7 +222,7 @@ impl MaskedRows {
                 Layout::Pairs(pairs) => (0..copies as u64)
                     .flat_map(|copy| {
                         let mut draw =
-                            Draw::new(rng.fork("pairs").fork(&split.to_string()).at(copy));
+                            RngStream::new(rng.fork("pairs").fork(&split.to_string()).at(copy));
                         sentences.pairs(pairs, room, short, &mut draw)
                     })
                     .collect(),
@@ -242,7 +242,7 @@ impl MaskedRows {
                         "segment pairs need documents of two sentences and more; full_sentences takes any",
                     ));
             }
-            let walk = Walk::new(train.rows.len() * copies, seed);
+            let walk = EpochSampler::new(train.rows.len() * copies, seed);
             Ok(Phase { train, walk, first, batch_size })
         };
         let (short_rows, train) = (&m.section.short_rows, &m.section.train);
@@ -343,7 +343,7 @@ impl MaskedRows {
                 let row = &part.rows[row];
                 let (ids, types) = assemble(&part.shards, row, cls, sep);
                 let word = self.words.number(&ids);
-                let masked = masking.apply(&ids, &word, &mut Draw::new(rng));
+                let masked = masking.apply(&ids, &word, &mut RngStream::new(rng));
                 (row, ids, types, word, masked)
             })
             .collect();

@@ -8,7 +8,7 @@ use athanor_store::{
         LOGPROB_GAP, Logged, REWARD, REWARD_STD, ReinforceSummary, SPEED, TRAIN,
     },
 };
-use athanor_training::{Figures, Trainer, Walk};
+use athanor_training::{EpochSampler, Figures, Trainer};
 use serde_json::{Value, json};
 
 use crate::{
@@ -75,7 +75,7 @@ pub(crate) fn iterate(
     let mut state = begin(trainer, evaluator, algorithm)?;
     let evaluator = &*evaluator;
     let environment = evaluator.generator.environment;
-    let mut walk = Walk::new(environment.examples(Part::Train), evaluator.seed);
+    let mut walk = EpochSampler::new(environment.examples(Part::Train), evaluator.seed);
     let starts = section.answers / needs.group;
     while trainer.step() < trainer.steps() {
         // 1. The policy writes.

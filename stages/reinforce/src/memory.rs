@@ -6,7 +6,7 @@ use athanor_models::Model;
 use athanor_store::Result;
 use athanor_tensor::GradSet;
 use athanor_text::Message;
-use athanor_training::{TrainSection, Trainer, Walk, forecast};
+use athanor_training::{EpochSampler, TrainSection, Trainer, forecast};
 
 use crate::{
     advantages::Advantages,
@@ -45,7 +45,7 @@ pub(crate) fn check(
     let least = if evaluator.rewards.normalises() { WRITE_TOGETHER } else { heldout };
     let texts = section.answers.max(least);
     let examples = generator.environment.examples(Part::Train);
-    let starts = Walk::new(examples, evaluator.seed).items(0, texts);
+    let starts = EpochSampler::new(examples, evaluator.seed).items(0, texts);
     let openings = generator.openings(Part::Train, &starts)?;
     let prompts: Vec<Vec<u32>> = openings.iter().map(|e| e.tokens.clone()).collect();
     let episodes: Vec<Episode> = openings.into_iter().map(|e| longest(e, generator)).collect();

@@ -13,7 +13,7 @@ use athanor_tensor::{
     Graph, Ids, Rng, Tensor, Var,
     ops::{self, Activation, Weights},
 };
-use athanor_training::{Figures, Forward, Loss, Micro, Task};
+use athanor_training::{Figures, Forward, Loss, MicroBatch, Task};
 use serde_json::{Value, json};
 
 use crate::{
@@ -132,7 +132,7 @@ impl<'a> Comparisons<'a> {
 impl Task for Comparisons<'_> {
     type Batch = Batch;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Batch>>> {
         let t = &self.section.train;
         let (size, per_step) = (t.batch_size, (t.batch_size * t.accumulate) as u64);
         let groups: Vec<Vec<usize>> =
@@ -143,7 +143,7 @@ impl Task for Comparisons<'_> {
             .map(|g| {
                 let batch = self.batch(g, rng);
                 let tokens = batch.texts.iter().map(Vec::len).sum();
-                Micro { weight: batch.targets.len() as f64, batch, tokens }
+                MicroBatch { weight: batch.targets.len() as f64, batch, tokens }
             })
             .collect())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use athanor_data::{
     Shares, Split,
-    preferences::{Judged, Judgement, preference},
+    preferences::{JudgedText, Judgement, preference},
 };
 use athanor_store::{Error, Recipe, Result, write_atomic_with};
 use athanor_text::{ChatTemplate, Tokenizer, encode_chat};
@@ -64,7 +64,7 @@ impl Texts {
                     continue;
                 }
                 let answer = judged.answer().to_owned();
-                let Judged { id, split, judgement, .. } = judged;
+                let JudgedText { id, split, judgement, .. } = judged;
                 all.push(Text { id, set, group, answer, tokens, split, judgement });
             }
         }

@@ -87,7 +87,7 @@ impl Judgement {
 
 /// A text with a judgement.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct JudgedText {
     /// The record's `id`, with the place in the record where there are several; else the source and a number.
     pub id: String,
     /// The conversation, the judged answer last.
@@ -104,7 +104,7 @@ pub struct Judged {
     pub place: String,
 }
 
-impl Judged {
+impl JudgedText {
     /// What was judged, without what came before.
     pub fn answer(&self) -> &str {
         self.messages.last().map_or("", |m| &m.content)
@@ -214,7 +214,7 @@ impl PreferenceSection {
     ///
     /// # Errors
     /// Input, naming file and line.
-    pub fn read(&self, recipe: &Recipe, shares: impl Into<Shares>) -> Result<Vec<Judged>> {
+    pub fn read(&self, recipe: &Recipe, shares: impl Into<Shares>) -> Result<Vec<JudgedText>> {
         let reader = (self.form.entry()?.open)(self)?;
         let group = Template::new(&self.group)?;
         let title = self.dialogue.title();
@@ -235,7 +235,7 @@ impl PreferenceSection {
                     }
                     messages.push(Message::new("assistant", answer));
                 }
-                all.push(Judged {
+                all.push(JudgedText {
                     id: if several { format!("{id}-{n}") } else { id.clone() },
                     messages,
                     set: if several { format!("{place} {i}") } else { group.clone() },

@@ -12,11 +12,11 @@ fn the_normal_distribution() {
 }
 
 /// All texts of a source of lines.
-fn read(lines: &str, keys: &str) -> Result<Vec<Judged>> {
+fn read(lines: &str, keys: &str) -> Result<Vec<JudgedText>> {
     read_split(lines, keys, Shares::default())
 }
 
-fn read_split(lines: &str, keys: &str, shares: Shares) -> Result<Vec<Judged>> {
+fn read_split(lines: &str, keys: &str, shares: Shares) -> Result<Vec<JudgedText>> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("data.jsonl"), lines).unwrap();
     let text = format!("[source]\ndialogue.path = \"data.jsonl\"\n{keys}");
@@ -29,7 +29,7 @@ fn read_split(lines: &str, keys: &str, shares: Shares) -> Result<Vec<Judged>> {
 #[test]
 fn every_form_becomes_comparisons() {
     let request = "dialogue.user = '{{ q }}'\n";
-    let compare = |all: &[Judged], a: usize, b: usize| {
+    let compare = |all: &[JudgedText], a: usize, b: usize| {
         Comparison::new([a, b], [&all[a].judgement, &all[b].judgement])
     };
 

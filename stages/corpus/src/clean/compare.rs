@@ -274,12 +274,12 @@ pub(crate) fn gather(
 }
 
 /// The marks of documents in their order, from one document on.
-pub(crate) struct Judged {
+pub(crate) struct Verdicts {
     marks: std::iter::Peekable<Marks>,
     next: u64,
 }
 
-impl Judged {
+impl Verdicts {
     pub(crate) fn open(path: &Path, first: u64) -> Result<Self> {
         Ok(Self { marks: Marks::open(path, Place::new(first, 0))?.peekable(), next: first })
     }
@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(gather(&files, &Numbers(memory), &out).unwrap(), Value::Null);
             // From the middle of the third unit.
             let first = 100_000u64;
-            let mut judged = Judged::open(&out, first).unwrap();
+            let mut judged = Verdicts::open(&out, first).unwrap();
             for n in first..200_000 {
                 let marks = judged.next().unwrap();
                 if n < 70_001 {

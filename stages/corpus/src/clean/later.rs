@@ -7,7 +7,7 @@ use super::{BATCH_BYTES, BATCH_DOCUMENTS, Cleaner, Entry, Part, first::Output};
 use crate::{
     Document, cache,
     clean::applied::Applied,
-    clean::compare::{self, Judged, Keys},
+    clean::compare::{self, Keys, Verdicts},
     spool,
     steps::Whole,
 };
@@ -39,7 +39,7 @@ impl Cleaner<'_> {
             let mut part = None;
             write_atomic_with(&path, |out| {
                 let mut output = Output::new(&path, out);
-                let mut judged = Judged::open(&cache.path(&marks, "marks"), firsts[n])?;
+                let mut judged = Verdicts::open(&cache.path(&marks, "marks"), firsts[n])?;
                 let documents = spool::read(&cache.path(&keys[n], "docs"))?;
                 self.judge(documents, &mut judged, whole, &mut stages, &mut output, |size| {
                     read += size;
@@ -58,7 +58,7 @@ impl Cleaner<'_> {
     fn judge(
         &self,
         mut documents: impl Iterator<Item = Result<Document>>,
-        judged: &mut Judged,
+        judged: &mut Verdicts,
         whole: &dyn Whole,
         stages: &mut [Applied],
         out: &mut Output,

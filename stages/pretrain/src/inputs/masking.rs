@@ -7,7 +7,7 @@
 
 use athanor_store::figures::Masking as Shares;
 
-use super::draw::Draw;
+use super::rng_stream::RngStream;
 
 /// What is chosen at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +79,7 @@ impl Masking {
     /// side that belong together, none for tokens that are never targets (special ones). A whole
     /// word or span that would exceed the budget is skipped; if even the first does not fit, its first
     /// tokens up to the budget are taken.
-    pub fn apply(&self, ids: &[u32], word: &[Option<u32>], draw: &mut Draw) -> Masked {
+    pub fn apply(&self, ids: &[u32], word: &[Option<u32>], draw: &mut RngStream) -> Masked {
         let words = words(word);
         let candidates: usize = words.iter().map(|w| w.1 - w.0).sum();
         let mut out = Masked { ids: ids.to_vec(), ..Masked::default() };
@@ -121,7 +121,7 @@ impl Masking {
         out
     }
 
-    fn fate(&self, draw: &mut Draw) -> Fate {
+    fn fate(&self, draw: &mut RngStream) -> Fate {
         let x = draw.uniform();
         if x < self.mask_share {
             Fate::Mask
@@ -149,7 +149,11 @@ pub fn words(word: &[Option<u32>]) -> Vec<(usize, usize)> {
 }
 
 /// Units in random order, as long as they fit.
-fn take(mut units: Vec<(usize, usize)>, budget: usize, draw: &mut Draw) -> Vec<(usize, usize)> {
+fn take(
+    mut units: Vec<(usize, usize)>,
+    budget: usize,
+    draw: &mut RngStream,
+) -> Vec<(usize, usize)> {
     draw.shuffle(&mut units);
     let mut left = budget;
     let mut chosen = Vec::new();
@@ -174,7 +178,7 @@ fn spans(
     budget: usize,
     p: f64,
     most: usize,
-    draw: &mut Draw,
+    draw: &mut RngStream,
 ) -> Vec<(usize, usize)> {
     let mut taken = vec![false; words.len()];
     let mut left = budget;
@@ -310,7 +314,7 @@ mod tests {
             let unit = [Unit::Token, Unit::Word, SPAN][kind];
             let m = masking(unit);
             let ids = ids(&row);
-            let masked = m.apply(&ids, &row, &mut Draw::new(Rng::new(seed)));
+            let masked = m.apply(&ids, &row, &mut RngStream::new(Rng::new(seed)));
             let candidates = row.iter().flatten().count();
             // Never more than the share; all of it for single tokens; at least one.
             let budget = if candidates == 0 { 0 } else { m.budget(candidates) };
@@ -342,7 +346,7 @@ mod tests {
                 prop_assert!(touched == whole || (touched == 1 && masked.places.len() == budget));
             }
             // The same stream gives the same row, another one another.
-            prop_assert_eq!(&masked, &m.apply(&ids, &row, &mut Draw::new(Rng::new(seed))));
+            prop_assert_eq!(&masked, &m.apply(&ids, &row, &mut RngStream::new(Rng::new(seed))));
         }
     }
 
@@ -350,7 +354,7 @@ mod tests {
         let (m, ids) = (masking(unit), ids(row));
         let mut counts = Counts::default();
         for i in 0..600 {
-            let masked = m.apply(&ids, row, &mut Draw::new(Rng::new(1).at(i)));
+            let masked = m.apply(&ids, row, &mut RngStream::new(Rng::new(1).at(i)));
             counts.add(row, &masked);
         }
         counts.shares()
@@ -390,7 +394,7 @@ mod tests {
         let (m, ids) = (masking(Unit::Token), ids(&row));
         let mut hits = [0usize; 40];
         for i in 0..4000 {
-            for p in m.apply(&ids, &row, &mut Draw::new(Rng::new(2).at(i))).places {
+            for p in m.apply(&ids, &row, &mut RngStream::new(Rng::new(2).at(i))).places {
                 hits[p] += 1;
             }
         }

@@ -10,8 +10,8 @@ use std::ops::Range;
 use athanor_data::Shards;
 
 use super::{
-    draw::Draw,
     permutation::{Order, Targets},
+    rng_stream::RngStream,
     sentences::Ends,
 };
 
@@ -78,7 +78,7 @@ impl Lanes {
         &self,
         from: u64,
         sentences: &[Range<usize>],
-        draw: &mut Draw,
+        draw: &mut RngStream,
     ) -> [Range<u64>; 3] {
         let (reuse, room) = (self.reuse as u64, self.room() as u64);
         let begin = from + reuse;
@@ -109,7 +109,7 @@ impl Lanes {
         place: Place,
         sep: u32,
         cls: u32,
-        draw: &mut Draw,
+        draw: &mut RngStream,
     ) -> Row {
         let begin = place.from + self.reuse as u64;
         let ahead = shards.tokens(begin..begin + self.room() as u64);
@@ -131,7 +131,7 @@ impl Lanes {
 
     /// The order of a row: the reused part and the rest are ordered apart, and the rest comes behind
     /// all of the reused part, so that the memory of the next row has seen nothing else.
-    pub fn order(&self, fixed: &[bool], targets: &Targets, draw: &mut Draw) -> Order {
+    pub fn order(&self, fixed: &[bool], targets: &Targets, draw: &mut RngStream) -> Order {
         let (head, tail) = fixed.split_at(self.reuse.min(fixed.len()));
         let mut order = targets.order(head, draw);
         let second = targets.order(tail, draw);
@@ -183,7 +183,7 @@ mod tests {
             let l = Lanes { tokens: 4000, lanes: 2, time: reuse + more, reuse };
             let mut at = 0;
             let sentences: Vec<Range<usize>> = cuts.iter().map(|n| { at += n; at - n..at }).collect();
-            let mut draw = Draw::new(Rng::new(seed));
+            let mut draw = RngStream::new(Rng::new(seed));
             let [a, b, c] = l.segments(100, &sentences, &mut draw);
             prop_assert_eq!(a, 100..100 + reuse as u64);
             prop_assert_eq!(b.start, 100 + reuse as u64);
@@ -200,7 +200,7 @@ mod tests {
             let reuse = fixed.len() / 2;
             let l = Lanes { tokens: 0, lanes: 1, time: fixed.len(), reuse };
             let targets = Targets { part: 3, longest: 3 };
-            let order = l.order(&fixed, &targets, &mut Draw::new(Rng::new(seed)));
+            let order = l.order(&fixed, &targets, &mut RngStream::new(Rng::new(seed)));
             for i in 0..fixed.len() {
                 for j in 0..fixed.len() {
                     let want = match (i < reuse, j < reuse) {

@@ -6,7 +6,7 @@
 //! random order. A target is predicted from what comes before it in the order, and from its own place,
 //! but neither from itself nor from what comes later.
 
-use super::draw::Draw;
+use super::rng_stream::RngStream;
 
 /// How targets are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Order {
 
 impl Targets {
     /// Chooses targets among the tokens that are not `fixed` (special tokens), and an order.
-    pub fn order(&self, fixed: &[bool], draw: &mut Draw) -> Order {
+    pub fn order(&self, fixed: &[bool], draw: &mut RngStream) -> Order {
         let mut rank = vec![0; fixed.len()];
         let (mut targets, spans) = self.spans(fixed, draw);
         draw.shuffle(&mut targets);
@@ -45,7 +45,7 @@ impl Targets {
 
     /// Spans of 1 to `longest` tokens, each somewhere in a stretch K times as long, from left to
     /// right, until there are enough targets.
-    fn spans(&self, fixed: &[bool], draw: &mut Draw) -> (Vec<usize>, usize) {
+    fn spans(&self, fixed: &[bool], draw: &mut RngStream) -> (Vec<usize>, usize) {
         let free = fixed.iter().filter(|f| !**f).count();
         let wanted = free / self.part.max(1);
         let wanted = if free == 0 { 0 } else { wanted.max(1) };
@@ -116,7 +116,7 @@ mod tests {
             longest in 1usize..6,
             seed in any::<u64>(),
         ) {
-            let order = Targets { part, longest }.order(&fixed, &mut Draw::new(Rng::new(seed)));
+            let order = Targets { part, longest }.order(&fixed, &mut RngStream::new(Rng::new(seed)));
             let free = fixed.iter().filter(|f| !**f).count();
             let wanted = if free == 0 { 0 } else { (free / part).max(1) };
             prop_assert_eq!(order.targets.len(), wanted);
@@ -151,7 +151,7 @@ mod tests {
         let mut first = 0;
         let (mut targets, mut spans) = (0, 0);
         for i in 0..400 {
-            let order = PAPER.order(&fixed, &mut Draw::new(Rng::new(5).at(i)));
+            let order = PAPER.order(&fixed, &mut RngStream::new(Rng::new(5).at(i)));
             targets += order.targets.len();
             spans += order.spans;
             let [a, b] = [order.targets[0], order.targets[1]].map(|t| order.rank[t]);

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use athanor_data::Shards;
 
-use super::{draw::Draw, sentences::Ends};
+use super::{rng_stream::RngStream, sentences::Ends};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Sentences {
 
     /// Segment pairs of at most `room` tokens, about half of them with a label of 1. `short` is the
     /// share of rows with a length drawn at random.
-    pub fn pairs(&self, kind: Pairs, room: usize, short: f64, draw: &mut Draw) -> Vec<Row> {
+    pub fn pairs(&self, kind: Pairs, room: usize, short: f64, draw: &mut RngStream) -> Vec<Row> {
         let mut rows = Vec::new();
         for document in 0..self.documents.len() {
             self.pairs_of(document, kind, room, short, draw, &mut rows);
@@ -92,11 +92,11 @@ impl Sentences {
         kind: Pairs,
         room: usize,
         short: f64,
-        draw: &mut Draw,
+        draw: &mut RngStream,
         rows: &mut Vec<Row>,
     ) {
         let length = |r: &Range<u64>| (r.end - r.start) as usize;
-        let target = |draw: &mut Draw| match draw.chance(short) {
+        let target = |draw: &mut RngStream| match draw.chance(short) {
             true => 2 + draw.below(room.saturating_sub(1)),
             false => room,
         };
@@ -137,7 +137,12 @@ impl Sentences {
     }
 
     /// Sentences of about `wanted` tokens of another document; none if there is no other.
-    fn elsewhere(&self, document: usize, wanted: usize, draw: &mut Draw) -> Option<Range<u64>> {
+    fn elsewhere(
+        &self,
+        document: usize,
+        wanted: usize,
+        draw: &mut RngStream,
+    ) -> Option<Range<u64>> {
         if self.documents.len() < 2 {
             return None;
         }
@@ -189,7 +194,7 @@ impl Sentences {
 }
 
 /// Takes tokens off the longer segment, from its front or its end by chance, until both fit.
-fn truncate(first: &mut Range<u64>, second: &mut Range<u64>, room: usize, draw: &mut Draw) {
+fn truncate(first: &mut Range<u64>, second: &mut Range<u64>, room: usize, draw: &mut RngStream) {
     let length = |r: &Range<u64>| r.end - r.start;
     while length(first) + length(second) > room as u64 {
         let longer = if length(first) > length(second) { &mut *first } else { &mut *second };
@@ -255,7 +260,7 @@ mod tests {
         ) {
             let s = corpus(&documents);
             let kind = if order { Pairs::SentenceOrder } else { Pairs::NextSentence };
-            for row in s.pairs(kind, room, 0.1, &mut Draw::new(Rng::new(seed))) {
+            for row in s.pairs(kind, room, 0.1, &mut RngStream::new(Rng::new(seed))) {
                 let (a, b) = (row.first, row.second.unwrap());
                 prop_assert!(a.start < a.end && b.start < b.end);
                 prop_assert!((a.end - a.start + b.end - b.start) as usize <= room);
@@ -298,7 +303,7 @@ mod tests {
     fn half_of_the_pairs_are_foreign() {
         let s = corpus(&vec![vec![8; 40]; 60]);
         for kind in [Pairs::NextSentence, Pairs::SentenceOrder] {
-            let rows = s.pairs(kind, 40, 0.1, &mut Draw::new(Rng::new(4)));
+            let rows = s.pairs(kind, 40, 0.1, &mut RngStream::new(Rng::new(4)));
             let foreign = rows.iter().filter(|r| r.label == 1).count();
             let share = foreign as f64 / rows.len() as f64;
             assert!(rows.len() > 400 && (0.44..0.56).contains(&share), "{share} of {}", rows.len());

@@ -10,7 +10,9 @@ use athanor_store::{
 };
 use athanor_tensor::{Device, Graph, Ids, ops};
 use athanor_text::Tokenizer;
-use athanor_training::{Figures, Forward, Loss, Micro, Sample, Task, Trainer, Walk, fit};
+use athanor_training::{
+    EpochSampler, Figures, Forward, Loss, MicroBatch, Sample, Task, Trainer, fit,
+};
 use serde_json::{Value, json};
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
@@ -21,7 +23,7 @@ use crate::{
 
 struct Causal<'a> {
     train: Windows,
-    walk: Walk,
+    walk: EpochSampler,
     heldout: Option<Windows>,
     section: Settings<'a>,
     tokenizer: &'a Tokenizer,
@@ -50,7 +52,7 @@ fn task<'a>(m: &'a Context<'a>, model: &Model, seed: u64) -> Result<Causal<'a>> 
     let heldout = Windows::new(m.open(Split::Heldout)?, time, m.section.document_mask);
     Ok(Causal {
         heldout: (heldout.count() > 0).then_some(heldout),
-        walk: Walk::new(train.count(), seed),
+        walk: EpochSampler::new(train.count(), seed),
         train,
         section: m.section,
         tokenizer: m.tokenizer,
@@ -80,7 +82,7 @@ impl Causal<'_> {
 impl Task for Causal<'_> {
     type Batch = Batch;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Batch>>> {
         let t = &self.section.train;
         let windows = self.walk.items(step, t.batch_size * t.accumulate);
         Ok(windows
@@ -88,7 +90,7 @@ impl Task for Causal<'_> {
             .map(|w| {
                 let batch = self.train.batch(w, self.device);
                 let tokens = batch.targets.len();
-                Micro { batch, weight: tokens as f64, tokens }
+                MicroBatch { batch, weight: tokens as f64, tokens }
             })
             .collect())
     }

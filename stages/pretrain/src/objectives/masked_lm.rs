@@ -14,7 +14,7 @@ use athanor_store::{
     section,
 };
 use athanor_tensor::{Graph, Var, ops};
-use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
+use athanor_training::{Figures, Forward, Loss, MicroBatch, Task, Trainer, fit};
 use serde_json::Value;
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
@@ -166,12 +166,12 @@ impl MaskedLm<'_> {
 impl Task for MaskedLm<'_> {
     type Batch = MaskedBatch;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<MaskedBatch>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<MaskedBatch>>> {
         let batches = self.rows.batches(step).into_iter();
         Ok(batches
             .map(|batch| {
                 let (weight, tokens) = (batch.targets.len() as f64, batch.tokens());
-                Micro { batch, weight, tokens }
+                MicroBatch { batch, weight, tokens }
             })
             .collect())
     }

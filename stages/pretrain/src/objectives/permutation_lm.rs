@@ -18,15 +18,15 @@ use athanor_store::{
     section,
 };
 use athanor_tensor::{Graph, Ids, Rng, Tensor, Var};
-use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
+use athanor_training::{Figures, Forward, Loss, MicroBatch, Task, Trainer, fit};
 use serde_json::{Map, Value, json};
 
 use super::{Context, Objective, Outcome, Settings, steps_of};
 use crate::{
     inputs::{
-        draw::Draw,
         memory::{Lanes, Row},
         permutation::{Order, Targets},
+        rng_stream::RngStream,
         sentences::Ends,
     },
     masked::{argmax, ids, need},
@@ -245,7 +245,7 @@ impl PermutationLm<'_> {
         };
         for (i, lane) in lanes.enumerate() {
             let place = part.lanes.place(lane, step);
-            let mut draw = Draw::new(rng.at(place.epoch).at(place.from));
+            let mut draw = RngStream::new(rng.at(place.epoch).at(place.from));
             let Row { ids, types, fixed } =
                 part.lanes.row(&part.shards, &self.ends, place, sep, cls, &mut draw);
             let order: Order = part.lanes.order(&fixed, &self.targets, &mut draw);
@@ -343,12 +343,12 @@ impl PermutationLm<'_> {
 impl Task for PermutationLm<'_> {
     type Batch = Batch;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Batch>>> {
         let batches = self.step(step).into_iter();
         Ok(batches
             .map(|batch| {
                 let (weight, tokens) = (batch.targets.len() as f64, batch.ids.len());
-                Micro { batch, weight, tokens }
+                MicroBatch { batch, weight, tokens }
             })
             .collect())
     }

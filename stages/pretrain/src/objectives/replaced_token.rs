@@ -14,7 +14,7 @@ use athanor_store::{
     section,
 };
 use athanor_tensor::{Graph, Var, ops};
-use athanor_training::{Figures, Forward, Loss, Micro, Task, Trainer, fit};
+use athanor_training::{Figures, Forward, Loss, MicroBatch, Task, Trainer, fit};
 use serde_json::Value;
 
 use super::{Context, Objective, Outcome, Settings, masked_lm::guesses};
@@ -208,14 +208,14 @@ impl ReplacedToken<'_> {
 impl Task for ReplacedToken<'_> {
     type Batch = Batch;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Batch>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Batch>>> {
         let batches = self.rows.batches(step);
         let step_tokens = batches.iter().map(MaskedBatch::tokens).sum();
         Ok(batches
             .into_iter()
             .map(|rows| {
                 let (weight, tokens) = (rows.targets.len() as f64, rows.tokens());
-                Micro { batch: Batch { rows, step_tokens }, weight, tokens }
+                MicroBatch { batch: Batch { rows, step_tokens }, weight, tokens }
             })
             .collect())
     }

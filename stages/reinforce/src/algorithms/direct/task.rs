@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use athanor_data::{
     Split,
-    preferences::{Comparison, Judged},
+    preferences::{Comparison, JudgedText},
 };
 use athanor_models::{Dropout, Model, Pass};
 use athanor_store::{
@@ -17,7 +17,9 @@ use athanor_tensor::{
     ops::{self, Activation, Weights},
 };
 use athanor_text::{ChatTemplate, Message, Tokenizer, encode_chat, encode_prompt};
-use athanor_training::{Figures, Forward, Loss, Micro, Sample, Task, TrainSection, Walk};
+use athanor_training::{
+    EpochSampler, Figures, Forward, Loss, MicroBatch, Sample, Task, TrainSection,
+};
 use serde_json::{Value, json};
 
 use super::{Direct, Pairs};
@@ -51,7 +53,7 @@ impl Preferences {
     /// # Errors
     /// Those of the template; input, where nothing is left to learn from.
     pub fn new(
-        judged: &[Judged],
+        judged: &[JudgedText],
         confidence: f64,
         tokenizer: &Tokenizer,
         template: &ChatTemplate,
@@ -110,7 +112,7 @@ impl Preferences {
 
 /// A judged text as an episode whose last turn is learned; none where it has no tokens.
 fn answer(
-    text: &Judged,
+    text: &JudgedText,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
 ) -> Result<Option<Episode>> {
@@ -139,7 +141,7 @@ fn answer(
 }
 
 /// Places of texts to compare: of one set and one request.
-fn candidates(judged: &[Judged]) -> Vec<(usize, usize)> {
+fn candidates(judged: &[JudgedText]) -> Vec<(usize, usize)> {
     let mut groups: std::collections::BTreeMap<(&str, String, Split), Vec<usize>> =
         Default::default();
     for (i, text) in judged.iter().enumerate() {
@@ -185,7 +187,7 @@ pub(crate) struct Comparisons<'a> {
     method: &'a dyn Direct,
     preferences: &'a Preferences,
     section: &'a TrainSection,
-    walk: Walk,
+    walk: EpochSampler,
     sample: Sampler<'a>,
 }
 
@@ -197,7 +199,7 @@ impl<'a> Comparisons<'a> {
         seed: u64,
         sample: impl Fn(&Model) -> Result<Vec<Sample>> + 'a,
     ) -> Self {
-        let walk = Walk::new(preferences.train.len(), seed);
+        let walk = EpochSampler::new(preferences.train.len(), seed);
         Self { method, preferences, section, walk, sample: Box::new(sample) }
     }
 
@@ -248,13 +250,13 @@ impl<'a> Comparisons<'a> {
 impl Task for Comparisons<'_> {
     type Batch = Vec<usize>;
 
-    fn batches(&mut self, step: u64) -> Result<Vec<Micro<Vec<usize>>>> {
+    fn batches(&mut self, step: u64) -> Result<Vec<MicroBatch<Vec<usize>>>> {
         let per_step = self.section.batch_size * self.section.accumulate;
         let items = self.walk.items(step, per_step);
         let micro = |rows: &[usize]| {
             let answers = rows.iter().flat_map(|&i| &self.preferences.train[i].answers);
             let tokens = answers.map(|a| a.tokens.len()).sum();
-            Micro { batch: rows.to_vec(), weight: rows.len() as f64, tokens }
+            MicroBatch { batch: rows.to_vec(), weight: rows.len() as f64, tokens }
         };
         Ok(items.chunks(self.section.batch_size).map(micro).collect())
     }

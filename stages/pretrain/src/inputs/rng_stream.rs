@@ -4,12 +4,12 @@ use athanor_tensor::Rng;
 
 /// A stream of random numbers that is used up from its beginning.
 #[derive(Clone, Copy, Debug)]
-pub struct Draw {
+pub struct RngStream {
     rng: Rng,
     next: u64,
 }
 
-impl Draw {
+impl RngStream {
     /// From the beginning of a stream.
     pub fn new(rng: Rng) -> Self {
         Self { rng, next: 0 }
@@ -61,7 +61,7 @@ mod tests {
     /// SpanBERT's p = 0.2 and 10 give a mean of 3.8 (Joshi et al. 2020, section 3.1).
     #[test]
     fn spans_have_the_papers_mean_length() {
-        let mut draw = Draw::new(Rng::new(7).fork("spans"));
+        let mut draw = RngStream::new(Rng::new(7).fork("spans"));
         let n = 20_000;
         let mut counts = [0usize; 11];
         for _ in 0..n {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn shuffles_are_even() {
-        let mut draw = Draw::new(Rng::new(3));
+        let mut draw = RngStream::new(Rng::new(3));
         let mut first = [0usize; 4];
         for _ in 0..8000 {
             let mut items = [0, 1, 2, 3];

@@ -5,12 +5,12 @@ use athanor_data::{Cursor, Order};
 /// A shuffled walk over items, epoch after epoch, that can be asked for any step; going from one
 /// step to the next costs no new shuffle.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub struct EpochSampler {
     order: Order,
     seed: u64,
 }
 
-impl Walk {
+impl EpochSampler {
     /// A walk over `items` (at least one).
     pub fn new(items: usize, seed: u64) -> Self {
         Self { order: Order::new(items, seed, Cursor::default()), seed }
@@ -44,10 +44,10 @@ mod tests {
     #[test]
     fn any_step_can_be_asked_for() {
         for (n, per_step) in [(7, 3), (5, 5), (4, 9), (1, 2)] {
-            let mut walk = Walk::new(n, 3);
+            let mut walk = EpochSampler::new(n, 3);
             let all: Vec<Vec<usize>> = (0..20).map(|s| walk.items(s, per_step)).collect();
             for step in [3u64, 19, 0, 7] {
-                assert_eq!(Walk::new(n, 3).items(step, per_step), all[step as usize]);
+                assert_eq!(EpochSampler::new(n, 3).items(step, per_step), all[step as usize]);
                 assert_eq!(walk.items(step, per_step), all[step as usize]);
             }
             let flat: Vec<usize> = all.concat();
