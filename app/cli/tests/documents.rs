@@ -444,3 +444,55 @@ fn contracts_are_what_the_code_makes() {
         fs::write(root().join(document), text).unwrap();
     }
 }
+
+/// Whether a key of the recipe has this path below it.
+fn has_path(key: &serde_json::Value, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    let keys = key["keys"].as_array().into_iter().flatten();
+    keys.filter(|inner| inner["name"] == *first).any(|inner| has_path(inner, rest))
+}
+
+/// All keys that have keys below them.
+fn tables<'a>(keys: &'a serde_json::Value, found: &mut Vec<&'a serde_json::Value>) {
+    for key in keys.as_array().into_iter().flatten().filter(|k| k["keys"].is_array()) {
+        found.push(key);
+        tables(&key["keys"], found);
+    }
+}
+
+/// `train.schedule.name`, with or without its stage, `[corpus.mix]` and the like, in prose.
+#[test]
+fn keys_of_the_documents_exist() {
+    let output = athanor(&empty("keys"), &["recipe", "--json"]);
+    let tree: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut known = Vec::new();
+    tables(&tree, &mut known);
+    let mut checked = 0;
+    // The changelog names keys that are gone.
+    for document in documents().into_iter().filter(|name| name != "CHANGELOG.md") {
+        for line in read(&document).lines() {
+            for word in line.split('`').skip(1).step_by(2) {
+                let word = word.split(" =").next().unwrap_or_default();
+                let path: Vec<&str> = word.trim_matches(['[', ']']).split('.').collect();
+                let plain = |part: &&str| {
+                    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+                    !part.is_empty() && part.chars().all(inner)
+                };
+                // Fields of an objective's summary, not keys.
+                let field = document == "docs/contracts.md" && path[0] == "masking";
+                if path.len() < 2 || !path.iter().all(|p| plain(p)) || field {
+                    continue;
+                }
+                let mut named = known.iter().filter(|key| key["name"] == path[0]).peekable();
+                if named.peek().is_none() || ["md", "json"].contains(&path[1]) {
+                    continue;
+                }
+                let exists = named.any(|key| has_path(key, &path[1..]));
+                let code = path[0] == "run" && document.starts_with("docs/contracts");
+                assert!(exists || code, "{document}: no key `{word}`");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "only {checked} keys were found");
+}
